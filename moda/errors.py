@@ -1,0 +1,42 @@
+"""Errors that a person can act on.
+
+Every message says what was wrong, what was got, what was wanted, and which file it was.
+The command line prints the message on one line and exits with `exit_code`; anything that is
+not a `ModaError` is a defect of this project and keeps its traceback.
+"""
+
+
+class ModaError(Exception):
+    """Base of every error that this project raises on purpose."""
+
+    exit_code = 2
+
+
+class ConfigError(ModaError):
+    """A configuration that cannot be used: unknown key, wrong type, values that contradict."""
+
+
+class MediaError(ModaError):
+    """A sound, picture or video that cannot be read, or does not hold what is needed."""
+
+
+class FaceError(MediaError):
+    """A picture or video in which no usable face was found."""
+
+
+class CheckpointError(ModaError):
+    """A checkpoint that cannot be trusted or does not fit: stage, weights, signature, format."""
+
+
+class DataError(ModaError):
+    """A clip store or split list that is missing, of another version, or too small to use."""
+
+
+class OutputError(ModaError):
+    """A place that cannot be written: no permission, no space, a folder in the way."""
+
+
+class TrainingError(ModaError):
+    """Training cannot go on: a loss that is not finite, or statistics that cannot be computed."""
+
+    exit_code = 1

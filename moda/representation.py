@@ -1,0 +1,153 @@
+"""What travels between the parts: rates, units and records.
+
+Dimension letters, used in every docstring:
+    B batch, T frames, N audio samples, C channels, H W picture height and width.
+
+Units, declared once:
+    Positions are pixels of the **square frame**: the crop around head and shoulders, scaled to
+    `FRAME` x `FRAME`, whatever size is rendered. x right, y down, z away from the camera.
+    Rotations are degrees (pitch, yaw, roll); time is frames at `fps`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from moda.errors import DataError
+from moda.landmarks import EYES, LIPS, N_LANDMARKS, N_TORSO
+
+FRAME = 512
+"""Side of the square frame: the unit of every position in this project."""
+FPS = 25.0
+"""Frames per second of every prepared clip and every network (paper, section 4)."""
+SAMPLE_RATE = 16_000
+"""Audio samples per second; 640 samples a frame at 25 fps, exactly."""
+HEAD = 7
+"""Head channels: rotation 3, translation 3, scale 1."""
+WINDOW, STRIDE = 300, 150
+"""Sliding window of inference, frames (paper, section 4)."""
+
+
+def frames_of(samples: int, fps: float = FPS, sample_rate: int = SAMPLE_RATE) -> int:
+    """Number of video frames that `samples` of audio last, rounded to the nearest, at least 1."""
+    return max(1, int(round(samples * fps / sample_rate)))
+
+
+def samples_at(frame: int, fps: float = FPS, sample_rate: int = SAMPLE_RATE) -> int:
+    """Audio sample at which video frame `frame` begins: by time, so that no drift builds up."""
+    return int(round(frame * sample_rate / fps))
+
+
+@dataclass(frozen=True)
+class HeadPose:
+    """Where the head is: image = scale * R(rotation) @ canonical + translation.
+
+    rotation: (..., 3) degrees pitch, yaw, roll. translation: (..., 3) pixels. scale: (...).
+    """
+
+    rotation: np.ndarray
+    translation: np.ndarray
+    scale: np.ndarray
+
+    def __getitem__(self, index: object) -> HeadPose:
+        return HeadPose(self.rotation[index], self.translation[index], self.scale[index])  # type: ignore[index]
+
+
+@dataclass(frozen=True)
+class Motion:
+    """The animation of a face, each part relative to the subject's rest.
+
+    lips: (T, 40, 3) and eyes: (T, 60, 3) canonical offsets from the subject's mesh, pixels.
+    head: (T, 7) rotation in degrees, translation in pixels, change of scale (0 = none).
+    torso: (T, 18, 3) offsets of the shoulder points, pixels of the square frame.
+    fps: frames per second.
+    """
+
+    lips: np.ndarray
+    eyes: np.ndarray
+    head: np.ndarray
+    torso: np.ndarray
+    fps: float = FPS
+
+    def __post_init__(self) -> None:
+        frames = len(self.lips)
+        wanted = {
+            "lips": (frames, len(LIPS), 3),
+            "eyes": (frames, len(EYES), 3),
+            "head": (frames, HEAD),
+            "torso": (frames, N_TORSO, 3),
+        }
+        for name, shape in wanted.items():
+            if getattr(self, name).shape != shape:
+                raise DataError(f"motion '{name}' has shape {getattr(self, name).shape}, wanted {shape}")
+
+    def __len__(self) -> int:
+        return len(self.lips)
+
+    def at_fps(self, fps: float, frames: int) -> Motion:
+        """Resample by time to `frames` frames at `fps` (linear); the same motion if nothing changes."""
+        if fps == self.fps and frames == len(self):
+            return self
+        position = np.clip(np.arange(frames) * self.fps / fps, 0, len(self) - 1)
+        low = np.floor(position).astype(int)
+        high = np.minimum(low + 1, len(self) - 1)
+
+        def mix(values: np.ndarray) -> np.ndarray:
+            weight = (position - low).reshape(-1, *[1] * (values.ndim - 1)).astype(values.dtype)
+            return values[low] * (1 - weight) + values[high] * weight
+
+        return Motion(mix(self.lips), mix(self.eyes), mix(self.head), mix(self.torso), fps)
+
+    def save(self, path: Path) -> None:
+        """Write an npz that `Motion.load` reads back exactly."""
+        np.savez_compressed(path, **{f.name: np.asarray(getattr(self, f.name)) for f in fields(self)})
+
+    @staticmethod
+    def load(path: Path) -> Motion:
+        """Read a motion file; raises `DataError` naming the file if it is not one."""
+        try:
+            with np.load(path, allow_pickle=False) as data:
+                arrays = {f.name: data[f.name] for f in fields(Motion)}
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(f"not a motion file: {path} ({error})") from error
+        return replace(Motion(**{**arrays, "fps": float(arrays["fps"])}))
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """The reference picture, understood.
+
+    image: (H, H, 3) uint8 RGB, the square crop. landmarks: (478, 3) pixels of the square frame.
+    pose: the head's. subject: (478, 3) canonical mesh at rest (mouth closed), pixels.
+    torso: (18, 3) shoulder points. person: (H, H) float32 in 0..1, the person mask.
+    """
+
+    image: np.ndarray
+    landmarks: np.ndarray
+    pose: HeadPose
+    subject: np.ndarray
+    torso: np.ndarray
+    person: np.ndarray
+
+    def __post_init__(self) -> None:
+        for name in ("landmarks", "subject"):
+            if getattr(self, name).shape != (N_LANDMARKS, 3):
+                raise DataError(f"portrait '{name}' has shape {getattr(self, name).shape}, wanted {(N_LANDMARKS, 3)}")
+
+
+SIGNATURE: dict[str, object] = {
+    "version": 1,
+    "fps": FPS,
+    "sample_rate": SAMPLE_RATE,
+    "frame": FRAME,
+    "lips": len(LIPS),
+    "eyes": len(EYES),
+    "head": HEAD,
+    "torso": N_TORSO,
+    "landmarks": N_LANDMARKS,
+    "units": "pixels of the square frame, degrees",
+}
+"""What three networks must agree on to be chained; stored in every checkpoint."""

@@ -1,0 +1,87 @@
+"""Pose fit, exact inverses, rest mesh."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from moda import geometry
+from moda.landmarks import INNER_LIP_PAIRS, N_LANDMARKS, canonical_face, lip_opening
+from moda.representation import HeadPose
+
+ANGLES = st.tuples(*[st.floats(-50, 50)] * 3)
+
+
+def face_with_irises() -> np.ndarray:
+    vertices = canonical_face().vertices
+    return np.concatenate([vertices, np.repeat(vertices[[33, 263]], 5, axis=0)])
+
+
+def one_pose(angles: tuple[float, ...], shift: tuple[float, float, float], scale: float) -> HeadPose:
+    return HeadPose(np.array([angles]), np.array([shift]), np.array([scale]))
+
+
+@settings(max_examples=50, deadline=None)
+@given(ANGLES, st.tuples(*[st.floats(-600, 600)] * 3), st.floats(0.2, 4.0), st.integers(0, 2**31))
+def test_canonical_and_image_are_exact_inverses(angles, shift, scale, seed):
+    points = np.random.default_rng(seed).normal(0, 100, (1, N_LANDMARKS, 3))
+    pose = one_pose(angles, shift, scale)
+    assert np.abs(geometry.to_canonical(geometry.to_image(points, pose), pose) - points).max() < 1e-4
+    assert np.abs(geometry.to_image(geometry.to_canonical(points, pose), pose) - points).max() < 1e-4
+
+
+@settings(max_examples=50, deadline=None)
+@given(ANGLES, st.floats(0.3, 3.0))
+def test_pose_of_the_canonical_face_is_found(angles, scale):
+    pose = one_pose(angles, (250.0, 240.0, 10.0), scale)
+    found = geometry.fit_head_pose(geometry.to_image(face_with_irises()[None], pose))
+    assert np.allclose(geometry.rotation_matrix(found.rotation), geometry.rotation_matrix(pose.rotation), atol=1e-4)
+    assert found.scale[0] == pytest.approx(scale, rel=1e-4)
+    assert np.allclose(found.translation, pose.translation, atol=0.05)
+
+
+def test_detected_depth_does_not_change_the_rotation():
+    pose = one_pose((5.0, -20.0, 3.0), (256.0, 256.0, 0.0), 1.0)
+    landmarks = geometry.to_image(face_with_irises()[None], pose)
+    stretched = landmarks * [1.0, 1.0, 1.5]
+    assert np.allclose(geometry.fit_head_pose(stretched).rotation, geometry.fit_head_pose(landmarks).rotation)
+
+
+def test_degenerate_points_fall_back_to_a_finite_pose():
+    landmarks = np.random.default_rng(0).normal(256, 80, (3, N_LANDMARKS, 3))
+    found = geometry.fit_head_pose(landmarks)
+    assert all(np.isfinite(values).all() for values in (found.rotation, found.translation, found.scale))
+    assert (found.scale > 0).all()
+
+
+def test_relative_head_and_apply_head_are_inverses():
+    rng = np.random.default_rng(1)
+    pose = HeadPose(rng.normal(0, 10, (20, 3)), rng.normal(250, 9, (20, 3)), rng.uniform(0.8, 1.2, 20))
+    reference = geometry.rest_pose(pose)
+    back = geometry.apply_head(reference, geometry.relative_head(pose, reference))
+    assert np.allclose(back.rotation, pose.rotation)
+    assert np.allclose(back.translation, pose.translation)
+    assert np.allclose(back.scale, pose.scale)
+
+
+def test_subject_mesh_is_a_closed_mouth_even_from_one_open_frame():
+    mesh = face_with_irises()
+    for _, lower in INNER_LIP_PAIRS:
+        mesh[lower, 1] += 12.0
+    assert lip_opening(mesh) > 12
+    subject = geometry.subject_mesh(mesh[None])
+    assert lip_opening(subject) < 1e-3
+    assert np.allclose(subject[10], mesh[10], atol=1e-4), "only lips may move"
+
+
+def test_motion_targets_rebuild_the_tracked_face():
+    rng = np.random.default_rng(2)
+    pose = HeadPose(rng.normal(0, 5, (30, 3)), rng.normal(250, 5, (30, 3)), rng.uniform(0.9, 1.1, 30))
+    canonical = face_with_irises()[None] + rng.normal(0, 1, (30, N_LANDMARKS, 3))
+    torso = rng.normal(300, 3, (30, 18, 3))
+    subject = geometry.subject_mesh(canonical)
+    motion = geometry.motion_targets(canonical, pose, torso, subject)
+    assert len(motion) == 30
+    pose_back = geometry.apply_head(geometry.rest_pose(pose), motion.head)
+    rebuilt = geometry.to_image(subject + geometry.face_offsets(canonical, subject), pose_back)
+    assert np.abs(rebuilt - geometry.to_image(canonical, pose)).max() < 1e-4
