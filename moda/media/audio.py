@@ -1,0 +1,105 @@
+"""Sound in and out: any file becomes float32 mono at 16 kHz."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from scipy import signal
+
+from moda.errors import MediaError, OutputError
+from moda.media.ffmpeg import QUIET, ffmpeg_program, input_arguments, last_line, require_file
+from moda.representation import SAMPLE_RATE
+
+MIN_SECONDS = 0.1
+"""Shorter sounds are refused: they hold no speech, and less than three frames of video."""
+_SOUNDFILE_SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf"}
+_HALF_WIDTH = 32
+"""Zero crossings on each side of the resampling filter's centre."""
+
+log = logging.getLogger(__name__)
+
+
+def read_audio(path: Path | str) -> np.ndarray:
+    """Read the sound of an audio or video file.
+
+    Returns float32 (N,) in [-1, 1], mono (mean of the channels), `SAMPLE_RATE` Hz.
+    WAV, FLAC, OGG, Opus and MP3 are read by libsndfile, everything else by ffmpeg.
+    Raises `MediaError` for a file that is missing, empty or not sound, for sound shorter than
+    `MIN_SECONDS` and for samples that are not finite. Silence is fine.
+    """
+    path = Path(path)
+    require_file(path, "audio file")
+    wave = _read_soundfile(path) if path.suffix.lower() in _SOUNDFILE_SUFFIXES else None
+    if wave is None:
+        wave = _read_ffmpeg(path)
+    if not np.isfinite(wave).all():
+        raise MediaError(f"{int((~np.isfinite(wave)).sum())} samples are not finite (NaN or infinite) in {path}")
+    if len(wave) < MIN_SECONDS * SAMPLE_RATE:
+        seconds = len(wave) / SAMPLE_RATE
+        raise MediaError(f"the sound lasts {seconds:.3f} s, wanted at least {MIN_SECONDS} s: {path}")
+    peak = float(np.abs(wave).max())
+    if peak > 1.0:
+        log.info("samples reach %.3g in %s: scaled down to 1", peak, path)
+        wave = wave / peak
+    return np.ascontiguousarray(wave, dtype=np.float32)
+
+
+def write_wav(path: Path | str, wave: np.ndarray, sample_rate: int = SAMPLE_RATE) -> None:
+    """Write float samples (N,) or (N, channels) as 16-bit WAV; values beyond [-1, 1] are clipped.
+
+    Raises `OutputError` if the place cannot be written; never leaves half a file.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp.wav")
+    try:
+        soundfile.write(temporary, np.clip(wave, -1.0, 1.0), sample_rate, subtype="PCM_16", format="WAV")
+        os.replace(temporary, path)
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise OutputError(f"cannot write {path}: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def resample(wave: np.ndarray, source: int, target: int = SAMPLE_RATE) -> np.ndarray:
+    """Change the sample rate of (N,) samples with a Kaiser-windowed sinc; any pair of rates."""
+    if source == target or len(wave) == 0:
+        return wave
+    common = math.gcd(source, target)
+    up, down = target // common, source // common
+    widest = max(up, down)
+    taps = signal.firwin(2 * _HALF_WIDTH * widest + 1, 0.95 / widest, window=("kaiser", 9.0))
+    return np.asarray(signal.resample_poly(wave, up, down, window=taps.astype(wave.dtype)), dtype=wave.dtype)
+
+
+def _read_soundfile(path: Path) -> np.ndarray | None:
+    """Mono samples at `SAMPLE_RATE`, or None if libsndfile cannot read the file."""
+    try:
+        with soundfile.SoundFile(path) as file:
+            rate = file.samplerate
+            samples = file.read(dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+        log.debug("libsndfile cannot read %s (%s): trying ffmpeg", path, error)
+        return None
+    mono = samples.mean(axis=1)
+    return resample(mono, rate) if np.isfinite(mono).all() else mono
+
+
+def _read_ffmpeg(path: Path) -> np.ndarray:
+    """Mono samples at `SAMPLE_RATE` of the first sound stream, time 0 at the file's start."""
+    command = [
+        *(ffmpeg_program(), *QUIET, *input_arguments(path), "-map", "0:a:0", "-vn"),
+        *("-af", "aresample=async=1:first_pts=0", "-ac", "1", "-ar", str(SAMPLE_RATE), "-f", "f32le", "pipe:1"),
+    ]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if done.returncode != 0 and not done.stdout:
+        reason = last_line(done.stderr, done.returncode)
+        if b"matches no streams" in done.stderr:
+            raise MediaError(f"no sound in {path}; wanted an audio file, or a video with sound")
+        raise MediaError(f"not a sound that can be read: {path} ({reason})")
+    return np.frombuffer(done.stdout, dtype="<f4")

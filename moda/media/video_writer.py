@@ -1,0 +1,195 @@
+"""Writing MP4 (H.264 + AAC): frames go through a pipe, the file appears whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import numpy as np
+
+import moda
+from moda.errors import MediaError, OutputError
+from moda.media.ffmpeg import QUIET, ffmpeg_program, input_arguments, last_line, require_file
+from moda.media.probe import check_streams
+
+COMMENT = f"AI-generated talking portrait, made with MODA {moda.__version__}"
+_COLOUR = ("-colorspace", "smpte170m", "-color_primaries", "smpte170m", "-color_trc", "smpte170m")
+"""BT.601, and said so: players, ffmpeg and cv2 (which knows nothing else) then show the same colours."""
+
+
+def require_writable(path: Path) -> None:
+    """Raise `OutputError` unless a file can be made beside `path` and `path` is not a folder."""
+    if path.is_dir():
+        raise OutputError(f"wanted a file to write, got a folder: {path}")
+    if not path.parent.is_dir():
+        raise OutputError(f"no such folder to write into: {path.parent}")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent, prefix=".moda-"):
+            pass
+    except OSError as error:
+        raise OutputError(f"cannot write into {path.parent.absolute()}: {error.strerror}") from error
+
+
+class VideoWriter:
+    """Write RGB frames to an MP4: H.264, yuv420p, faststart, with sound if a file of it is given.
+
+    path: where the file appears when the `with` block ends well. size: side, or (width, height),
+    even. fps: frames per second. audio: a file whose sound goes beside the frames, padded with
+    silence or cut to their length. crf, preset: of libx264. metadata: tags to add or change;
+    `comment` says by default that the video is generated. gop, bframes: for clips that are read by
+    frame index (`gop=12, bframes=0`). threads: of the encoder, 0 = its own choice.
+
+    Raises `OutputError` with ffmpeg's last line if writing fails; the temporary files (hidden, in
+    the same folder) are removed on every exception.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        size: int | tuple[int, int],
+        fps: float,
+        audio: Path | str | None = None,
+        *,
+        crf: int = 18,
+        preset: str = "veryfast",
+        metadata: Mapping[str, str] | None = None,
+        gop: int | None = None,
+        bframes: int | None = None,
+        threads: int = 0,
+    ) -> None:
+        self.path = Path(path)
+        self.width, self.height = (size, size) if isinstance(size, int) else size
+        if min(self.width, self.height) < 2 or self.width % 2 or self.height % 2:
+            raise OutputError(f"a video of {self.width}x{self.height} cannot be encoded: its sides must be even")
+        require_writable(self.path)
+        self.fps, self.audio, self.frames = fps, None if audio is None else Path(audio), 0
+        if self.audio is not None:
+            require_file(self.audio, "audio file")
+        self._tags = {"comment": COMMENT, **(metadata or {})}
+        self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp.mp4")
+        self._silent = self.path.with_name(f".{self.path.name}.{os.getpid()}.video.tmp.mp4")
+        options = ["-crf", str(crf), "-preset", preset, "-threads", str(threads)]
+        options += [] if gop is None else ["-g", str(gop), "-keyint_min", str(gop), "-sc_threshold", "0"]
+        options += [] if bframes is None else ["-bf", str(bframes)]
+        self._encoding = options
+        self._process: subprocess.Popen[bytes] | None = None
+        self._errors: IO[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        target = self._temporary if self.audio is None else self._silent
+        command = [
+            *(ffmpeg_program(), *QUIET, "-y", "-f", "rawvideo", "-pix_fmt", "rgb24"),
+            *("-video_size", f"{self.width}x{self.height}", "-framerate", f"{self.fps:.10g}", "-i", "pipe:0"),
+            *("-vf", "scale=out_color_matrix=bt601:out_range=tv:flags=bicubic+accurate_rnd,format=yuv420p"),
+            *("-c:v", "libx264", *self._encoding, *_COLOUR, "-color_range", "tv"),
+            *(self._finish() if self.audio is None else ()),
+            *("-f", "mp4", f"file:{target.absolute()}"),
+        ]
+        self._errors = tempfile.TemporaryFile()
+        # A session of its own: Ctrl-C reaches this program, which then decides what becomes of the file.
+        # Signals ignored here stay ignored: a file-size limit is then an error that ffmpeg can name.
+        self._process = subprocess.Popen(
+            [arg for arg in command if arg != "-nostdin"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=self._errors,
+            start_new_session=True,
+            restore_signals=False,
+        )
+        return self
+
+    def write(self, frame: np.ndarray) -> None:
+        """Append one RGB uint8 frame (height, width, 3)."""
+        if frame.shape != (self.height, self.width, 3) or frame.dtype != np.uint8:
+            wanted = (self.height, self.width, 3)
+            raise ValueError(f"got a frame {frame.shape} {frame.dtype}, wanted {wanted} uint8")
+        assert self._process is not None and self._process.stdin is not None, "use VideoWriter in a `with` block"
+        try:
+            self._process.stdin.write(np.ascontiguousarray(frame).data)
+        except OSError as error:
+            raise self._failure() from error
+        self.frames += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._complete()
+        finally:
+            self._stop()
+            self._temporary.unlink(missing_ok=True)
+            self._silent.unlink(missing_ok=True)
+
+    def _complete(self) -> None:
+        assert self._process is not None and self._process.stdin is not None
+        try:
+            self._process.stdin.close()
+        except OSError as broken:
+            raise self._failure() from broken
+        if self._process.wait() != 0:
+            raise self._failure()
+        if self.frames == 0:
+            raise OutputError(f"no frames were written, so there is no video: {self.path}")
+        if self.audio is not None:
+            self._add_sound(self.audio)
+        try:
+            check_streams(self._temporary, audio=self.audio is not None)
+            os.replace(self._temporary, self.path)
+        except MediaError as failed:
+            raise OutputError(f"the written video is not whole: {failed}") from failed
+        except OSError as failed:
+            raise OutputError(f"cannot write {self.path}: {failed.strerror}") from failed
+
+    def _add_sound(self, audio: Path) -> None:
+        """Copy the video and encode the sound to exactly its length."""
+        seconds = self.frames / self.fps
+        filters = (
+            "aresample=async=1:first_pts=0,aformat=sample_rates=48000:channel_layouts=mono|stereo,"
+            f"apad=whole_dur={seconds:.6f},atrim=end={seconds:.6f}"
+        )
+        command = [
+            *(ffmpeg_program(), *QUIET, "-y", *input_arguments(self._silent), *input_arguments(audio)),
+            *("-map", "0:v:0", "-map", "1:a:0", "-map_metadata", "-1", "-c:v", "copy"),
+            *("-af", filters, "-c:a", "aac", "-b:a", "160k", *self._finish()),
+            *("-f", "mp4", f"file:{self._temporary.absolute()}"),
+        ]
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            start_new_session=True,
+            restore_signals=False,
+        )
+        if done.returncode != 0:
+            reason = last_line(done.stderr, done.returncode)
+            raise OutputError(f"cannot write {self.path} with the sound of {audio}: {reason}")
+
+    def _finish(self) -> list[str]:
+        tags = [part for key, value in self._tags.items() for part in ("-metadata", f"{key}={value}")]
+        return [*tags, "-movflags", "+faststart"]
+
+    def _failure(self) -> OutputError:
+        self._stop(kill=False)
+        assert self._process is not None and self._errors is not None
+        self._errors.seek(0)
+        return OutputError(f"cannot write {self.path}: {last_line(self._errors.read(), self._process.returncode)}")
+
+    def _stop(self, kill: bool = True) -> None:
+        process = self._process
+        if process is None:
+            return
+        if process.poll() is None and kill:
+            process.kill()
+        try:
+            if process.stdin is not None:
+                process.stdin.close()
+        except OSError:
+            pass  # it is gone already; its error was reported
+        process.wait()
