@@ -1,0 +1,199 @@
+"""Typed, frozen configurations and their YAML files.
+
+A YAML file is read into a plain tree, `--set a.b=c` overrides are applied to the tree, and
+`parse` turns the tree into a `Config`. An unknown key is refused and the nearest known key named.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import re
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from moda.errors import ConfigError
+
+Tree = dict[str, Any]
+
+
+class Config(BaseModel):
+    """Base of every configuration: frozen, no unknown keys, finite numbers.
+
+    The string below a field is its description.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True, use_attribute_docstrings=True
+    )
+
+
+C = TypeVar("C", bound=Config)
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that reads 1e-4 as a number and refuses a key that stands twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Hashable] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, Hashable) and key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' stands twice", key_node.start_mark)
+            if isinstance(key, Hashable):
+                seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+# YAML 1.1 takes 1e-4 for a string: it wants a point and a signed exponent. People write 1e-4.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d[\d_]*)(\.[\d_]*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def load_yaml(path: Path) -> Tree:
+    """Read a YAML file whose top is a mapping, with its `base` files merged in.
+
+    `base: other.yaml` names a file relative to the one that holds it; mappings are merged deep and
+    the file's own keys win. Raises `ConfigError` naming the file.
+    """
+    return _load(Path(path), ())
+
+
+def _load(path: Path, above: tuple[Path, ...]) -> Tree:
+    resolved = path.resolve()
+    if resolved in above:
+        chain = " -> ".join(str(p) for p in (*above, resolved))
+        raise ConfigError(f"configuration files name one another as base: {chain}; remove one 'base'")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        hint = f" (named as base in {above[-1]})" if above else ""
+        raise ConfigError(f"no such configuration file: {path}{hint}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the configuration {path}: {_one_line(error)}") from error
+    try:
+        tree = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"not valid YAML: {path}: {_one_line(error)}") from error
+    tree = {} if tree is None else tree
+    if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
+        raise ConfigError(f"{path} holds a {type(tree).__name__}, wanted a mapping of names to values")
+    base = tree.pop("base", None)
+    if base is None:
+        return tree
+    if not isinstance(base, str):
+        raise ConfigError(f"'base' in {path} is {base!r}, wanted the path of another YAML file")
+    return merge(_load(path.parent / base, (*above, resolved)), tree)
+
+
+def merge(base: Tree, over: Tree) -> Tree:
+    """A new tree: `base` with the values of `over` in place; mappings are merged, the rest replaced."""
+    merged = copy.deepcopy(base)
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = merge(merged[key], value)
+        else:
+            merged[key] = copy.deepcopy(value)
+    return merged
+
+
+def apply_overrides(tree: Tree, overrides: Iterable[str]) -> Tree:
+    """A new tree with each `a.b=value` set; the value is read as YAML.
+
+    A section that does not exist is made, so that validation reports it with the rest.
+    """
+    result = copy.deepcopy(tree)
+    for text in overrides:
+        name, equals, value = text.partition("=")
+        keys = [key.strip() for key in name.split(".")]
+        if not equals or not all(keys):
+            raise ConfigError(f"cannot read the override '{text}', wanted section.key=value")
+        try:
+            parsed = yaml.load(value, Loader=_Loader)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"the value of the override '{text}' is not valid YAML: {_one_line(error)}") from error
+        section = result
+        for depth, key in enumerate(keys[:-1], start=1):
+            if section.get(key) is None:
+                section[key] = {}
+            section = section[key]
+            if not isinstance(section, dict):
+                dotted = ".".join(keys[:depth])
+                raise ConfigError(f"the override '{text}' goes into '{dotted}', which is a value and not a section")
+        section[keys[-1]] = parsed
+    return result
+
+
+def parse(cls: type[C], tree: Tree, *, source: str, section: str = "") -> C:
+    """Turn a tree into a `cls`.
+
+    source: what to call the tree's origin in a message (a file name). section: the dotted place of
+    `tree` in that file, put before every key named. Raises one `ConfigError` with all problems.
+    """
+    try:
+        return cls.model_validate(tree)
+    except ValidationError as error:
+        problems = "; ".join(_problem(cls, detail, section) for detail in error.errors())
+        raise ConfigError(f"{source}: {problems}") from error
+
+
+def to_dict(config: Config) -> Tree:
+    """The configuration as plain dicts, lists and scalars: safe for YAML, JSON and checkpoints."""
+    return config.model_dump(mode="json")
+
+
+def differences(old: Tree, new: Tree, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Every dotted key at which two trees differ, with both values (None where it is absent)."""
+    for key in dict.fromkeys((*old, *new)):
+        a, b, name = old.get(key), new.get(key), f"{prefix}{key}"
+        if isinstance(a, dict) and isinstance(b, dict):
+            yield from differences(a, b, f"{name}.")
+        elif a != b:
+            yield name, a, b
+
+
+def _problem(cls: type[Config], detail: Any, section: str) -> str:
+    location: tuple[int | str, ...] = detail["loc"]
+    name = ".".join(part for part in (section, *map(str, location)) if part)
+    if detail["type"] == "extra_forbidden":
+        known = _known_keys(cls, location[:-1])
+        near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known) or 'none'}"
+        return f"unknown key '{name}'; {hint}"
+    if detail["type"] == "missing":
+        return f"'{name}' is missing"
+    message = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    message = message[:1].lower() + message[1:]
+    if not location:
+        return f"{section}: {message}" if section else message
+    return f"'{name}': {message}, got {_shortened(detail['input'])}"
+
+
+def _known_keys(cls: type[Config], location: Sequence[int | str]) -> list[str]:
+    """Keys of the config at `location`; tags of unions and positions in lists do not descend."""
+    current = [cls]
+    for part in location:
+        fields = [model.model_fields[part] for model in current if isinstance(part, str) and part in model.model_fields]
+        if fields:
+            current = [model for field in fields for model in _models(field.annotation)]
+    return list(dict.fromkeys(key for model in current for key in model.model_fields))
+
+
+def _models(annotation: Any) -> list[type[Config]]:
+    if isinstance(annotation, type) and issubclass(annotation, Config):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models(argument)]
+
+
+def _shortened(value: object, limit: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

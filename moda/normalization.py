@@ -1,0 +1,93 @@
+"""Statistics of the training set as buffers of a network: physical units outside, unit variance inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from moda.errors import TrainingError
+
+FLOOR = 1e-3
+"""Smallest standard deviation used: a channel that never moves is not blown up by its noise."""
+
+
+class Normalizer(nn.Module):
+    """Standardises the trailing axes of a tensor, `Normalizer(120)` or `Normalizer(40, 3)`.
+
+    mean, std: buffers of that shape; 0 and 1 until fitted, so an unfitted one changes nothing.
+    Being buffers they travel with the weights and are no parameters.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("std", torch.ones(shape))
+
+    def normalize(self, values: Tensor) -> Tensor:
+        """(..., *shape) physical units -> the same, mean 0 and variance 1 over the training set."""
+        return (values - self.mean) / self.std
+
+    def denormalize(self, values: Tensor) -> Tensor:
+        """The exact inverse of `normalize`."""
+        return values * self.std + self.mean
+
+    @classmethod
+    def fit(
+        cls,
+        arrays: Iterable[np.ndarray | Tensor | tuple[str, np.ndarray | Tensor]],
+        *,
+        source: str = "training data",
+        axes: int = 1,
+        floor: float = FLOOR,
+    ) -> Normalizer:
+        """Mean and standard deviation over everything in `arrays`, read once (Chan's merged Welford).
+
+        arrays: each (..., *shape) in physical units, or (name, array) to have the name in a message.
+        axes: how many trailing axes make `shape`. floor: smallest standard deviation.
+        Raises `TrainingError` naming the array that holds NaN or infinity or has another shape, and
+        when there are fewer than two values.
+        """
+        count, mean, squares = 0, np.zeros(0), np.zeros(0)
+        for index, item in enumerate(arrays):
+            name, array = item if isinstance(item, tuple) else (f"array {index}", item)
+            values = np.asarray(array.detach().cpu() if isinstance(array, Tensor) else array, dtype=np.float64)
+            if values.ndim < axes:
+                raise TrainingError(f"{source}, {name}: shape {values.shape}, wanted {axes} trailing axes or more")
+            shape = values.shape[values.ndim - axes :]
+            if index == 0:
+                mean, squares = np.zeros(shape), np.zeros(shape)
+            if shape != mean.shape:
+                raise TrainingError(f"{source}, {name}: channels {shape}, wanted {mean.shape} as in those before")
+            if not np.isfinite(values).all():
+                raise TrainingError(f"{source}, {name}: holds values that are not finite; repair or remove it")
+            values = values.reshape(-1, *shape)
+            if len(values) == 0:
+                continue
+            here = values.mean(axis=0)
+            delta = here - mean
+            total = count + len(values)
+            squares = squares + ((values - here) ** 2).sum(axis=0) + delta**2 * count * len(values) / total
+            mean = mean + delta * len(values) / total
+            count = total
+        if count < 2:
+            raise TrainingError(f"{source}: {count} values, wanted two or more to compute statistics")
+        fitted = cls(*mean.shape)
+        fitted.mean.copy_(torch.from_numpy(mean))
+        fitted.std.copy_(torch.from_numpy(np.maximum(np.sqrt(squares / count), floor)))
+        return fitted
+
+    def assign(self, other: Normalizer) -> None:
+        """Take the statistics of another one, in place. Raises `TrainingError` on another shape."""
+        if self.mean.shape != other.mean.shape:
+            raise TrainingError(f"statistics of shape {tuple(other.mean.shape)}, wanted {tuple(self.mean.shape)}")
+        self.mean.copy_(other.mean)
+        self.std.copy_(other.std)
+
+    def extra_repr(self) -> str:
+        return ", ".join(map(str, self.mean.shape))

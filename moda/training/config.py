@@ -1,0 +1,91 @@
+"""Configuration of a training run. Its data, network and loss sections belong to the stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from moda.config import Config
+
+
+class OptimizerConfig(Config):
+    """AdamW, one for each player, all with these settings (with weight_decay 0 it is Adam)."""
+
+    lr: float = Field(1e-4, gt=0)
+    """Learning rate at its highest (paper: 1e-4)."""
+    betas: tuple[float, float] = (0.9, 0.99)
+    """Decay of the first and second moments (paper: 0.9, 0.99; renderer 0.5, 0.999)."""
+    weight_decay: float = Field(0.0, ge=0)
+    """Decoupled weight decay."""
+    clip: float = Field(1.0, ge=0)
+    """Largest norm of a player's gradient; 0 does not clip."""
+    warmup: int = Field(0, ge=0)
+    """Steps over which the learning rate rises linearly."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """After the warm-up: constant, or a half cosine down to 0 at the last step."""
+
+
+class TrainerConfig(Config):
+    """The loop. A step is one update of every player."""
+
+    steps: int = Field(gt=0)
+    """Steps in all; a larger number with the same command trains on."""
+    batch: int = Field(8, ge=1)
+    """Samples a batch."""
+    accumulate: int = Field(1, ge=1)
+    """Batches whose gradients are averaged into one step."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16 runs the losses under autocast; weights stay fp32."""
+    log_every: int = Field(20, ge=1)
+    """Steps between lines of the log and points in TensorBoard."""
+    validate_every: int = Field(500, ge=1)
+    """Steps between validations; one runs at the end too."""
+    preview_every: int = Field(1000, ge=1)
+    """Steps between previews in TensorBoard; one is made at the end too."""
+    save_every: int = Field(500, ge=1)
+    """Steps between writings of last.pt; it is written at the end too."""
+    workers: int = Field(0, ge=0)
+    """Processes that load data; any number gives the same samples."""
+    ema: float = Field(0.0, ge=0, lt=1)
+    """Decay of the moving average of the network's weights; 0 keeps none. The average is what is
+    validated and what `weights` in a checkpoint holds."""
+
+
+class TrainConfig(Config):
+    """A train YAML."""
+
+    stage: str
+    """Name of the stage: audio2repr, faco, renderer."""
+    output: Path
+    """Folder of the run: best.pt, last.pt, tensorboard/."""
+    seed: int = Field(0, ge=0)
+    """Seed of weights, order and noise."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """auto takes a GPU when there is one."""
+    data: dict[str, Any] = Field(default_factory=dict)
+    """Section of the stage's DataConfig."""
+    network: dict[str, Any] = Field(default_factory=dict)
+    """Section of the stage's NetworkConfig."""
+    loss: dict[str, Any] = Field(default_factory=dict)
+    """Section of the stage's LossConfig."""
+    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
+    """How the players are updated."""
+    trainer: TrainerConfig
+    """The loop."""
+
+
+MAY_CHANGE = frozenset(
+    {
+        "output",
+        "device",
+        "trainer.steps",
+        "trainer.log_every",
+        "trainer.validate_every",
+        "trainer.preview_every",
+        "trainer.save_every",
+        "trainer.workers",
+    }
+)
+"""Keys that may differ when a run is resumed; any other difference is refused."""

@@ -1,0 +1,94 @@
+"""What a stage offers the trainer: players, data, losses. A stage never touches an optimiser."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset, default_collate
+
+from moda.config import Config
+
+Terms = Mapping[str, Tensor]
+"""Loss terms of a player by name, each a scalar that is already weighted."""
+Collate = Callable[[list[Any]], Any]
+
+
+class Stage(ABC, nn.Module):
+    """One trainable stage. Its networks are the players; frozen helpers (VGG) are plain submodules.
+
+    What a resumed run needs has to live in the players, as parameters or buffers: those, and
+    only those, are saved.
+    """
+
+    name: ClassVar[str]
+    """As in STAGES and in the YAML."""
+    DataConfig: ClassVar[type[Config]]
+    NetworkConfig: ClassVar[type[Config]]
+    LossConfig: ClassVar[type[Config]]
+
+    def __init__(self, data: Config, network: Config, loss: Config) -> None:
+        """Build the networks with random weights; the parsed configs stay as attributes."""
+        super().__init__()
+        self.data_config = data
+        self.network_config = network
+        self.loss_config = loss
+
+    @property
+    @abstractmethod
+    def players(self) -> dict[str, nn.Module]:
+        """Networks that are optimised, each by its own optimiser: {"generator": G, ...}."""
+
+    @property
+    @abstractmethod
+    def network(self) -> nn.Module:
+        """The player that inference needs; a checkpoint's `weights` are its state_dict."""
+
+    @abstractmethod
+    def datasets(self) -> tuple[Dataset[Any], Dataset[Any]]:
+        """Training and validation set, both with a length; the latter may be empty.
+
+        `dataset[i]` may draw from the global generators (random, numpy.random, torch): the trainer
+        seeds them for every sample, so the draw depends on the seed, the epoch and i alone.
+        """
+
+    def prepare(self, train: Dataset[Any]) -> None:
+        """Compute statistics of the training set into buffers; called once, on a fresh start."""
+
+    def collate(self, samples: list[Any]) -> Any:
+        """Samples -> batch: (nested) dict, list or tuple of tensors. Torch's default unless overridden."""
+        return default_collate(samples)
+
+    def sampler(self, dataset: Dataset[Any], batch: int, seed: int) -> list[list[int]]:
+        """The batches of one epoch as lists of indices; `seed` is another one every epoch.
+
+        Default: a random order; what does not fill a batch is left out (and comes in another epoch), so that batch
+        normalisation never meets a batch of one. A set smaller than a batch is one batch.
+        """
+        order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seed)).tolist()  # type: ignore[arg-type]
+        if len(order) <= batch:
+            return [order]
+        return [order[i : i + batch] for i in range(0, len(order) - batch + 1, batch)]
+
+    @abstractmethod
+    def losses(self, batch: Any, generator: torch.Generator) -> Iterator[tuple[str, Terms]]:
+        """Yield (player, terms) for every player, in the order of their updates, once each a batch.
+
+        The trainer updates the player before the generator goes on: what is computed after a yield
+        sees the new weights. Only that player gets gradients. generator: noise on the batch's device.
+        """
+
+    @abstractmethod
+    def validate(self, batch: Any) -> dict[str, float]:
+        """Metrics of a validation batch, averaged over samples; "score" (lower is better) picks best.pt.
+
+        Called in eval mode without gradients, the global generators seeded the same every time.
+        """
+
+    def preview(self, batch: Any) -> dict[str, np.ndarray]:
+        """Pictures (H, W, 3) or videos (T, H, W, 3) to look at, uint8 RGB, by name; none by default."""
+        return {}
