@@ -1,0 +1,164 @@
+"""The reference picture: any file becomes RGB, and RGB becomes a `Portrait`."""
+
+from __future__ import annotations
+
+import logging
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from moda.errors import FaceError, MediaError
+from moda.geometry import fit_head_pose, subject_mesh, to_canonical
+from moda.media.crop import crop_square, face_size, square_box, to_frame
+from moda.media.ffmpeg import require_file
+from moda.media.face_tracker import FaceTracker
+from moda.media.torso_tracker import PersonSegmenter, shoulder_points
+from moda.media.video import read_frames
+from moda.representation import FRAME, Portrait
+
+MIN_FACE = 64
+"""A face narrower than this many pixels in the source is refused: enlarged, it has no detail to animate."""
+_EDGE_RADIUS, _EDGE_EPSILON = 6, 1e-3
+
+log = logging.getLogger(__name__)
+
+
+def read_picture(path: Path | str) -> np.ndarray:
+    """Read a picture as RGB uint8 (H, W, 3), upright; of a video, its first frame.
+
+    PNG, JPEG, WebP and what else Pillow opens; turned as its EXIF tag says; 16-bit, grey, palette
+    and CMYK are converted; transparency is laid over white.
+    Raises `MediaError` for a file that is missing, truncated or no picture.
+    """
+    path = Path(path)
+    require_file(path, "picture")
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            return _to_rgb(ImageOps.exif_transpose(picture))
+    except UnidentifiedImageError:
+        return _first_frame(path)
+    except Image.DecompressionBombError as error:
+        raise MediaError(f"the picture is too large: {path} ({error})") from error
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+        raise MediaError(f"the picture is damaged or cut off: {path} ({error})") from error
+
+
+def make_portrait(
+    image: np.ndarray, size: int, *, face: np.ndarray | None = None, source: Path | str = "the picture"
+) -> Portrait:
+    """Find the face, crop around head and shoulders, and measure it as preparation does.
+
+    image: (H, W, 3) uint8 RGB. size: side of the crop that will be animated, pixels.
+    face: (478, 3) landmarks in pixels of `image` of the face to take; default is the largest.
+    source: what to call the picture in messages.
+    Raises `FaceError` for no face or one under `MIN_FACE` pixels wide, `MediaError` for a picture too small.
+    """
+    height, width = image.shape[:2]
+    if min(height, width) < MIN_FACE:
+        raise MediaError(f"the picture is {width}x{height}, wanted at least {MIN_FACE}x{MIN_FACE}: {source}")
+    with FaceTracker(video=False, max_faces=8) as tracker:
+        if face is None:
+            face = _largest_face(tracker, image, source)
+        box = square_box(face, width, height)
+        square = crop_square(image, box, FRAME)
+        expected = to_frame(face, box)
+        landmarks = _nearest_face(tracker.faces(square), expected)
+    pose = fit_head_pose(landmarks[None])
+    with PersonSegmenter() as segmenter:
+        mask = segmenter.mask(square)
+    person = _follow_edges(mask, square)
+    return Portrait(
+        image=crop_square(image, box, size),
+        landmarks=landmarks.astype(np.float32),
+        pose=pose[0],
+        subject=subject_mesh(to_canonical(landmarks[None], pose)),
+        torso=shoulder_points(mask, landmarks).astype(np.float32),
+        person=person if size == FRAME else _scaled(person, size),
+    )
+
+
+def _to_rgb(picture: Image.Image) -> np.ndarray:
+    if picture.mode.startswith("I") or picture.mode == "F":  # 16 or 32 bits a sample, one channel
+        values = np.asarray(picture, np.float64)
+        top = float(values.max(initial=0.0))
+        white = 65535.0 if picture.mode.startswith("I") and top > 255 else 255.0 if top > 1 else 1.0
+        grey = np.clip(values * (255.0 / white) + 0.5, 0, 255).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if "A" in picture.getbands() or "a" in picture.getbands() or "transparency" in picture.info:
+        rgba = picture.convert("RGBA")
+        white_page = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        picture = Image.alpha_composite(white_page, rgba)
+    return np.array(picture.convert("RGB"), np.uint8)
+
+
+def _first_frame(path: Path) -> np.ndarray:
+    try:
+        frames = read_frames(path, fps=None)
+        first = next(frames).copy()
+        frames.close()  # type: ignore[attr-defined]
+    except MediaError as error:
+        raise MediaError(f"not a picture or video that can be read: {path} ({error})") from error
+    return first
+
+
+def _largest_face(tracker: FaceTracker, image: np.ndarray, source: Path | str) -> np.ndarray:
+    """The widest face; looks into overlapping tiles if the whole picture shows none (the detector
+    sees 128 x 128 pixels, so a face under a tenth of the picture escapes it)."""
+    height, width = image.shape[:2]
+    faces = tracker.faces(image)
+    side = min(height, width) if height != width else min(height, width) // 2
+    for _ in range(3):
+        if faces or side < 2 * MIN_FACE:
+            break
+        faces = [f for left, top in _tiles(width, height, side) for f in _tile_faces(tracker, image, left, top, side)]
+        side //= 2
+    if not faces:
+        raise FaceError(f"no face found in {source} ({width}x{height}); wanted one that looks at the camera")
+    best = max(faces, key=lambda mesh: float(face_size(mesh)))
+    face_width = float(np.ptp(best[:, 0]))
+    if face_width < MIN_FACE:
+        raise FaceError(f"the face is {face_width:.0f} px wide, wanted at least {MIN_FACE}: {source}")
+    if len(faces) > 1:
+        log.info("%d faces in %s: the largest one is taken", len(faces), source)
+    return best
+
+
+def _tiles(width: int, height: int, side: int) -> list[tuple[int, int]]:
+    """Corners of squares that cover the picture and overlap by half."""
+
+    def starts(length: int) -> list[int]:
+        count = max(1, -(-2 * (length - side) // side) + 1)
+        return [round(i * (length - side) / max(count - 1, 1)) for i in range(count)]
+
+    return [(left, top) for top in starts(height) for left in starts(width)]
+
+
+def _tile_faces(tracker: FaceTracker, image: np.ndarray, left: int, top: int, side: int) -> list[np.ndarray]:
+    found = tracker.faces(image[top : top + side, left : left + side])
+    return [mesh + np.array([left, top, 0.0]) for mesh in found]
+
+
+def _nearest_face(faces: list[np.ndarray], expected: np.ndarray) -> np.ndarray:
+    """The face tracked again in the crop, if it is the one that was cropped; else what was expected."""
+
+    def distance(mesh: np.ndarray) -> float:
+        return float(np.linalg.norm((mesh - expected)[:, :2], axis=1).mean())
+
+    best = min(faces, key=distance, default=expected)
+    return best if distance(best) < 0.25 * float(face_size(expected)) else expected
+
+
+def _follow_edges(mask: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Soft person mask whose edge follows the picture's (guided filter, He et al. 2010): hair keeps its outline."""
+    guide = image.astype(np.float32) / 255.0
+    soft = cv2.ximgproc.guidedFilter(guide, mask.astype(np.float32), _EDGE_RADIUS, _EDGE_EPSILON)
+    return np.clip(soft, 0.0, 1.0).astype(np.float32)
+
+
+def _scaled(mask: np.ndarray, size: int) -> np.ndarray:
+    method = cv2.INTER_AREA if size < mask.shape[0] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(mask, (size, size), interpolation=method), np.float32)
