@@ -1,0 +1,1 @@
+"""Network parts that know nothing of training, data or files of this project."""

@@ -1,0 +1,42 @@
+"""Plain building blocks: the two kinds of MLP that the paper's networks are made of.
+
+Dimension letters: B batch, T frames, C channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import Tensor, nn
+
+LEAK = 0.2
+"""Negative slope of every LeakyReLU of the paper's networks (method.md, sections 2, 3 and 5)."""
+
+NormKind = Literal["batch", "layer", "none"]
+
+
+class MLP(nn.Module):
+    """(Linear, norm, LeakyReLU 0.2) x (n - 1), Linear on the last axis: (..., C0) -> (..., Cn).
+
+    method.md section 2 (norm "batch") and section 3 (norm "none").
+
+    Batch norm takes its statistics over all leading axes, flattened to one: (B, T, C) counts as
+    B*T rows, and (B, C) as B rows, so training on it needs at least two. "layer" has no such
+    limit and behaves alike in training and inference.
+    """
+
+    def __init__(self, widths: Sequence[int], norm: NormKind = "batch") -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for i, (inner, outer) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+            layers.append(nn.Linear(inner, outer))
+            if i < len(widths) - 2:
+                if norm != "none":
+                    layers.append(nn.BatchNorm1d(outer) if norm == "batch" else nn.LayerNorm(outer))
+                layers.append(nn.LeakyReLU(LEAK))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows: Tensor = self.layers(x.reshape(-1, x.shape[-1]))
+        return rows.reshape(*x.shape[:-1], rows.shape[-1])

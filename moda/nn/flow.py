@@ -1,0 +1,227 @@
+"""The default probabilistic branch: conditional flow matching on low-dimensional motion.
+
+Not in the paper, whose VAE (attention.ProbAttn) tends to ignore its noise; this one makes eyes,
+head and torso vary with the noise by construction. Rectified-flow form: x_t = (1 - t) x0 + t x1,
+x0 ~ N(0, 1), and the network learns the velocity x1 - x0.
+
+Dimension letters: B batch, T frames, d model width, h heads, K channels of one group,
+Z latent channels (sum over the groups of the components kept).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from moda.errors import TrainingError
+from moda.nn.positional import fourier
+
+Solver = Literal["euler", "heun"]
+
+
+class LinearBasis(nn.Module):
+    """Whitening PCA of one motion group, kept as buffers: (B, T, K) <-> (B, T, k).
+
+    encode: (x / unit - mean) @ directions / spread; decode is its inverse on the kept subspace.
+    With k = K the round trip is exact. `unit` brings channels of different units to one scale.
+    """
+
+    unit: Tensor
+    mean: Tensor
+    directions: Tensor
+    spread: Tensor
+
+    def __init__(self, channels: int, components: int) -> None:
+        super().__init__()
+        self.register_buffer("unit", torch.ones(channels))
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("directions", torch.eye(channels, components))
+        self.register_buffer("spread", torch.ones(components))
+
+    @property
+    def components(self) -> int:
+        return self.directions.shape[1]
+
+    def encode(self, x: Tensor) -> Tensor:
+        return ((x / self.unit - self.mean) @ self.directions) / self.spread
+
+    def decode(self, z: Tensor) -> Tensor:
+        return ((z * self.spread) @ self.directions.T + self.mean) * self.unit
+
+    def set_moments(self, mean: np.ndarray, covariance: np.ndarray, *, per_channel: bool) -> float:
+        """Fill the buffers from mean (K,) and covariance (K, K); returns the share of variance kept.
+
+        per_channel: bring every channel to unit variance first, for groups of mixed units.
+        """
+        deviation = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+        unit = np.maximum(deviation, 1e-6) if per_channel else np.ones_like(mean)
+        values, vectors = np.linalg.eigh(covariance / np.outer(unit, unit))
+        order = np.argsort(values)[::-1][: self.components]
+        # Directions without variance get no more than a thousandth of the largest: noise stays finite.
+        spread = np.sqrt(np.maximum(values[order], max(values.max() * 1e-6, 1e-12)))
+        for name, array in (
+            ("unit", unit),
+            ("mean", mean / unit),
+            ("directions", vectors[:, order]),
+            ("spread", spread),
+        ):
+            self.get_buffer(name).copy_(torch.from_numpy(np.ascontiguousarray(array)))
+        return float(values[order].sum() / max(values.sum(), 1e-12))
+
+
+class FlowAttn(nn.Module):
+    """Conditional flow matching over motion groups.
+
+    groups: name -> (channels K, components k kept, per_channel). Z is the sum of the components,
+    in the order of the mapping. Group tensors are physical: (B, T, K) or (B, T, P, 3).
+    """
+
+    def __init__(
+        self,
+        groups: Mapping[str, tuple[int, int, bool]],
+        condition: int,
+        *,
+        width: int = 128,
+        layers: int = 4,
+        heads: int = 4,
+        ffn: int = 256,
+        kernel: int = 9,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.bases = nn.ModuleDict({name: LinearBasis(k, n) for name, (k, n, _) in groups.items()})
+        self.per_channel = {name: mixed for name, (_, _, mixed) in groups.items()}
+        self.sizes = [n for _, n, _ in groups.values()]
+        self.latent_dim = sum(self.sizes)
+        self.width = width
+        self.enter = nn.Linear(self.latent_dim, width)
+        self.condition = nn.Linear(condition, width)
+        self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+        self.blocks = nn.ModuleList(FlowBlock(width, heads, ffn, kernel, dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+        self.leave = nn.Linear(width, self.latent_dim)
+        # Zero velocity at the start: samples begin as the noise itself, in whitened units.
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+        self.register_buffer("slopes", 2.0 ** (-2.0 * torch.arange(1, heads + 1).float()), persistent=False)
+
+    def fit_basis(self, recordings: Iterable[Mapping[str, np.ndarray]]) -> dict[str, float]:
+        """Fit every group's basis to recordings of (T, ...) physical arrays; streams over them.
+
+        Returns the share of variance that each group keeps. Raises `TrainingError` on no data.
+        """
+        count = 0
+        sums = {name: np.zeros(basis.mean.shape[0]) for name, basis in self._named_bases()}
+        squares = {name: np.zeros((len(total), len(total))) for name, total in sums.items()}
+        for recording in recordings:
+            for name in sums:
+                rows = np.asarray(recording[name], dtype=np.float64).reshape(-1, len(sums[name]))
+                sums[name] += rows.sum(axis=0)
+                squares[name] += rows.T @ rows
+            count += len(rows)
+        if count < 2:
+            raise TrainingError(f"cannot fit the motion basis: {count} frames of training motion, wanted at least 2")
+        kept = {}
+        for name, basis in self._named_bases():
+            mean = sums[name] / count
+            covariance = squares[name] / count - np.outer(mean, mean)
+            kept[name] = basis.set_moments(mean, covariance, per_channel=self.per_channel[name])
+        return kept
+
+    def encode(self, groups: Mapping[str, Tensor]) -> Tensor:
+        """Physical groups, each (B, T, ...) -> whitened latents (B, T, Z)."""
+        return torch.cat([basis.encode(groups[name].flatten(2)) for name, basis in self._named_bases()], dim=-1)
+
+    def decode(self, x: Tensor) -> dict[str, Tensor]:
+        """Whitened latents (B, T, Z) -> physical groups, each (B, T, K)."""
+        parts = x.split(self.sizes, dim=-1)
+        return {name: basis.decode(part) for (name, basis), part in zip(self._named_bases(), parts, strict=True)}
+
+    def velocity(self, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        """Velocity at x (B, T, Z), flow time t (B,) in 0..1, under the condition s (B, T, C) -> (B, T, Z)."""
+        h = self.enter(x) + self.condition(s)
+        time = self.time(fourier(t, self.width).to(h.dtype))
+        bias = distance_bias(x.shape[1], self.get_buffer("slopes")).to(h.dtype)
+        for block in self.blocks:
+            h = block(h, time, bias)
+        out: Tensor = self.leave(self.norm(h))
+        return out
+
+    def loss(self, x1: Tensor, s: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Mean of |v(x_t, t, s) - (x1 - x0)|^2, a scalar; t uniform, one a sequence. x1 (B, T, Z), s (B, T, C)."""
+        device = x1.device if generator is None else generator.device
+        x0 = torch.randn(x1.shape, generator=generator, device=device).to(x1)
+        t = torch.rand(x1.shape[0], generator=generator, device=device).to(x1)
+        x_t = torch.lerp(x0, x1, t[:, None, None])
+        return F.mse_loss(self.velocity(x_t, t, s), x1 - x0)
+
+    def sample(self, noise: Tensor, s: Tensor, steps: int, solver: Solver = "euler") -> Tensor:
+        """Carry the noise (B, T, Z) to motion latents (B, T, Z) in equal steps; deterministic given it."""
+        x = noise
+        step = 1.0 / steps
+        for i in range(steps):
+            t = torch.full((x.shape[0],), i * step, dtype=x.dtype, device=x.device)
+            slope = self.velocity(x, t, s)
+            if solver == "heun":
+                slope = 0.5 * (slope + self.velocity(x + step * slope, t + step, s))
+            x = x + step * slope
+        return x
+
+    def _named_bases(self) -> list[tuple[str, LinearBasis]]:
+        return [(name, basis) for name, basis in self.bases.items() if isinstance(basis, LinearBasis)]
+
+
+def distance_bias(frames: int, slopes: Tensor) -> Tensor:
+    """Bias of bidirectional attention, (h, T, T): -m_h * |i - j| (the form of ALiBi, Press et al. 2022).
+
+    It knows distances only, so a network trained on windows of 75 frames meets nothing new at 300.
+    """
+    time = torch.arange(frames, device=slopes.device, dtype=slopes.dtype)
+    return -slopes[:, None, None] * (time[:, None] - time[None, :]).abs()
+
+
+class FlowBlock(nn.Module):
+    """Pre-norm transformer block with flow time as scale, shift and gate (adaptive norm, DiT's form).
+
+    Attention over all frames with the distance bias, then a depthwise convolution over time (it
+    tells before from after, which a symmetric bias cannot), then the feed-forward part.
+    """
+
+    def __init__(self, width: int, heads: int, ffn: int, kernel: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norms = nn.ModuleList(nn.LayerNorm(width, elementwise_affine=False) for _ in range(3))
+        self.modulation = nn.Linear(width, 9 * width)
+        nn.init.normal_(self.modulation.weight, std=0.02)
+        nn.init.zeros_(self.modulation.bias)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.project = nn.Linear(width, width)
+        self.depthwise = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width)
+        self.pointwise = nn.Linear(width, width)
+        self.feed = nn.Sequential(nn.Linear(width, ffn), nn.GELU(), nn.Dropout(dropout), nn.Linear(ffn, width))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, h: Tensor, time: Tensor, bias: Tensor) -> Tensor:
+        """h: (B, T, d); time: (B, d); bias: (heads, T, T)."""
+        modulation = self.modulation(time)[:, None].chunk(9, dim=-1)  # nine (B, 1, d)
+        parts = (lambda x: self._attend(x, bias), self._convolve, self.feed)
+        for i, part in enumerate(parts):
+            scale, shift, gate = modulation[3 * i : 3 * i + 3]
+            h = h + self.dropout((1 + gate) * part(self.norms[i](h) * (1 + scale) + shift))
+        return h
+
+    def _attend(self, x: Tensor, bias: Tensor) -> Tensor:
+        batch, frames, width = x.shape
+        q, k, v = self.qkv(x).reshape(batch, frames, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)  # (B, h, T, d/h)
+        out: Tensor = self.project(mixed.transpose(1, 2).reshape(batch, frames, width))
+        return out
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        out: Tensor = self.pointwise(F.gelu(self.depthwise(x.transpose(1, 2)).transpose(1, 2)))
+        return out

@@ -1,0 +1,159 @@
+"""Speech encoder: wav2vec 2.0 resampled to video frames.
+
+Dimension letters: B batch, N audio samples at 16 kHz, L wav2vec frames (50 Hz), T video frames, C channels.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import Wav2Vec2Config, Wav2Vec2Model
+
+from moda.config import Config
+from moda.errors import CheckpointError, ConfigError
+
+log = logging.getLogger(__name__)
+
+MIN_SAMPLES = 400
+"""Receptive field of the CNN: shorter sound is padded with silence to this many samples."""
+
+
+class SpeechConfig(Config):
+    """Size and start of the speech encoder. The defaults are wav2vec2-base (94,371,712 parameters)."""
+
+    hidden: int = 768
+    """Width of the transformer and of the output."""
+    layers: int = 12
+    """Transformer layers."""
+    heads: int = 12
+    """Attention heads a layer."""
+    ffn: int = 3072
+    """Width of the feed-forward part."""
+    conv_dim: int = 512
+    """Channels of all seven convolutions."""
+    conv_norm: Literal["group", "layer"] = "group"
+    """"group": one norm over the whole time axis after the first convolution (wav2vec2-base). "layer": a
+    norm of each time step after every convolution: what a frame gets does not depend on the window around it."""
+    conv_bias: bool = False
+    """Bias in the convolutions. Wanted with "layer": without it a step's norm would hide how quiet it is."""
+    pre_norm: bool = False
+    """Norm before attention and feed-forward (trains more easily from random weights); base has it after."""
+    dropout: float = 0.1
+    """Dropout of hidden states, attention, activations' outputs."""
+    layerdrop: float = 0.1
+    """Chance of skipping a transformer layer in training."""
+    spec_augment: bool = True
+    """SpecAugment's time masks (probability 0.05, 10 steps) on the resampled features; in training only."""
+    freeze_cnn: bool = True
+    """Keep the CNN as it is (the paper does, with pretrained weights). False where it starts at random."""
+    quiet: float = 3.16e-4
+    """RMS under which sound counts as silence: the waveform is divided by sqrt(variance + quiet^2).
+    3.16e-4 squared is the 1e-7 of wav2vec2's own feature extractor."""
+    pretrained: str | None = None
+    """Folder or hub name of a `transformers` wav2vec2 whose weights to start from; sizes must agree."""
+    init: str | None = None
+    """A checkpoint of stage "speech" of this project to start from."""
+
+    def transformers_config(self) -> Wav2Vec2Config:
+        """The same as `transformers` understands it; kernels and strides are wav2vec2's (50 Hz)."""
+        return Wav2Vec2Config(
+            hidden_size=self.hidden,
+            num_hidden_layers=self.layers,
+            num_attention_heads=self.heads,
+            intermediate_size=self.ffn,
+            conv_dim=(self.conv_dim,) * 7,
+            feat_extract_norm=self.conv_norm,
+            conv_bias=self.conv_bias,
+            do_stable_layer_norm=self.pre_norm,
+            hidden_dropout=self.dropout,
+            attention_dropout=self.dropout,
+            layerdrop=self.layerdrop,
+            apply_spec_augment=self.spec_augment,
+            mask_time_prob=0.05 if self.spec_augment else 0.0,
+        )
+
+
+class SpeechEncoder(nn.Module):
+    """Waveform to features at the video rate: (B, N), T -> (B, T, hidden).
+
+    The CNN's output is interpolated linearly (ends aligned) from 50 Hz to exactly T frames before
+    feature projection and transformer (method.md section 2, point 1).
+
+    With `config.pretrained`, weights come from there and nothing touches them afterwards.
+    Raises `CheckpointError` if they cannot be loaded, `ConfigError` if their sizes differ.
+    """
+
+    def __init__(self, config: SpeechConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.model = Wav2Vec2Model(config.transformers_config()) if config.pretrained is None else _pretrained(config)
+        if config.freeze_cnn:
+            self.model.freeze_feature_encoder()
+
+    def forward(self, wave: Tensor, frames: int) -> Tensor:
+        wave = normalise_wave(wave, self.config.quiet)
+        if wave.shape[-1] < MIN_SAMPLES:
+            wave = F.pad(wave, (0, MIN_SAMPLES - wave.shape[-1]))
+        # A trainer may switch requires_grad of a whole network on and off: frozen must not hang on it.
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.freeze_cnn):
+            features: Tensor = self.model.feature_extractor(wave)  # (B, C, L)
+        features = F.interpolate(features, size=frames, mode="linear", align_corners=True)
+        hidden: Tensor = self.model.feature_projection(features.transpose(1, 2))[0]  # (B, T, hidden)
+        if self.training and self.config.spec_augment and frames > self.model.config.mask_time_length:
+            hidden = self.model._mask_hidden_states(hidden.clone())
+        out: Tensor = self.model.encoder(hidden).last_hidden_state
+        return out
+
+
+def normalise_wave(wave: Tensor, quiet: float) -> Tensor:
+    """Zero mean and unit variance an utterance: (B, N) -> (B, N). Silence stays silent and finite.
+
+    Sound well above `quiet` gets variance 1; a window that holds only the noise of the room is
+    not blown up to the loudness of speech, which matters when a long sound is cut into windows.
+    """
+    centred = wave - wave.mean(dim=-1, keepdim=True)
+    return centred / torch.sqrt(centred.square().mean(dim=-1, keepdim=True) + quiet**2)
+
+
+def _pretrained(config: SpeechConfig) -> Wav2Vec2Model:
+    source = str(config.pretrained)
+    try:
+        found = Wav2Vec2Config.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(_cannot_load(source, error)) from error
+    wanted = config.transformers_config()
+    sizes = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "conv_dim")
+    forms = ("conv_kernel", "conv_stride", "feat_extract_norm", "conv_bias", "do_stable_layer_norm")
+    differing = [
+        f"{name} is {_plain(getattr(found, name))}, the configuration says {_plain(getattr(wanted, name))}"
+        for name in sizes + forms
+        if _plain(getattr(found, name)) != _plain(getattr(wanted, name))
+    ]
+    if differing:
+        raise ConfigError(f"wav2vec weights in {source} are of another size: {'; '.join(differing)}")
+    for name in ("hidden_dropout", "attention_dropout", "layerdrop", "apply_spec_augment", "mask_time_prob"):
+        setattr(found, name, getattr(wanted, name))
+    try:
+        model, report = Wav2Vec2Model.from_pretrained(source, config=found, output_loading_info=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CheckpointError(_cannot_load(source, error)) from error
+    missing = sorted(name for name in report["missing_keys"] if name != "masked_spec_embed")
+    if missing or report["mismatched_keys"]:
+        names = ", ".join(missing[:3] + [str(key) for key in list(report["mismatched_keys"])[:3]])
+        raise CheckpointError(f"wav2vec weights in {source} are incomplete: {names}")
+    log.info("speech encoder starts from %s", source)
+    encoder: Wav2Vec2Model = model
+    return encoder
+
+
+def _plain(value: object) -> object:
+    return tuple(value) if isinstance(value, list | tuple) else value
+
+
+def _cannot_load(source: str, error: Exception) -> str:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return f"cannot load wav2vec weights from {source} ({reason}); give a folder made by save_pretrained"

@@ -1,0 +1,1 @@
+"""Stage 2, FaCo-Net: from lips and eyes to the dense face (paper, section 3.2)."""

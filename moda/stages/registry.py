@@ -1,0 +1,67 @@
+"""The stages by name. Modules are imported when a stage is asked for, not before.
+
+A new stage is a folder with network.py (`NetworkConfig`, `build(config) -> nn.Module`) and stage.py
+(the `Stage` class), and one line in `_STAGES`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from moda.config import parse
+from moda.errors import ConfigError
+
+if TYPE_CHECKING:
+    from moda.training.stage import Stage
+
+_STAGES = {"audio2repr": "Audio2ReprStage", "faco": "FaCoStage", "renderer": "RendererStage"}
+"""Folder of a stage under moda/stages, and the class in its stage.py."""
+
+
+class _Stages(Mapping[str, "type[Stage]"]):
+    """Stage classes by name, imported on access."""
+
+    def __getitem__(self, name: str) -> type[Stage]:
+        if name not in _STAGES:
+            raise KeyError(name)
+        module = import_module(f"moda.stages.{name}.stage")
+        stage: type[Stage] = getattr(module, _STAGES[name])
+        return stage
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_STAGES)
+
+    def __len__(self) -> int:
+        return len(_STAGES)
+
+
+STAGES: Mapping[str, type[Stage]] = _Stages()
+
+
+def find_stage(name: str, *, source: str = "configuration") -> type[Stage]:
+    """The stage class of that name; raises `ConfigError` naming the stages there are."""
+    _require(name, source)
+    return STAGES[name]
+
+
+def build_network(stage: str, config: dict[str, Any], *, source: str = "configuration") -> nn.Module:
+    """The network that a stage's checkpoint holds, with weights still to be loaded.
+
+    config: the `network` section. Weights to start training from (paths in it) are not read.
+    """
+    _require(stage, source)
+    module = import_module(f"moda.stages.{stage}.network")
+    network: nn.Module = module.build(parse(module.NetworkConfig, config, source=source))
+    return network
+
+
+def _require(name: str, source: str) -> None:
+    if name not in _STAGES:
+        near = difflib.get_close_matches(name, _STAGES, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise ConfigError(f"unknown stage '{name}' in {source}, wanted one of {', '.join(_STAGES)}{hint}")
