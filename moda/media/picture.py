@@ -13,8 +13,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from moda.errors import FaceError, MediaError
 from moda.geometry import fit_head_pose, subject_mesh, to_canonical
 from moda.media.crop import crop_square, face_size, square_box, to_frame
-from moda.media.ffmpeg import require_file
 from moda.media.face_tracker import FaceTracker
+from moda.media.ffmpeg import require_file
 from moda.media.torso_tracker import PersonSegmenter, shoulder_points
 from moda.media.video import read_frames
 from moda.representation import FRAME, Portrait
@@ -107,7 +107,8 @@ def _first_frame(path: Path) -> np.ndarray:
 
 def _largest_face(tracker: FaceTracker, image: np.ndarray, source: Path | str) -> np.ndarray:
     """The widest face; looks into overlapping tiles if the whole picture shows none (the detector
-    sees 128 x 128 pixels, so a face under a tenth of the picture escapes it)."""
+    sees 128 x 128 pixels, so a face under a tenth of the picture escapes it).
+    """
     height, width = image.shape[:2]
     faces = tracker.faces(image)
     side = min(height, width) if height != width else min(height, width) // 2
