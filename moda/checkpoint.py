@@ -1,0 +1,183 @@
+"""The one checkpoint format: what inference and a resumed training need, in one file.
+
+A file holds the stage's name, its full config, the network's weights (statistics are buffers among
+them), the representation signature and, while training, the trainer's state. It is read weights-only:
+code in it is refused.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import secrets
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from moda.errors import CheckpointError, OutputError
+from moda.representation import SIGNATURE
+
+log = logging.getLogger(__name__)
+
+KIND = "moda-checkpoint"
+VERSION = 1
+_KEYS = ("stage", "config", "weights", "signature", "trainer", "info")
+_SHOWN = 4
+"""How many keys a message names before it says how many more there are."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One trained stage.
+
+    stage: its name. config: the train config as a plain dict, with every default; section "network"
+    builds the network. weights: the network's state_dict. signature: what chained networks agree on.
+    trainer: state to resume from, or None in a shipped checkpoint. info: step, score, origin.
+    """
+
+    stage: str
+    config: dict[str, Any]
+    weights: dict[str, Tensor]
+    signature: dict[str, object] = field(default_factory=lambda: dict(SIGNATURE))
+    trainer: dict[str, Any] | None = None
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint; the final name appears only when the file is whole and on the disk.
+
+    Raises `OutputError` when the folder cannot be written or the disk is full; what stood at `path` stays.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    tree = {"kind": KIND, "version": VERSION, **{key: getattr(checkpoint, key) for key in _KEYS}}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            torch.save(tree, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        cause = _os_error(error)
+        if cause is None:
+            raise
+        reason = cause.strerror or str(cause)
+        raise OutputError(f"cannot write {path}: {reason}; free space or choose another output") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(path: Path, *, stage: str | None = None, map_location: str | torch.device = "cpu") -> Checkpoint:
+    """Read a checkpoint; fp16 weights come back as fp32.
+
+    stage: refuse a checkpoint of another one. Raises `CheckpointError` naming the file when it is missing,
+    cut short, no checkpoint of this project, holds code, or was made for another representation.
+    """
+    path = Path(path)
+    tree = _read(path, map_location)
+    if not isinstance(tree, dict) or tree.get("kind") != KIND:
+        raise CheckpointError(f"not a checkpoint of this project: {path}")
+    if tree.get("version") != VERSION:
+        raise CheckpointError(
+            f"{path} is of checkpoint version {tree.get('version')}, wanted {VERSION}; train it again"
+        )
+    absent = [key for key in _KEYS if key not in tree]
+    if absent:
+        raise CheckpointError(f"{path} lacks {', '.join(absent)}; it was not written by this project")
+    checkpoint = Checkpoint(**{key: tree[key] for key in _KEYS})
+    if stage is not None and checkpoint.stage != stage:
+        raise CheckpointError(f"{path} is a checkpoint of stage '{checkpoint.stage}', wanted '{stage}'")
+    check_signature(checkpoint.signature, source=str(path))
+    restored = {
+        name: value.float() if value.dtype == torch.float16 else value for name, value in checkpoint.weights.items()
+    }
+    return replace(checkpoint, weights=restored)
+
+
+def check_signature(signature: Mapping[str, object], *, source: str, wanted: Mapping[str, object] = SIGNATURE) -> None:
+    """Raise `CheckpointError` naming every entry in which a signature differs from `wanted`."""
+    names = dict.fromkeys((*wanted, *signature))
+    differing = [
+        f"{name} is {signature.get(name)!r}, wanted {wanted.get(name)!r}"
+        for name in names
+        if signature.get(name) != wanted.get(name)
+    ]
+    if differing:
+        raise CheckpointError(f"{source} was made for another representation: {'; '.join(differing)}; train it again")
+
+
+def load_weights(module: nn.Module, weights: Mapping[str, Tensor], *, source: str) -> None:
+    """Copy weights into a module, strictly.
+
+    Raises `CheckpointError` naming what is missing, unexpected or of another shape; then nothing is copied.
+    """
+    own = module.state_dict()
+    missing = [name for name in own if name not in weights]
+    unexpected = [name for name in weights if name not in own]
+    shapes = [
+        f"{name} {tuple(weights[name].shape)} for {tuple(own[name].shape)}"
+        for name in own
+        if name in weights and weights[name].shape != own[name].shape
+    ]
+    problems = [
+        f"{what} {_first(names)}"
+        for what, names in (("missing", missing), ("unexpected", unexpected), ("wrong shape", shapes))
+        if names
+    ]
+    if problems:
+        raise CheckpointError(f"weights of {source} do not fit {type(module).__name__}: {'; '.join(problems)}")
+    module.load_state_dict(dict(weights))
+
+
+def slim(checkpoint: Checkpoint, *, half: bool) -> Checkpoint:
+    """The checkpoint to ship: without trainer state, and with fp16 matrices if `half`.
+
+    Vectors (biases, norms, most statistics) stay fp32: they weigh little. So does what fp16 cannot hold.
+    """
+    weights = {name: _halved(value) if half else value for name, value in checkpoint.weights.items()}
+    return replace(checkpoint, weights=weights, trainer=None)
+
+
+def _halved(value: Tensor) -> Tensor:
+    if value.dtype != torch.float32 or value.ndim < 2:
+        return value
+    half = value.half()
+    return half if torch.isfinite(half).all() else value
+
+
+def _os_error(error: BaseException | None) -> OSError | None:
+    """The OSError behind an error: torch's archive writer hides a full disk behind a RuntimeError."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _read(path: Path, map_location: str | torch.device) -> Any:
+    broken = f"not a checkpoint, or cut short or damaged: {path}; copy or download it again"
+    try:
+        # torch.load would also read bare pickles, and does not verify the checksums of the archive
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is not None:
+                raise CheckpointError(broken)
+        return torch.load(path, map_location=map_location, weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"no such checkpoint: {path}") from error
+    except OSError as error:
+        raise CheckpointError(f"cannot read the checkpoint {path}: {error.strerror or error}") from error
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(f"{path} holds more than weights (code) and was refused; it is not ours") from error
+    except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError, NotImplementedError) as error:
+        raise CheckpointError(broken) from error
+
+
+def _first(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
