@@ -11,12 +11,15 @@ It falls to 0 where a closed reference mouth opens.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from scipy.spatial import Delaunay
 
 from moda.geometry import fit_head_pose, to_canonical, to_image
 from moda.landmarks import FACE_OVAL, INNER_LIPS, N_MESH, SHOULDER_POINTS, canonical_face
+from moda.media.crop import Box, crop_square
 from moda.media.drawing import SUBPIXEL_BITS, to_subpixels
 from moda.representation import FRAME, HeadPose, Portrait
 
@@ -32,13 +35,22 @@ FILL_MARGIN = 0.03
 """How far the background is filled in around the person, as a share of the picture's side."""
 
 
+class Window(NamedTuple):
+    """A square part of a picture: left and top edge and side, pixels of that picture."""
+
+    left: int
+    top: int
+    side: int
+
+
 class ReferenceWarp:
     """Warps one portrait to any number of target frames; what depends on the reference is done once."""
 
     def __init__(self, portrait: Portrait, size: int) -> None:
         self.size = size
-        image = cv2.resize(portrait.image, (size, size), interpolation=cv2.INTER_AREA)
-        person = cv2.resize(portrait.person, (size, size), interpolation=cv2.INTER_AREA)
+        whole = Box(0, 0, len(portrait.image))
+        image = crop_square(portrait.image, whole, size)
+        person = np.clip(crop_square(portrait.person, whole, size), 0, 1)
         self._picture = np.dstack([image, np.round(person * 255).astype(np.uint8)])
         self._background = _fill_background(image, person)
 
@@ -66,10 +78,14 @@ class ReferenceWarp:
         border = np.broadcast_to(self._border, (frames, *self._border.shape))
         return np.concatenate([landmarks[:, :N_MESH], rings, torso, border], axis=1)
 
-    def warp(self, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """One target's `control_points` (P, 3) -> picture (H, H, 3) uint8, validity (H, H) float32 in 0..1."""
-        index, inverse, validity = self._rasterise(vertices)
-        grid_y, grid_x = np.mgrid[0 : self.size, 0 : self.size].astype(np.float32)
+    def warp(self, vertices: np.ndarray, window: Window | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """One target's `control_points` (P, 3) -> picture (h, w, 3) uint8, validity (h, w) float32 in 0..1.
+
+        window: the part to make, in pixels of the size x size picture; the whole without it.
+        """
+        left, top, side = window or (0, 0, self.size)
+        index, inverse, validity = self._rasterise(vertices, left, top, side)
+        grid_y, grid_x = np.mgrid[top : top + side, left : left + side].astype(np.float32)
         maps = inverse[index]
         map_x = maps[..., 0] * grid_x + maps[..., 1] * grid_y + maps[..., 2]
         map_y = maps[..., 3] * grid_x + maps[..., 4] * grid_y + maps[..., 5]
@@ -79,10 +95,12 @@ class ReferenceWarp:
         unknown_mouth = (self._mouth[index] * (1 - known))[..., None]
         colour += unknown_mouth * (MOUTH_DARK - colour)
         alpha = warped[..., 3:].astype(np.float32) / 255.0
-        picture = colour * alpha + self._background * (1 - alpha)
+        picture = colour * alpha + self._background[top : top + side, left : left + side] * (1 - alpha)
         return np.round(picture).astype(np.uint8), known
 
-    def _rasterise(self, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _rasterise(
+        self, vertices: np.ndarray, left: int, top: int, side: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Triangle index a pixel, and for each triangle the affine map back and its validity."""
         corners = vertices[self._triangles]
         area = _signed_area(corners[..., :2])
@@ -98,9 +116,11 @@ class ReferenceWarp:
         outer = len(self._outer)
         far_to_near = outer + np.argsort(-corners[outer:, :, 2].mean(axis=1), kind="stable")
         order = np.concatenate([np.arange(outer), far_to_near])
-        index = np.full((self.size, self.size), len(corners), np.int32)
-        polygons = to_subpixels(corners, self.size)
-        for triangle in order[facing[order]]:
+        index = np.full((side, side), len(corners), np.int32)
+        polygons = to_subpixels(corners, self.size) - np.array([left, top], np.int32) * (1 << SUBPIXEL_BITS)
+        limit = side << SUBPIXEL_BITS
+        seen = facing & (polygons.max(axis=1) >= 0).all(axis=1) & (polygons.min(axis=1) <= limit).all(axis=1)
+        for triangle in order[seen[order]]:
             cv2.fillConvexPoly(index, polygons[triangle], int(triangle), cv2.LINE_8, SUBPIXEL_BITS)
         return index, inverse, validity
 

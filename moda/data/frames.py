@@ -1,0 +1,109 @@
+"""Pairs of frames for the renderer: a reference frame and targets from the same clip.
+
+Inputs are made on the fly by `moda.media.conditioning`, the function that inference uses too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict, defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from moda.data.clip import Clip
+from moda.errors import DataError
+from moda.media.conditioning import ReferenceConditioner, cut, picture_tensor, stack_inputs
+from moda.media.crop import Box, crop_square
+from moda.media.video import VideoReader
+from moda.representation import Portrait
+
+OPEN_VIDEOS = 8
+"""Videos a dataset keeps open."""
+TIME_RANGE = 6000
+"""Training shifts the time of a clip by up to this many frames, so that it tells nothing by itself."""
+
+
+class FramePairs(Dataset[dict[str, Tensor]]):
+    """`targets` frames of one clip with one reference frame of it, as the renderer's inputs.
+
+    An item stands for an identity, not a clip: identities get items in proportion to the square
+    root of their footage, so that one long recording does not drown the rest.
+    Item: dict of uint8 pictures (K, 3, h, w), float maps (K, 1, h, w) and frame (K,), K = targets;
+    keys condition, reference, target, frame and, with a warp, warped, validity, region.
+    """
+
+    def __init__(
+        self, clips: Sequence[Clip], *, size: int, warp: bool, targets: int, train: bool, colour: float = 0.0
+    ) -> None:
+        """size: side of the frames. colour: strength of the colour augmentation (0 = none)."""
+        if not clips:
+            raise DataError("no clips to make frame pairs of")
+        self.size, self.warp, self.targets, self.train, self.colour = size, warp, targets, train, colour
+        self._clips: dict[str, list[Clip]] = defaultdict(list)
+        for clip in clips:
+            if clip.frames < 2:
+                raise DataError(f"clip {clip.id} has {clip.frames} frame, wanted at least 2 for a pair ({clip.folder})")
+            self._clips[clip.identity].append(clip)
+        self._items = [
+            identity
+            for identity, members in self._clips.items()
+            for _ in range(max(1, round(0.5 * math.sqrt(sum(clip.frames for clip in members)))))
+        ]
+        self._videos: OrderedDict[str, VideoReader] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        rng = np.random.default_rng(np.random.randint(2**31) if self.train else index)
+        members = self._clips[self._items[index]]
+        lengths = np.array([clip.frames for clip in members], float)
+        clip = members[rng.choice(len(members), p=lengths / lengths.sum())]
+        tracked = np.flatnonzero(clip.tracked)
+        if len(tracked) < 2:
+            raise DataError(f"clip {clip.id} has {len(tracked)} tracked frames, wanted at least 2 ({clip.folder})")
+        reference = int(rng.choice(tracked))
+        chosen = np.sort(rng.choice(tracked, self.targets, replace=len(tracked) < self.targets))
+        return self._pairs(clip, reference, chosen, rng)
+
+    def _pairs(self, clip: Clip, reference: int, chosen: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
+        shade = self._shade(rng)
+        portrait = Portrait(
+            image=shade[self._frame(clip, reference), np.arange(3)],
+            landmarks=clip.landmarks[reference],
+            pose=clip.pose[reference],
+            subject=clip.subject,
+            torso=clip.torso[reference],
+            person=np.ones((self.size, self.size), np.float32),
+        )
+        conditioner = ReferenceConditioner(portrait, self.size, warp=self.warp)
+        inputs = conditioner.frames(clip.landmarks[chosen], clip.torso[chosen], whole=False)
+        pictures = [shade[self._frame(clip, int(index)), np.arange(3)] for index in chosen]
+        targets = [cut(p, i.window) if i.window else p for p, i in zip(pictures, inputs, strict=True)]
+        shift = int(rng.integers(TIME_RANGE)) if self.train and self.warp else 0
+        item = stack_inputs(inputs)
+        item["frame"] = torch.from_numpy(chosen.astype(np.int64) + shift)
+        item["target"] = picture_tensor(targets)
+        return item
+
+    def _frame(self, clip: Clip, index: int) -> np.ndarray:
+        if clip.id not in self._videos:
+            self._videos[clip.id] = VideoReader(clip.video_path)
+            if len(self._videos) > OPEN_VIDEOS:
+                self._videos.popitem(last=False)[1].close()
+        self._videos.move_to_end(clip.id)
+        frame = self._videos[clip.id][index]
+        return crop_square(frame, Box(0, 0, len(frame)), self.size)
+
+    def _shade(self, rng: np.random.Generator) -> np.ndarray:
+        """A lookup table (256, 3) uint8: random gain a channel and gamma, the same for the whole item."""
+        levels = np.arange(256)[:, None] / 255.0
+        if not self.train or self.colour == 0:
+            return np.round(255 * np.repeat(levels, 3, axis=1)).astype(np.uint8)
+        gamma = np.exp(rng.normal(0, self.colour))
+        gain = np.exp(rng.normal(0, self.colour, 3) * 0.5)
+        return np.round(255 * np.clip(gain * levels**gamma, 0, 1)).astype(np.uint8)

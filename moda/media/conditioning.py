@@ -1,0 +1,140 @@
+"""What the renderer sees of a frame: one function for training and inference.
+
+Without a warp (the paper): the drawn landmarks and the reference picture, whole.
+With a warp (default): the reference warped to the target, and a window around the mouth of
+everything. The network repaints inside the window's *region* (the lips and
+what is between them, with a soft edge) and nothing else, so what the warp has right stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from moda.geometry import mouth_centre
+from moda.landmarks import OUTER_LIPS
+from moda.media.crop import Box, crop_square
+from moda.media.drawing import draw_condition, polygon_mask
+from moda.media.warping import ReferenceWarp, Window
+from moda.representation import FRAME, Portrait
+
+REGION_GROWTH = 1.3
+"""The region's outline: the outer lips, scaled about their centre."""
+REGION_FEATHER = 0.012
+"""Sigma of the region's soft edge, as a share of the picture's side."""
+WINDOW_SHARE = 0.375
+"""Side of the window as a share of the picture's side."""
+
+
+@dataclass(frozen=True)
+class FrameInputs:
+    """Inputs of one frame, uint8 RGB pictures (h, w, 3) and float32 maps (h, w) in 0..1.
+
+    h = w = the picture's side without a warp, the window's with one. frame: its index in time.
+    picture: the whole warped picture, into which the window goes back (inference only).
+    """
+
+    condition: np.ndarray
+    reference: np.ndarray
+    frame: int
+    warped: np.ndarray | None = None
+    validity: np.ndarray | None = None
+    region: np.ndarray | None = None
+    window: Window | None = None
+    picture: np.ndarray | None = None
+
+
+def mouth_window(landmarks: np.ndarray, size: int) -> Window:
+    """Window around the mouth of landmarks (478, 3), inside a size x size picture."""
+    side = round(size * WINDOW_SHARE)
+    centre = mouth_centre(landmarks)[:2] * (size / FRAME)
+    left, top = (int(np.clip(round(value - side / 2), 0, size - side)) for value in centre)
+    return Window(left, top, side)
+
+
+def mouth_region(landmarks: np.ndarray, size: int) -> np.ndarray:
+    """Where the network may paint: the grown outer lips with a soft edge, (size, size) float32."""
+    lips = landmarks[list(OUTER_LIPS), :2]
+    centre = lips.mean(axis=0)
+    mask = polygon_mask(centre + REGION_GROWTH * (lips - centre), size)
+    return cv2.GaussianBlur(mask, (0, 0), REGION_FEATHER * size)
+
+
+def cut(picture: np.ndarray, window: Window) -> np.ndarray:
+    """The part of a picture (H, W, ...) inside a window."""
+    left, top, side = window
+    return picture[top : top + side, left : left + side]
+
+
+class ReferenceConditioner:
+    """Makes the renderer's inputs for one portrait at one size."""
+
+    def __init__(self, portrait: Portrait, size: int, *, warp: bool) -> None:
+        self.size = size
+        self._warp = ReferenceWarp(portrait, size) if warp else None
+        picture = crop_square(portrait.image, Box(0, 0, len(portrait.image)), size)
+        self._reference = cut(picture, mouth_window(portrait.landmarks, size)) if warp else picture
+
+    def frames(
+        self, landmarks: np.ndarray, torso: np.ndarray, first: int = 0, *, whole: bool = True
+    ) -> list[FrameInputs]:
+        """Inputs for landmarks (b, 478, 3) and torso (b, 18, 3) of frames first, first + 1, ...
+
+        whole: with a warp, make the whole warped picture too and not only the window.
+        """
+        if self._warp is None:
+            return [
+                FrameInputs(draw_condition(points, shoulders, self.size), self._reference, first + i)
+                for i, (points, shoulders) in enumerate(zip(landmarks, torso, strict=True))
+            ]
+        vertices = self._warp.control_points(landmarks, torso)
+        return [
+            self._windowed(points, shoulders, mesh, first + i, whole)
+            for i, (points, shoulders, mesh) in enumerate(zip(landmarks, torso, vertices, strict=True))
+        ]
+
+    def _windowed(
+        self, landmarks: np.ndarray, torso: np.ndarray, vertices: np.ndarray, frame: int, whole: bool
+    ) -> FrameInputs:
+        assert self._warp is not None
+        window = mouth_window(landmarks, self.size)
+        picture = None
+        if whole:
+            picture, validity = self._warp.warp(vertices)
+            warped, validity = cut(picture, window), cut(validity, window)
+        else:
+            warped, validity = self._warp.warp(vertices, window)
+        return FrameInputs(
+            condition=cut(draw_condition(landmarks, torso, self.size), window),
+            reference=self._reference,
+            frame=frame,
+            warped=warped,
+            validity=validity,
+            region=cut(mouth_region(landmarks, self.size), window),
+            window=window,
+            picture=picture,
+        )
+
+
+def picture_tensor(pictures: Sequence[np.ndarray]) -> Tensor:
+    """Pictures (h, w, 3) uint8 -> (K, 3, h, w) uint8."""
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
+
+
+def stack_inputs(frames: Sequence[FrameInputs]) -> dict[str, Tensor]:
+    """Inputs of several frames as tensors: uint8 pictures (K, 3, h, w), float maps (K, 1, h, w), frame (K,)."""
+    item = {
+        "condition": picture_tensor([f.condition for f in frames]),
+        "reference": picture_tensor([f.reference for f in frames]),
+        "frame": torch.tensor([f.frame for f in frames]),
+    }
+    if all(f.warped is not None for f in frames):
+        item["warped"] = picture_tensor([f.warped for f in frames if f.warped is not None])
+        item["validity"] = torch.from_numpy(np.stack([f.validity for f in frames if f.validity is not None]))[:, None]
+        item["region"] = torch.from_numpy(np.stack([f.region for f in frames if f.region is not None]))[:, None]
+    return item

@@ -1,0 +1,122 @@
+"""The renderer's networks: the paper's U-Net, and the small one that refines a warped reference.
+
+Dimension letters: as in `inputs.py`.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from moda.nn.discriminators import MultiScaleDiscriminator
+from moda.nn.unet import PaperUNet
+from moda.representation import Portrait
+from moda.stages.renderer.inputs import (
+    PICTURE,
+    NetworkConfig,
+    Painting,
+    RendererInput,
+    input_channels,
+    picture_channels,
+    time_channels,
+)
+from moda.stages.renderer.session import RenderSession
+
+
+FOLD = 2
+"""Side of the squares of pixels that the refining U-Net folds into channels."""
+OPEN_MASK = 1.0
+"""Added to the mask's logit, so that training starts by painting and learns where not to."""
+
+
+class Renderer(nn.Module):
+    """Base of the renderers: inputs -> `Painting`; `open` starts the rendering of one portrait."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def open(self, portrait: Portrait, device: torch.device | str = "cpu", size: int | None = None) -> RenderSession:
+        """A session that renders frames of this portrait; size: side of the frames, pixels."""
+        return RenderSession(self, self.config, portrait, torch.device(device), size)
+
+
+class PaperRenderer(Renderer):
+    """I_t = G(I_t^c, TPE(t), I_r): the paper's U-Net over the whole frame; 76,207,296 parameters."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__(config)
+        self.unet = PaperUNet(input_channels(config), width=config.width)
+
+    def forward(self, inputs: RendererInput) -> Painting:
+        picture = self.unet(inputs.channels(self.config))
+        return Painting(picture, picture, torch.ones_like(picture[:, :1]))
+
+
+class _Block(nn.Module):
+    """Two 3x3 convolutions with batch norm, added to a 1x1 shortcut."""
+
+    def __init__(self, inner: int, outer: int, stride: int = 1) -> None:
+        super().__init__()
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(inner, outer, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(outer),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(outer, outer, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(outer),
+        )
+        self.shortcut = nn.Conv2d(inner, outer, 1, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.convolutions(x) + self.shortcut(x))
+
+
+class RefiningRenderer(Renderer):
+    """Paints inside the region of the mouth window and keeps the warp elsewhere.
+
+    picture = warped + region * mask * (colour - warped), mask and colour from one U-Net, which works
+    at half the window's resolution (pixels folded into channels on the way in, unfolded on the way out).
+    The bound is exact: where the region is 0 the output is the warp, whatever the weights are.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__(config)
+        widths = config.widths
+        pictures = picture_channels(config)
+        self.enter = nn.Conv2d(pictures * FOLD**2 + time_channels(config), widths[0], 3, 1, 1)
+        self.down = nn.ModuleList(_Block(a, b, 2) for a, b in pairwise(widths))
+        self.middle = _Block(widths[-1], widths[-1])
+        self.up = nn.ModuleList(_Block(b + a, a) for b, a in pairwise(reversed(widths)))
+        self.paint = nn.Conv2d(widths[0], (PICTURE + 1) * FOLD**2, 3, 1, 1)
+
+    def forward(self, inputs: RendererInput) -> Painting:
+        assert inputs.warped is not None and inputs.region is not None
+        x = nn.functional.pixel_unshuffle(inputs.pictures(), FOLD)
+        x = torch.relu(self.enter(torch.cat([x, *inputs.time(self.config, x.shape[-2], x.shape[-1])], dim=1)))
+        skips = []
+        for down in self.down:
+            skips.append(x)
+            x = down(x)
+        x = self.middle(x)
+        for up in self.up:
+            x = nn.functional.interpolate(x, scale_factor=2, mode="nearest")
+            x = up(torch.cat([x, skips.pop()], dim=1))
+        out = nn.functional.pixel_shuffle(self.paint(x), FOLD)
+        mask = inputs.region * torch.sigmoid(out[:, PICTURE:] + OPEN_MASK)
+        colour = torch.tanh(out[:, :PICTURE])
+        return Painting(inputs.warped + mask * (colour - inputs.warped), colour, mask)
+
+
+def build(config: NetworkConfig) -> Renderer:
+    """The generator of a configuration."""
+    return RefiningRenderer(config) if config.warp else PaperRenderer(config)
+
+
+def build_discriminator(config: NetworkConfig) -> MultiScaleDiscriminator:
+    """Its adversary, which sees the generator's inputs and a picture (22 channels in the paper)."""
+    adversary = config.discriminator
+    return MultiScaleDiscriminator(
+        input_channels(config) + PICTURE, scales=adversary.scales, layers=adversary.layers, width=adversary.width
+    )

@@ -1,0 +1,66 @@
+"""Rendering one portrait: landmarks in, frames out, a few at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from moda.media.conditioning import FrameInputs, ReferenceConditioner, stack_inputs
+from moda.representation import Portrait
+from moda.stages.renderer.inputs import NetworkConfig, Painting, to_inputs
+
+
+class RenderSession:
+    """Holds what depends on the portrait alone; `render` may be called any number of times."""
+
+    def __init__(
+        self, renderer: nn.Module, config: NetworkConfig, portrait: Portrait, device: torch.device, size: int | None
+    ) -> None:
+        self.size = size or config.size
+        self._renderer = renderer
+        self._config = config
+        self._device = device
+        self._conditioner = ReferenceConditioner(portrait, self.size, warp=config.warp)
+
+    @torch.inference_mode()
+    def render(self, landmarks: np.ndarray, torso: np.ndarray, first: int) -> np.ndarray:
+        """Frames first, first + 1, ... of landmarks (b, 478, 3) and torso (b, 18, 3), square frame.
+
+        Returns (b, size, size, 3) uint8 RGB.
+        """
+        frames = self._conditioner.frames(landmarks, torso, first)
+        batch = {name: self._scaled(tensor).to(self._device) for name, tensor in stack_inputs(frames).items()}
+        painting: Painting = self._renderer(to_inputs(batch))
+        if not self._config.warp:
+            return to_pixels(painting.picture)
+        return self._placed(frames, painting)
+
+    def _scaled(self, tensor: Tensor) -> Tensor:
+        """At a size other than the trained one the network still sees the window as large as in training."""
+        if not self._config.warp or self.size == self._config.size or tensor.dim() < 4:
+            return tensor
+        side = round(tensor.shape[-1] * self._config.size / self.size)
+        scaled = nn.functional.interpolate(tensor.float(), (side, side), mode="bilinear", antialias=True)
+        return scaled.round().to(tensor.dtype) if tensor.dtype == torch.uint8 else scaled
+
+    def _placed(self, frames: list[FrameInputs], painting: Painting) -> np.ndarray:
+        """What was painted, laid over the whole warped pictures by its mask."""
+        pictures = np.stack([frame.picture for frame in frames if frame.picture is not None])
+        side = len(frames[0].condition)
+        painted = torch.cat([(painting.colour.clamp(-1, 1) + 1) * 127.5, painting.mask], dim=1).float()
+        if painted.shape[-1] != side:
+            painted = nn.functional.interpolate(painted, (side, side), mode="bilinear")
+        layers = painted.permute(0, 2, 3, 1).cpu().numpy()
+        for picture, frame, layer in zip(pictures, frames, layers, strict=True):
+            assert frame.window is not None
+            left, top, width = frame.window
+            inside = picture[top : top + width, left : left + width]
+            mixed = inside + layer[..., 3:] * (layer[..., :3] - inside)
+            inside[:] = np.clip(np.round(mixed), 0, 255).astype(np.uint8)
+        return pictures
+
+
+def to_pixels(picture: Tensor) -> np.ndarray:
+    """[-1, 1] (B, 3, h, w) -> uint8 (B, h, w, 3)."""
+    return ((picture.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
