@@ -6,6 +6,7 @@ Dimension letters: B batch, T frames, C channels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 from torch import Tensor, nn
@@ -29,7 +30,7 @@ class MLP(nn.Module):
     def __init__(self, widths: Sequence[int], norm: NormKind = "batch") -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for i, (inner, outer) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+        for i, (inner, outer) in enumerate(pairwise(widths)):
             layers.append(nn.Linear(inner, outer))
             if i < len(widths) - 2:
                 if norm != "none":

@@ -209,10 +209,11 @@ class FlowBlock(nn.Module):
     def forward(self, h: Tensor, time: Tensor, bias: Tensor) -> Tensor:
         """h: (B, T, d); time: (B, d); bias: (heads, T, T)."""
         modulation = self.modulation(time)[:, None].chunk(9, dim=-1)  # nine (B, 1, d)
-        parts = (lambda x: self._attend(x, bias), self._convolve, self.feed)
-        for i, part in enumerate(parts):
+        for i, norm in enumerate(self.norms):
             scale, shift, gate = modulation[3 * i : 3 * i + 3]
-            h = h + self.dropout((1 + gate) * part(self.norms[i](h) * (1 + scale) + shift))
+            x = norm(h) * (1 + scale) + shift
+            x = self._attend(x, bias) if i == 0 else self._convolve(x) if i == 1 else self.feed(x)
+            h = h + self.dropout((1 + gate) * x)
         return h
 
     def _attend(self, x: Tensor, bias: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The three training stages and their networks."""
+"""The training stages and their networks."""
 
 from moda.stages.registry import STAGES, build_network, find_stage
 

@@ -19,7 +19,12 @@ from moda.errors import ConfigError
 if TYPE_CHECKING:
     from moda.training.stage import Stage
 
-_STAGES = {"audio2repr": "Audio2ReprStage", "faco": "FaCoStage", "renderer": "RendererStage"}
+_STAGES = {
+    "audio2repr": "Audio2ReprStage",
+    "faco": "FaCoStage",
+    "renderer": "RendererStage",
+    "speech": "SpeechStage",
+}
 """Folder of a stage under moda/stages, and the class in its stage.py."""
 
 

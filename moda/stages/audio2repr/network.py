@@ -17,6 +17,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from moda import checkpoint
 from moda.config import Config
 from moda.errors import CheckpointError
 from moda.landmarks import N_EYES, N_LANDMARKS, N_LIPS, N_TORSO
@@ -190,7 +191,7 @@ class Audio2Repr(nn.Module):
             _start_speech_encoder(self.wav2vec, Path(config.wav2vec.init))
 
     def forward(self, wave: Tensor, subject: Tensor, frames: int, noise: Tensor | None = None) -> Prediction:
-        """wave (B, N) in -1..1, subject (B, 478, 3), noise (B, T, Z) standard normal -> Prediction.
+        """Wave (B, N) in -1..1, subject (B, 478, 3), noise (B, T, Z) standard normal -> Prediction.
 
         The same noise gives the same motion. Noise may be left out only where `latent_dim` is 0.
         """
@@ -284,8 +285,6 @@ def _flow(config: NetworkConfig) -> FlowAttn:
 
 def _start_speech_encoder(encoder: SpeechEncoder, path: Path) -> None:
     """Load the weights under "wav2vec." of a checkpoint of stage "speech"."""
-    from moda import checkpoint
-
     prefix = "wav2vec."
     stored = checkpoint.load(path, stage="speech").weights
     weights = {name.removeprefix(prefix): value for name, value in stored.items() if name.startswith(prefix)}

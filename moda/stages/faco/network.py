@@ -37,10 +37,16 @@ def normalizers() -> nn.ModuleDict:
     return nn.ModuleDict({name: Normalizer(points, 3) for name, points in POINTS.items()})
 
 
+def normalizer(statistics: nn.ModuleDict, name: str) -> Normalizer:
+    """The statistics of one group."""
+    found = statistics[name]
+    assert isinstance(found, Normalizer)
+    return found
+
+
 def _flat(statistics: nn.ModuleDict, name: str, points: Tensor) -> Tensor:
     """Physical points (..., P, 3) to standardised channels (..., 3 P)."""
-    out: Tensor = statistics[name].normalize(points)
-    return out.flatten(-2)
+    return normalizer(statistics, name).normalize(points).flatten(-2)
 
 
 class FaCoNet(nn.Module):
@@ -60,12 +66,13 @@ class FaCoNet(nn.Module):
         self.decoder = MLP((2 * w, 4 * w, 4 * w, 4 * w, CHANNELS["face"]), "none")
 
     def forward(self, lips: Tensor, eyes: Tensor, subject: Tensor) -> Tensor:
-        """lips (B, T, 40, 3), eyes (B, T, 60, 3), subject (B, 478, 3) -> face offsets (B, T, 478, 3)."""
+        """Lips (B, T, 40, 3), eyes (B, T, 60, 3), subject (B, 478, 3) -> face offsets (B, T, 478, 3)."""
         motion = torch.cat(
             (self.lips(_flat(self.normalizers, "lips", lips)), self.eyes(_flat(self.normalizers, "eyes", eyes))), dim=-1
         )
         hidden = motion + self.subject(_flat(self.normalizers, "subject", subject))[:, None]
-        face: Tensor = self.normalizers["face"].denormalize(self.decoder(hidden).unflatten(-1, (N_LANDMARKS, 3)))
+        raw: Tensor = self.decoder(hidden)
+        face = normalizer(self.normalizers, "face").denormalize(raw.unflatten(-1, (N_LANDMARKS, 3)))
         if self.config.keep_inputs:
             face = face.clone()
             face[:, :, list(LIPS)] = lips.to(face.dtype)
@@ -88,7 +95,7 @@ class FaCoDiscriminator(nn.Module):
         self.classifier = MLP((2 * w, w, w, 1), "none")
 
     def forward(self, lips: Tensor, eyes: Tensor, face: Tensor, subject: Tensor) -> Tensor:
-        """lips (B, T, 40, 3), eyes (B, T, 60, 3), face (B, T, 478, 3), subject (B, 478, 3) -> logits (B, T, 1)."""
+        """Lips (B, T, 40, 3), eyes (B, T, 60, 3), face (B, T, 478, 3), subject (B, 478, 3) -> logits (B, T, 1)."""
         groups = {"lips": lips, "eyes": eyes, "face": face}
         motion = self.motion(torch.cat([_flat(self.normalizers, name, x) for name, x in groups.items()], dim=-1))
         out: Tensor = self.classifier(motion + self.subject(_flat(self.normalizers, "subject", subject))[:, None])
