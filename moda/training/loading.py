@@ -1,0 +1,112 @@
+"""Batches in an order that depends on the seed alone, and can be picked up in the middle."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections import deque
+from collections.abc import Iterator, Sized
+from typing import Any, cast
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from moda.errors import DataError
+from moda.training.config import TrainConfig
+from moda.training.randomness import SeededSamples, derive
+from moda.training.runtime import Runtime
+from moda.training.stage import Stage
+
+log = logging.getLogger(__name__)
+
+_TRAIN, _VALIDATE = 1, 2
+Keys = list[tuple[int, int]]
+
+
+def size(dataset: Dataset[Any]) -> int:
+    """Number of samples of a dataset."""
+    return len(cast(Sized, dataset))
+
+
+class TrainingStream:
+    """Training batches without end, epoch after epoch; (epoch, position) says what comes next."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        dataset: Dataset[Any],
+        config: TrainConfig,
+        runtime: Runtime,
+        *,
+        epoch: int = 0,
+        position: int = 0,
+    ) -> None:
+        """Start at a position. Raises `DataError` when the set is empty or too small for the processes."""
+        self.epoch, self.position = epoch, position
+        self._stage, self._dataset, self._config, self._runtime = stage, dataset, config, runtime
+        self._ahead: deque[tuple[int, int]] = deque()
+        if size(dataset) == 0:
+            raise DataError("the training set is empty; see the stage's data section and the store's split lists")
+        batches = self._epoch(0)
+        used = sum(map(len, batches)) * runtime.count
+        log.info(
+            "training set: %d samples, %d batches an epoch, %d samples left out of an epoch as they fill no batch",
+            size(dataset), len(batches), max(0, size(dataset) - used),
+        )  # fmt: skip
+
+    def __iter__(self) -> Iterator[Any]:
+        # of its own: a DataLoader draws from its generator, and the global one belongs to the losses
+        loader = _loader(self._stage, self._dataset, self._plan(), self._config.trainer.workers, self._runtime)
+        for batch in loader:
+            self.epoch, self.position = self._ahead.popleft()
+            yield self._runtime.to_device(batch)
+
+    def _plan(self) -> Iterator[Keys]:
+        epoch, position = self.epoch, self.position
+        while True:
+            for index, batch in enumerate(self._epoch(epoch)):
+                if index >= position:
+                    self._ahead.append((epoch, index + 1))
+                    yield batch
+            epoch, position = epoch + 1, 0
+
+    def _epoch(self, epoch: int) -> list[Keys]:
+        """This process's batches of an epoch; every process has as many."""
+        seed = self._config.seed
+        batches = self._stage.sampler(self._dataset, self._config.trainer.batch, derive(seed, _TRAIN, epoch))
+        count, rank = self._runtime.count, self._runtime.index
+        if len(batches) < count:
+            raise DataError(
+                f"{len(batches)} batches an epoch for {count} processes; lower trainer.batch or the processes"
+            )
+        mine = range(rank, len(batches) - len(batches) % count, count)
+        return [[(s, derive(seed, _TRAIN, epoch, b, j)) for j, s in enumerate(batches[b])] for b in mine]
+
+
+def validation_batches(
+    stage: Stage, dataset: Dataset[Any], config: TrainConfig, runtime: Runtime
+) -> Iterator[tuple[int, Any]]:
+    """(samples, batch) over the whole set in order, the same draws every time."""
+    keys = [(index, derive(config.seed, _VALIDATE, index)) for index in range(size(dataset))]
+    batches = [keys[i : i + config.trainer.batch] for i in range(0, len(keys), config.trainer.batch)]
+    loader = _loader(stage, dataset, batches, config.trainer.workers, runtime)
+    for batch_keys, batch in zip(batches, loader, strict=True):
+        yield len(batch_keys), runtime.to_device(batch)
+
+
+def _loader(stage: Stage, dataset: Dataset[Any], batches: Any, workers: int, runtime: Runtime) -> DataLoader[Any]:
+    return DataLoader(
+        SeededSamples(dataset),
+        batch_sampler=batches,
+        collate_fn=stage.collate,
+        num_workers=workers,
+        pin_memory=runtime.device.type == "cuda",
+        worker_init_fn=_in_worker,
+        generator=torch.Generator().manual_seed(0),
+    )
+
+
+def _in_worker(worker: int) -> None:
+    """Ctrl-C goes to the whole group: the main process decides when loading ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

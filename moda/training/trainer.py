@@ -1,0 +1,249 @@
+"""The one training loop, for every stage."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from moda import checkpoint as checkpoints
+from moda.checkpoint import Checkpoint
+from moda.errors import ConfigError, OutputError
+from moda.training.board import Board, Reporter
+from moda.training.config import TrainConfig
+from moda.training.examination import DryRun, Examiner, Stopwatch, shapes
+from moda.training.loading import TrainingStream, size
+from moda.training.players import Average, Player, learning_rate
+from moda.training.randomness import derive, isolated, seed_everything
+from moda.training.resuming import Progress, pack, resolved, unpack, weights_of
+from moda.training.runtime import Runtime
+from moda.training.stage import Stage
+from moda.training.stopping import StopSignal
+
+log = logging.getLogger(__name__)
+
+_LOOP, _NOISE = 3, 4
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended. best: lowest validation score, if the stage gives one. interrupted: by a signal."""
+
+    step: int
+    best: float | None
+    interrupted: bool
+
+
+class Trainer:
+    """Trains a stage: updates, log, validation, checkpoints, resume.
+
+    The run goes on from config.output/last.pt when it is there and its settings agree; on CPU, four steps
+    are two steps and a resumed two, bit for bit. Seed with `seed_everything(config.seed)` before the
+    stage is built, so that its weights depend on the seed.
+    """
+
+    def __init__(self, config: TrainConfig, stage: Stage, *, fresh: bool = False) -> None:
+        """fresh: do not resume; last.pt and best.pt are replaced as the new run goes."""
+        if config.stage != stage.name:
+            raise ConfigError(f"the configuration is for stage '{config.stage}', the stage is '{stage.name}'")
+        if not any(stage.network is player for player in stage.players.values()):
+            raise ValueError(f"the network of stage '{stage.name}' is none of its players")
+        self.config, self.stage, self.fresh = config, stage, fresh
+        self.runtime = Runtime(config.device, config.trainer.precision)
+        self.last, self.best = config.output / "last.pt", config.output / "best.pt"
+        self.progress = Progress()
+        stage.to(self.runtime.device)
+        self.players = {name: Player(name, module, config.optimizer) for name, module in stage.players.items()}
+        self.average = Average(stage.network, config.trainer.ema) if config.trainer.ema else None
+        self.generator = torch.Generator(self.runtime.device)
+        self.examiner = Examiner(stage, config, self.runtime)
+        self._sums: dict[str, float] = defaultdict(float)
+        self._counted, self._since = 0, 0.0
+
+    def run(self) -> Outcome:
+        """Train to config.trainer.steps, or until a signal asks to stop; last.pt is written either way.
+
+        Raises `ConfigError` if last.pt is of a run with other settings, `TrainingError` when a loss is not
+        finite (last.pt stays as it was), `OutputError` when the output cannot be written.
+        """
+        trainer, at = self.config.trainer, self.progress
+        train, validation = self.stage.datasets()
+        self._start(train)
+        if at.step >= trainer.steps:
+            log.info("%s is at step %d of %d: nothing to do", self.last, at.step, trainer.steps)
+            return Outcome(at.step, at.best, interrupted=False)
+        stream = TrainingStream(self.stage, train, self.config, self.runtime, epoch=at.epoch, position=at.position)
+        batches = iter(stream)
+        board = self._board()
+        reporter = Reporter(at.step, trainer.steps, quiet=not self.runtime.main)
+        self._since = time.monotonic()
+        try:
+            with StopSignal() as stop:
+                stopping = False
+                while at.step < trainer.steps and not stopping:
+                    self._collect(self._step(batches))
+                    at.step, at.epoch, at.position = at.step + 1, stream.epoch, stream.position
+                    stopping = self.runtime.any(stop.requested)
+                    final = at.step == trainer.steps
+                    reporter.advance(at.step)
+                    if at.step % trainer.log_every == 0 or final or stopping:
+                        self._report(board, reporter)
+                    if self.runtime.main and (final or not stopping):
+                        self._examine(train, validation, board)
+                    if at.step % trainer.save_every == 0 or final or stopping:
+                        self._save_last()
+        finally:
+            reporter.close()
+            if board:
+                board.close()
+        return Outcome(at.step, at.best, interrupted=at.step < trainer.steps)
+
+    def dry_run(self) -> DryRun:
+        """One batch through losses (with gradients, without an update), validate and preview."""
+        watch = Stopwatch()
+        train, validation = self.stage.datasets()
+        self._seed()
+        with watch.timed("prepare"), isolated(self.config.seed):
+            self.stage.prepare(train)
+        with watch.timed("batch"):
+            batch = next(iter(TrainingStream(self.stage, train, self.config, self.runtime)))
+        self.stage.train()
+        losses: dict[str, float] = {}
+        with watch.timed("losses"):
+            for player, terms in self._losses(batch):
+                player.zero()
+                values = player.backward(terms, share=1.0, step=0)
+                losses.update({f"{player.name}/{name}": value for name, value in values.items()})
+        with self.examiner.examining(None):
+            check = self.examiner.first(validation if size(validation) else train)
+            with watch.timed("validate"):
+                metrics = dict(self.stage.validate(check))
+            with watch.timed("preview"):
+                previews = {name: picture.shape for name, picture in self.stage.preview(check).items()}
+        return DryRun(shapes(batch), losses, metrics, previews, watch.seconds)
+
+    def _seed(self) -> None:
+        seed_everything(derive(self.config.seed, _LOOP, self.runtime.index))
+        self.generator.manual_seed(derive(self.config.seed, _NOISE, self.runtime.index))
+
+    def _start(self, train: Dataset[Any]) -> None:
+        """A fresh start or a resumed one: weights, statistics, generators, position."""
+        self._seed()
+        if self.last.exists() and not self.fresh:
+            players = list(self.players.values())
+            unpack(self.last, self.stage, self.config, self.progress, players, self.average, self.generator)
+            log.info("resuming %s at step %d", self.last, self.progress.step)
+        else:
+            try:
+                self.config.output.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise OutputError(f"cannot make the output folder {self.config.output}: {error.strerror}") from error
+            with isolated(self.config.seed):
+                self.stage.prepare(train)
+            self.runtime.same_start(self.stage)
+            if self.average:
+                self.average = Average(self.stage.network, self.average.decay)
+        self.stage.train()
+
+    def _losses(self, batch: Any) -> Iterator[tuple[Player, dict[str, Tensor]]]:
+        losses = self.stage.losses(batch, self.generator)
+        while True:
+            with self.runtime.autocast():
+                item = next(losses, None)
+            if item is None:
+                return
+            yield self.players[item[0]], dict(item[1])
+
+    def _step(self, batches: Iterator[Any]) -> dict[str, float]:
+        """One update of every player; returns their terms and gradient norms by player/name."""
+        trainer, step = self.config.trainer, self.progress.step + 1
+        lr = learning_rate(self.config.optimizer, self.progress.step, trainer.steps)
+        logged: dict[str, float] = defaultdict(float)
+        for part in range(trainer.accumulate):
+            for player, terms in self._losses(next(batches)):
+                if part == 0:
+                    player.zero()
+                values = player.backward(terms, share=1 / trainer.accumulate, step=step)
+                for name, value in values.items():
+                    logged[f"{player.name}/{name}"] += value / trainer.accumulate
+                if part == trainer.accumulate - 1:
+                    logged[f"{player.name}/gradient"] = player.update(lr, self.runtime, step=step)
+        if self.average:
+            self.average.update(self.stage.network, step)
+        return logged
+
+    def _collect(self, logged: dict[str, float]) -> None:
+        for name, value in logged.items():
+            self._sums[name] += value
+        self._counted += 1
+
+    def _report(self, board: Board | None, reporter: Reporter) -> None:
+        """Means since the last report to TensorBoard and the terminal."""
+        step, trainer = self.progress.step, self.config.trainer
+        sums = torch.tensor(list(self._sums.values()), device=self.runtime.device) / self._counted
+        means = dict(zip(self._sums, self.runtime.average(sums).tolist(), strict=True))
+        speed = self._counted / max(1e-9, time.monotonic() - self._since)
+        samples = speed * trainer.batch * trainer.accumulate * self.runtime.count
+        if board:
+            board.scalars("train", means, step)
+            lr = learning_rate(self.config.optimizer, step - 1, trainer.steps)
+            board.scalars("run", {"lr": lr, "samples_per_s": samples}, step)
+        reporter.report(step, means)
+        self._sums.clear()
+        self._counted, self._since = 0, time.monotonic()
+
+    def _examine(self, train: Dataset[Any], validation: Dataset[Any], board: Board | None) -> None:
+        """Validate and preview when it is time for it, and always at the end."""
+        step, trainer = self.progress.step, self.config.trainer
+        began, final = time.monotonic(), step == trainer.steps
+        if size(validation) and (step % trainer.validate_every == 0 or final):
+            self._validate(validation, board)
+        elif not size(validation) and final:
+            log.warning("there is no validation set: best.pt is the last step's")
+            self._save(self.best, None)
+        if board and (step % trainer.preview_every == 0 or final):
+            board.pictures(self.examiner.preview(validation if size(validation) else train, self.average), step)
+        self._since += time.monotonic() - began  # the speed logged is that of training
+
+    def _validate(self, dataset: Dataset[Any], board: Board | None) -> None:
+        """Metrics to the log; best.pt if the score is the lowest yet, or if the stage has none."""
+        metrics = self.examiner.metrics(dataset, self.average)
+        listed = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        log.info("step %d validation  %s", self.progress.step, listed)
+        if board:
+            board.scalars("validation", metrics, self.progress.step)
+        score = metrics.get("score")
+        if score is not None and not math.isfinite(score):
+            log.warning("the validation score is %s: best.pt stays as it was", score)
+        elif score is None or self.progress.best is None or score < self.progress.best:
+            self.progress.best = score
+            self._save(self.best, None)
+
+    def _board(self) -> Board | None:
+        if not self.runtime.main:
+            return None
+        board = Board(self.config.output / "tensorboard", self.progress.step)
+        text = yaml.safe_dump(resolved(self.config, self.stage), sort_keys=False)
+        board.text("config", text, self.progress.step)
+        return board
+
+    def _save_last(self) -> None:
+        if self.runtime.main:
+            self._save(self.last, pack(self.progress, list(self.players.values()), self.average, self.generator))
+        self.runtime.wait()
+
+    def _save(self, path: Path, trainer: dict[str, Any] | None) -> None:
+        info = {"step": self.progress.step, "best_score": self.progress.best}
+        weights = weights_of(self.stage, self.average)
+        tree = resolved(self.config, self.stage)
+        checkpoints.save(path, Checkpoint(self.stage.name, tree, weights, trainer=trainer, info=info))
