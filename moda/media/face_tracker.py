@@ -47,7 +47,7 @@ class FaceTracker:
                 min_detection_confidence=confidence,
                 min_tracking_confidence=confidence,
             )
-        self._used = False
+            self._mesh.process(np.zeros((64, 64, 3), np.uint8))  # the warnings come with the first picture
 
     def __enter__(self) -> FaceTracker:
         return self
@@ -64,16 +64,13 @@ class FaceTracker:
 
         x, y in pixels of that picture; z in the same unit, away from the camera, 0 near the head's middle.
         """
-        height, width = frame.shape[:2]
-        picture = np.ascontiguousarray(frame)
-        if self._used:
-            found = self._mesh.process(picture).multi_face_landmarks
-        else:  # the native code writes its warnings on the first picture
-            with native_stderr_muted():
-                found = self._mesh.process(picture).multi_face_landmarks
-            self._used = True
-        scale = np.array([width, height, width], np.float64)
-        meshes = [np.array([(p.x, p.y, p.z) for p in face.landmark], np.float64) * scale for face in found or ()]
+        side = max(frame.shape[:2])
+        picture = frame
+        if frame.shape[:2] != (side, side):  # the native code distorts turned faces in other shapes
+            picture = np.zeros((side, side, 3), np.uint8)
+            picture[: frame.shape[0], : frame.shape[1]] = frame
+        found = self._mesh.process(np.ascontiguousarray(picture)).multi_face_landmarks
+        meshes = [np.array([(p.x, p.y, p.z) for p in face.landmark], np.float64) * side for face in found or ()]
         return sorted(meshes, key=lambda mesh: -float(face_size(mesh)))
 
     def track(self, frame: np.ndarray) -> np.ndarray | None:

@@ -29,7 +29,7 @@ class PersonSegmenter:
             from mediapipe.python.solutions.selfie_segmentation import SelfieSegmentation
 
             self._model = SelfieSegmentation(model_selection=0)
-        self._used = False
+            self._model.process(np.zeros((64, 64, 3), np.uint8))  # the warnings come with the first picture
 
     def __enter__(self) -> PersonSegmenter:
         return self
@@ -50,12 +50,7 @@ class PersonSegmenter:
                 frame, (MODEL_SIDE, MODEL_SIDE), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
             )
         picture = np.ascontiguousarray(picture)
-        if self._used:
-            mask = self._model.process(picture).segmentation_mask
-        else:  # the native code writes its warnings on the first picture
-            with native_stderr_muted():
-                mask = self._model.process(picture).segmentation_mask
-            self._used = True
+        mask = self._model.process(picture).segmentation_mask
         return np.clip(np.array(mask, np.float32), 0.0, 1.0)
 
     def mask(self, frame: np.ndarray) -> np.ndarray:
@@ -91,7 +86,7 @@ def _resample(line: np.ndarray, points: int) -> np.ndarray:
     return np.stack([np.interp(at, length, line[:, axis]) for axis in (0, 1)], axis=1)
 
 
-def _median(values: np.ndarray, reach: int = 2) -> np.ndarray:
+def _median(values: np.ndarray, reach: int = 4) -> np.ndarray:
     """Running median, window 2 * reach + 1, edges repeated."""
     padded = np.pad(values, reach, mode="edge")
     return np.median(np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1), axis=-1)

@@ -1,0 +1,171 @@
+"""Label speech with a phoneme teacher, so that the speech stage trains without it.
+
+    python -m data_prepare.speech AUDIO_DIR OUT --list FILE
+
+writes OUT/<name>.npz for every sound, {wave int16 (N,), posteriors float16 (T, 191)}: log posteriors
+of the teacher (package `hama`, Apache-2.0, a development extra) at 50 Hz, T = round(N / 320);
+OUT/speech.json, which names the teacher and its symbols; and OUT/splits/{train,val}.txt.
+
+FILE lists one sound a line, relative to AUDIO_DIR, optionally followed by a tab and a group (a
+speaker, a corpus): a group is in one split as a whole, and a file without one is its own group.
+Done files are skipped, so the same command goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from moda.data.clip import write_json, write_text
+from moda.data.speech import FORMAT, META_FILE, TEACHER_HOP
+from moda.errors import DataError, ModaError
+from moda.media.audio import read_audio
+from moda.representation import SAMPLE_RATE
+
+log = logging.getLogger(__name__)
+
+AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".mp4", ".webm", ".mov"}
+CHUNK, MARGIN = 30 * SAMPLE_RATE, 2 * SAMPLE_RATE
+"""Long sounds are labelled in pieces with this much context on both sides."""
+VALIDATION_SHARE = 20
+"""One group in so many goes to validation."""
+
+
+class Teacher(Protocol):
+    """Frame-wise phoneme log posteriors at 50 Hz."""
+
+    name: str
+    symbols: list[str]
+
+    def __call__(self, wave: np.ndarray) -> np.ndarray:
+        """(N,) float32 at 16 kHz -> (T, symbols), T about N / 320."""
+
+
+class Hama:
+    """The teacher `hama`: IPA symbols, a word boundary and, last, the CTC blank."""
+
+    def __init__(self) -> None:
+        try:
+            from importlib.metadata import version
+
+            from hama.asr import ASRModel
+        except ImportError as error:
+            raise DataError(f"the phoneme teacher needs the package 'hama' ({error}); pip install hama==1.7.0") from error
+        self._model = ASRModel()
+        self.name = f"hama {version('hama')}"
+        self.symbols = list(self._model.decoder_tokens)
+
+    def __call__(self, wave: np.ndarray) -> np.ndarray:
+        feeds = {"waveform": wave[None], "waveform_lengths": np.array([len(wave)])}
+        posteriors: np.ndarray = self._model.session.run(["log_probs"], feeds)[0][0]
+        return posteriors
+
+
+@dataclass(frozen=True)
+class Source:
+    """A sound to label: its path relative to the audio folder, and the group it belongs to."""
+
+    path: str
+    group: str
+
+    @property
+    def name(self) -> str:
+        """File name in the output folder, without suffix."""
+        return self.path.replace("/", "__").replace("\\", "__")
+
+    @property
+    def split(self) -> str:
+        return "val" if zlib.crc32(self.group.encode()) % VALIDATION_SHARE == 0 else "train"
+
+
+def list_sources(folder: Path, listing: Path | None) -> list[Source]:
+    """Sounds named in a list file, or every sound below the folder. Raises `DataError` for a list that cannot be read."""
+    if listing is None:
+        found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
+        return [Source(name := p.relative_to(folder).as_posix(), name) for p in found]
+    if not listing.is_file():
+        raise DataError(f"no such list file: {listing}")
+    rows = [line.split("\t") for line in listing.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [Source(row[0], row[1] if len(row) > 1 and row[1] else row[0]) for row in rows]
+
+
+def label(teacher: Teacher, wave: np.ndarray) -> np.ndarray:
+    """Log posteriors of a sound of any length: (N,) -> float16 (round(N / 320), symbols).
+
+    Pieces of half a minute are labelled with two seconds of context and cut on teacher frames.
+    """
+    frames = max(1, round(len(wave) / TEACHER_HOP))
+    pieces = []
+    for start in range(0, len(wave), CHUNK):
+        low, high = max(0, start - MARGIN), min(len(wave), start + CHUNK + MARGIN)
+        posteriors = teacher(wave[low:high])
+        skip = (start - low) // TEACHER_HOP
+        pieces.append(posteriors[skip : skip + CHUNK // TEACHER_HOP])
+    whole = np.concatenate(pieces)[:frames]
+    return np.pad(whole, ((0, frames - len(whole)), (0, 0)), mode="edge").astype(np.float16)
+
+
+def prepare_speech(sources: Sequence[Source], folder: Path, out: Path, teacher: Teacher) -> list[str]:
+    """Label every sound into `out`; returns one line for each that could not be read, the rest goes on."""
+    (out / "splits").mkdir(parents=True, exist_ok=True)
+    failures, done = [], []
+    for number, source in enumerate(sources, 1):
+        target = out / f"{source.name}.npz"
+        if not target.is_file():
+            try:
+                wave = read_audio(folder / source.path)
+            except ModaError as error:
+                failures.append(f"{source.path}: {error}")
+                continue
+            temporary = target.with_suffix(".tmp")
+            with temporary.open("wb") as file:
+                sound = np.round(np.clip(wave, -1, 1) * 32767).astype(np.int16)
+                np.savez(file, wave=sound, posteriors=label(teacher, wave))
+            os.replace(temporary, target)
+        done.append(source)
+        if number % 50 == 0:
+            log.info("%d of %d sounds labelled", number, len(sources))
+    if not done:
+        raise DataError(f"no sound below {folder} could be labelled ({len(failures)} failed)")
+    splits = {split: [s.name for s in done if s.split == split] for split in ("train", "val")}
+    if not splits["val"]:
+        splits["val"] = splits["train"][-1:]
+        splits["train"] = splits["train"][:-1] or splits["val"]
+    for split, names in splits.items():
+        write_text(out / "splits" / f"{split}.txt", "".join(f"{name}\n" for name in names))
+    meta = {"format": FORMAT, "teacher": teacher.name, "symbols": teacher.symbols, "hop": TEACHER_HOP}
+    write_json(out / META_FILE, meta)
+    return failures
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, label, list what failed; exit code 2 for an error that a person can act on."""
+    parser = argparse.ArgumentParser(prog="python -m data_prepare.speech", description="Label speech for the speech stage.")
+    parser.add_argument("audio", type=Path, help="folder of sounds")
+    parser.add_argument("out", type=Path, help="folder to write to")
+    parser.add_argument("--list", type=Path, help="text file: one sound a line, relative to AUDIO [TAB group]")
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        sources = list_sources(arguments.audio, arguments.list)
+        failures = prepare_speech(sources, arguments.audio, arguments.out, Hama())
+    except ModaError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    log.info("%d sounds labelled into %s, %d failed", len(sources) - len(failures), arguments.out, len(failures))
+    for line in failures:
+        log.warning("failed: %s", line)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
