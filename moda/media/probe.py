@@ -15,7 +15,7 @@ from moda.representation import FPS
 _STREAM = re.compile(r"^\s*Stream #\d+:\d+.*?: (Video|Audio): (.*)$", re.MULTILINE)
 _SIZE = re.compile(r"[ ,](\d{1,5})x(\d{1,5})(?=[ ,\n]|$)")
 _DURATION = re.compile(r"Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)")
-_ROTATION = re.compile(r"displaymatrix: rotation of (-?\d+(?:\.\d+)?) degrees")
+_ROTATION = re.compile(r"display ?matrix: rotation of (-?\d+(?:\.\d+)?) degrees", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
