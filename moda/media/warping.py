@@ -66,7 +66,14 @@ class ReferenceWarp:
         self._outer = _outer_triangles(self._source, N_MESH)
         self._triangles = np.concatenate([self._outer, face])
         self._mouth = np.append(np.isin(self._triangles, INNER_LIPS).all(axis=1), False)
+        # Painted in this order: hair, neck and body; the inside of the mouth; the face. Far to near in each.
+        layer = np.repeat([0, 2], [len(self._outer), len(face)])
+        self._layer = np.where(self._mouth[:-1], 1, layer)
         self._source_area = _signed_area(self._source[self._triangles])
+        # Which way round a triangle that faces the camera goes. A closed mouth has no area to tell it from.
+        self._winding = np.append(
+            self._source_area[: len(self._outer)], _signed_area(canonical_face().vertices[face, :2])
+        )
 
     def control_points(self, landmarks: np.ndarray, torso: np.ndarray) -> np.ndarray:
         """Mesh vertices for targets: landmarks (b, 478, 3), torso (b, 18, 3) -> (b, P, 3), square frame."""
@@ -104,7 +111,7 @@ class ReferenceWarp:
         """Triangle index a pixel, and for each triangle the affine map back and its validity."""
         corners = vertices[self._triangles]
         area = _signed_area(corners[..., :2])
-        facing = area * self._source_area > 0
+        facing = area * self._winding > 0
         inverse = _affine_maps(
             corners[..., :2] * (self.size / FRAME), self._source[self._triangles] * (self.size / FRAME)
         )
@@ -113,9 +120,7 @@ class ReferenceWarp:
         inverse = np.concatenate([inverse, np.array([[1, 0, 0, 0, 1, 0]], np.float32)])
         validity = np.append(validity, np.float32(0))
 
-        outer = len(self._outer)
-        far_to_near = outer + np.argsort(-corners[outer:, :, 2].mean(axis=1), kind="stable")
-        order = np.concatenate([np.arange(outer), far_to_near])
+        order = np.lexsort((-corners[..., 2].mean(axis=1), self._layer))
         index = np.full((side, side), len(corners), np.int32)
         polygons = to_subpixels(corners, self.size) - np.array([left, top], np.int32) * (1 << SUBPIXEL_BITS)
         limit = side << SUBPIXEL_BITS

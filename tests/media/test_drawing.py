@@ -1,0 +1,61 @@
+"""The condition image."""
+
+import numpy as np
+
+from moda.landmarks import INNER_LIPS, N_TORSO, canonical_face
+from moda.media.drawing import draw_condition, polygon_mask, tessellation
+
+
+def frontal_face() -> np.ndarray:
+    vertices = canonical_face().vertices
+    return np.concatenate([vertices, np.repeat(vertices[[33, 263]], 5, axis=0)]) + [256.0, 230.0, 0.0]
+
+
+def shoulders() -> np.ndarray:
+    right = np.stack([np.linspace(200, 20, 9), np.linspace(400, 480, 9), np.zeros(9)], 1)
+    left = np.stack([np.linspace(310, 490, 9), np.linspace(400, 480, 9), np.zeros(9)], 1)
+    torso = np.concatenate([right, left])
+    assert len(torso) == N_TORSO
+    return torso
+
+
+def test_sides_have_their_colours_and_shoulders_are_drawn():
+    picture = draw_condition(frontal_face(), shoulders(), 256)
+    assert picture.shape == (256, 256, 3)
+    assert picture.dtype == np.uint8
+    red, green, blue = (picture[..., i].astype(int) for i in range(3))
+    right_eye, left_eye = (slice(85, 115), slice(80, 120)), (slice(85, 115), slice(136, 176))
+    assert (red - green)[right_eye].max() > 150, "the subject's right eye, left in the picture, is red"
+    assert (green - red)[left_eye].max() > 150
+    assert (blue - red)[200:240, 10:100].max() > 150, "shoulder line"
+    assert not picture[:10].any(), "nothing is drawn above the head"
+
+
+def test_drawing_scales_with_the_size():
+    small = draw_condition(frontal_face(), shoulders(), 128).any(axis=2)
+    large = draw_condition(frontal_face(), shoulders(), 512).any(axis=2)
+    pooled = large.reshape(128, 4, 128, 4).any(axis=(1, 3))
+    near = np.zeros_like(pooled)
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            near |= np.roll(pooled, (dy, dx), axis=(0, 1))
+    assert (small & near).sum() / small.sum() > 0.98
+
+
+def test_points_far_outside_do_not_fail():
+    face = frontal_face()
+    face[:100] += 1e7
+    assert draw_condition(face, shoulders(), 64).shape == (64, 64, 3)
+
+
+def test_tessellation_names_every_edge_once():
+    edges = tessellation()
+    assert len(np.unique(edges, axis=0)) == len(edges)
+    assert (edges[:, 0] < edges[:, 1]).all()
+    assert len(edges) == 468 + 898 - 1, "Euler: V - E + F = 1 for a disc"
+
+
+def test_polygon_mask_has_the_polygon_area():
+    square = np.array([[128, 128], [384, 128], [384, 384], [128, 384]], float)
+    assert polygon_mask(square, 256).sum() == np.clip(polygon_mask(square, 256).sum(), 0.97 * 128**2, 1.06 * 128**2)
+    assert polygon_mask(frontal_face()[list(INNER_LIPS)], 256).sum() > 10

@@ -1,0 +1,132 @@
+"""The mesh warp of the reference."""
+
+import numpy as np
+import pytest
+
+from moda.geometry import apply_head, fit_head_pose, subject_mesh, to_canonical, to_image
+from moda.landmarks import INNER_LIP_PAIRS, INNER_LIPS, OUTER_LIP_PAIRS
+from moda.media.conditioning import ReferenceConditioner, mouth_region, mouth_window
+from moda.media.warping import ReferenceWarp, Window
+from moda.representation import Portrait
+from tests.media.test_drawing import frontal_face, shoulders
+
+SIZE = 128
+
+
+@pytest.fixture(scope="module")
+def portrait() -> Portrait:
+    """A smooth colour pattern with a face-shaped person in front of a plain background."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[0:256, 0:256] / 256
+    image = np.stack([128 + 100 * np.sin(9 * x + 3 * y), 128 + 90 * np.cos(7 * y), 60 + 150 * x], -1)
+    person = (((x - 0.5) / 0.28) ** 2 + ((y - 0.45) / 0.36) ** 2 < 1) | (y > 0.8)
+    image[~person] = rng.integers(100, 110, 3)
+    landmarks = frontal_face()
+    pose = fit_head_pose(landmarks[None])
+    subject = subject_mesh(to_canonical(landmarks[None], pose))
+    return Portrait(image.astype(np.uint8), landmarks, pose[0], subject, shoulders(), person.astype(np.float32))
+
+
+def moved(portrait: Portrait, **head: float) -> np.ndarray:
+    channels = {"pitch": 0, "yaw": 1, "roll": 2, "x": 3, "y": 4}
+    motion = np.zeros((1, 7))
+    for name, value in head.items():
+        motion[0, channels[name]] = value
+    pose = fit_head_pose(portrait.landmarks[None])
+    return to_image(to_canonical(portrait.landmarks[None], pose), apply_head(pose[0], motion))
+
+
+def warp(portrait: Portrait, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    warper = ReferenceWarp(portrait, SIZE)
+    return warper.warp(warper.control_points(landmarks, portrait.torso[None])[0])
+
+
+def reference_picture(portrait: Portrait) -> np.ndarray:
+    return portrait.image.reshape(SIZE, 2, SIZE, 2, 3).mean(axis=(1, 3))
+
+
+def same(a: np.ndarray, b: np.ndarray) -> bool:
+    """Equal but for the odd pixel on the border of the window, where polygons are clipped."""
+    return (a != b).reshape(len(a) ** 2, -1).any(axis=1).mean() < 0.01
+
+
+def test_no_motion_gives_the_reference_back(portrait):
+    picture, validity = warp(portrait, portrait.landmarks[None])
+    error = np.abs(picture.astype(float) - reference_picture(portrait))
+    assert np.median(error) < 1.0
+    inside = portrait.person.reshape(SIZE, 2, SIZE, 2).min(axis=(1, 3)) > 0
+    assert np.quantile(error[inside], 0.99) < 8
+    assert validity[inside].mean() > 0.97
+
+
+def test_the_face_moves_and_the_background_stays(portrait):
+    picture, _ = warp(portrait, moved(portrait, x=24.0))
+    reference = reference_picture(portrait)
+    face = slice(45, 70), slice(50, 78)
+    shifted = np.abs(picture[face].astype(float) - np.roll(reference, 6, axis=1)[face]).mean()
+    still = np.abs(picture[face].astype(float) - reference[face]).mean()
+    assert shifted < 0.3 * still
+    corner = slice(0, 20), slice(0, 20)
+    assert np.abs(picture[corner].astype(float) - reference[corner]).max() <= 2
+
+
+@pytest.mark.parametrize("head", [{"yaw": 30.0}, {"yaw": -35.0}, {"pitch": 20.0, "roll": 15.0}])
+def test_large_turns_leave_no_holes(portrait, head):
+    picture, validity = warp(portrait, moved(portrait, **head))
+    assert np.isfinite(picture).all()
+    assert (validity[40:75, 50:78] > 0.2).mean() > 0.97
+
+
+def test_an_opened_mouth_is_marked_unknown_and_dark(portrait):
+    landmarks = portrait.landmarks[None].copy()
+    for upper, lower in INNER_LIP_PAIRS:
+        middle = 0.5 * (landmarks[0, upper] + landmarks[0, lower])
+        landmarks[0, upper], landmarks[0, lower] = middle, middle
+    closed = Portrait(portrait.image, landmarks[0], portrait.pose, portrait.subject, portrait.torso, portrait.person)
+    opened = landmarks.copy()
+    for upper, lower in INNER_LIP_PAIRS + OUTER_LIP_PAIRS:
+        opened[0, upper, 1] -= 12
+        opened[0, lower, 1] += 12
+    picture, validity = warp(closed, opened)
+    x, y = (opened[0, list(INNER_LIPS), :2].mean(0) * SIZE / 512).astype(int)
+    assert validity[y, x] < 0.1
+    assert picture[y, x].max() < 90
+
+
+def test_a_window_is_a_part_of_the_whole(portrait):
+    warper = ReferenceWarp(portrait, SIZE)
+    vertices = warper.control_points(moved(portrait, yaw=12.0, y=5.0), portrait.torso[None])[0]
+    whole, validity = warper.warp(vertices)
+    part, part_validity = warper.warp(vertices, Window(30, 40, 48))
+    assert same(part, whole[40:88, 30:78])
+    assert same(part_validity, validity[40:88, 30:78])
+
+
+def test_window_and_region_hold_the_mouth(portrait):
+    window = mouth_window(portrait.landmarks, SIZE)
+    region = mouth_region(portrait.landmarks, SIZE)
+    x, y = portrait.landmarks[13, :2] * SIZE / 512
+    assert window.left < x < window.left + window.side
+    assert window.top < y < window.top + window.side
+    assert region[int(y), int(x)] > 0.9
+    outside = region.copy()
+    outside[window.top : window.top + window.side, window.left : window.left + window.side] = 0
+    assert outside.max() < 1e-3, "the region ends inside the window"
+
+
+def test_window_stays_inside_the_picture():
+    landmarks = frontal_face()
+    for shift in ([-400, 0, 0], [400, 400, 0]):
+        left, top, side = mouth_window(landmarks + shift, SIZE)
+        assert 0 <= left <= SIZE - side
+        assert 0 <= top <= SIZE - side
+
+
+def test_training_and_inference_see_the_same_window(portrait):
+    conditioner = ReferenceConditioner(portrait, SIZE, warp=True)
+    landmarks = moved(portrait, yaw=8.0)
+    (whole,) = conditioner.frames(landmarks, portrait.torso[None], 5)
+    (windowed,) = conditioner.frames(landmarks, portrait.torso[None], 5, whole=False)
+    for name in ("condition", "reference", "warped", "validity", "region"):
+        assert same(getattr(whole, name), getattr(windowed, name)), name
+    assert whole.frame == windowed.frame == 5
