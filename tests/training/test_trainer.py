@@ -1,0 +1,373 @@
+"""The loop, with two real stages small enough to train in milliseconds."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from moda import checkpoint as checkpoints
+from moda.config import Config, parse
+from moda.errors import ConfigError, DataError, OutputError, TrainingError
+from moda.normalization import Normalizer
+from moda.training import Stage, TrainConfig, Trainer, seed_everything
+
+torch.set_num_threads(1)
+
+
+class TinyData(Config):
+    samples: int = 10
+    validation: int = 4
+    poison: int = -1
+    """Index of a sample that is not finite."""
+
+
+class TinyNetwork(Config):
+    width: int = 6
+
+
+class TinyLoss(Config):
+    weight: float = 1.0
+
+
+class Points(Dataset[dict[str, Tensor]]):
+    def __init__(self, samples: int, poison: int = -1) -> None:
+        self.samples, self.poison = samples, poison
+
+    def __len__(self) -> int:
+        return self.samples
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        x = torch.randn(5) + float(np.random.rand())
+        return {"x": x * torch.nan if index == self.poison else x, "y": x.sum(0, keepdim=True)}
+
+
+class Regressor(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.normalizer = Normalizer(5)
+        self.layers = nn.Sequential(
+            nn.Linear(5, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(0.3), nn.Linear(width, 1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(self.normalizer.normalize(x))
+
+
+class TinyStage(Stage):
+    """One player, with dropout, batch norm, statistics and noise: all that a resume could lose."""
+
+    name = "tiny"
+    DataConfig, NetworkConfig, LossConfig = TinyData, TinyNetwork, TinyLoss
+
+    def __init__(self, data: TinyData, network: TinyNetwork, loss: TinyLoss) -> None:
+        super().__init__(data, network, loss)
+        self.data, self.loss = data, loss
+        self.regressor = Regressor(network.width)
+        self.history: list[float] = []
+        self.scores: list[float] | None = None
+
+    @property
+    def players(self) -> dict[str, nn.Module]:
+        return {"regressor": self.regressor}
+
+    @property
+    def network(self) -> nn.Module:
+        return self.regressor
+
+    def datasets(self) -> tuple[Dataset[Any], Dataset[Any]]:
+        return Points(self.data.samples, self.data.poison), Points(self.data.validation)
+
+    def prepare(self, train: Dataset[Any]) -> None:
+        self.regressor.normalizer.assign(Normalizer.fit(train[i]["x"] for i in range(len(train))))  # type: ignore[arg-type]
+
+    def losses(self, batch: Any, generator: torch.Generator) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        noise = 0.1 * torch.randn(batch["x"].shape, generator=generator)
+        error = self.regressor(batch["x"] + noise) - batch["y"]
+        self.history.append(float(error.detach().abs().mean()))
+        yield "regressor", {"l1": self.loss.weight * error.abs().mean(), "l2": error.square().mean()}
+
+    def validate(self, batch: Any) -> dict[str, float]:
+        assert not self.training and not torch.is_grad_enabled()
+        if self.scores is not None:
+            return {"score": self.scores.pop(0)}
+        return {"score": float((self.regressor(batch["x"]) - batch["y"]).abs().mean()), "draw": float(torch.rand(1))}
+
+    def preview(self, batch: Any) -> dict[str, np.ndarray]:
+        return {"still": np.full((8, 8, 3), 7, np.uint8), "moving": np.zeros((3, 8, 8, 3), np.uint8)}
+
+
+class TinyGan(TinyStage):
+    """Discriminator first, then the generator against the updated discriminator."""
+
+    name = "gan"
+
+    def __init__(self, data: TinyData, network: TinyNetwork, loss: TinyLoss) -> None:
+        super().__init__(data, network, loss)
+        self.discriminator = nn.Sequential(nn.Linear(6, 4), nn.LeakyReLU(0.2), nn.Linear(4, 1))
+        self.seen: list[tuple[Tensor, Tensor, bool]] = []
+
+    @property
+    def players(self) -> dict[str, nn.Module]:
+        return {"generator": self.regressor, "discriminator": self.discriminator}
+
+    def losses(self, batch: Any, generator: torch.Generator) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        x, first = batch["x"], self.discriminator[0].weight
+        fake = self.regressor(x)
+        before = first.detach().clone()
+        judged = [self.discriminator(torch.cat((x, y), 1)) for y in (batch["y"], fake.detach())]
+        yield "discriminator", {"real": (judged[0] - 1).square().mean(), "fake": judged[1].square().mean()}
+        gradient = first.grad.clone()  # type: ignore[union-attr]
+        updated = not torch.equal(before, first)
+        yield "generator", {"gan": (self.discriminator(torch.cat((x, fake), 1)) - 1).square().mean()}
+        self.seen.append((gradient, first.grad.clone(), updated))  # type: ignore[union-attr]
+
+
+def make_config(output: Path, **sections: Any) -> TrainConfig:
+    trainer = {"steps": 4, "batch": 4, "log_every": 1, **sections.pop("trainer", {})}
+    tree = {"stage": "tiny", "output": output, "device": "cpu", "trainer": trainer, **sections}
+    return parse(TrainConfig, {"optimizer": {"lr": 0.01}, **tree}, source="test")
+
+
+def make(config: TrainConfig, kind: type[TinyStage] = TinyStage) -> Trainer:
+    seed_everything(config.seed)
+    parts = (TinyData(**config.data), TinyNetwork(**config.network), TinyLoss(**config.loss))
+    return Trainer(config, kind(*parts))
+
+
+def same(a: Any, b: Any) -> bool:
+    if isinstance(a, Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    return bool(a == b)
+
+
+@pytest.mark.parametrize("kind", [TinyStage, TinyGan])
+@pytest.mark.parametrize("settings", [{}, {"accumulate": 2, "ema": 0.9, "precision": "bf16"}, {"workers": 1}])
+def test_four_steps_are_two_and_a_resumed_two(tmp_path: Path, kind: type[TinyStage], settings: dict[str, Any]) -> None:
+    def train(output: str, steps: int) -> Trainer:
+        config = make_config(tmp_path / output, stage=kind.name, trainer={"steps": steps, **settings})
+        trainer = make(config, kind)
+        torch.rand(3)  # what was drawn before the run is of no matter
+        trainer.run()
+        return trainer
+
+    whole = train("whole", 4)
+    first, second = train("parts", 2), train("parts", 4)
+    assert first.stage.history + second.stage.history == whole.stage.history  # type: ignore[attr-defined, operator]
+    a, b = checkpoints.load(whole.last), checkpoints.load(second.last)
+    assert a.trainer is not None and b.trainer is not None
+    assert a.trainer["step"] == 4 and a.trainer["optimizers"]
+    assert same(a.weights, b.weights)
+    for key in a.trainer:
+        if key != "best":
+            assert same(a.trainer[key], b.trainer[key]), key
+
+
+def test_validation_and_preview_leave_training_alone(tmp_path: Path) -> None:
+    often = make(make_config(tmp_path / "a", trainer={"validate_every": 1, "preview_every": 1, "save_every": 1}))
+    seldom = make(make_config(tmp_path / "b"))
+    often.run()
+    seldom.run()
+    assert same(often.stage.state_dict(), seldom.stage.state_dict())
+
+
+def test_workers_give_the_same_samples(tmp_path: Path) -> None:
+    none = make(make_config(tmp_path / "a"))
+    two = make(make_config(tmp_path / "b", trainer={"workers": 2}))
+    none.run()
+    two.run()
+    assert none.stage.history == two.stage.history  # type: ignore[attr-defined]
+
+
+def test_each_player_gets_its_own_gradient_only(tmp_path: Path) -> None:
+    trainer = make(make_config(tmp_path, stage="gan"), TinyGan)
+    trainer.run()
+    seen = trainer.stage.seen  # type: ignore[attr-defined]
+    assert len(seen) == 4
+    for before, after, updated in seen:
+        assert updated, "the generator must face the updated discriminator"
+        assert before.abs().sum() > 0 and torch.equal(before, after)
+
+
+def test_accumulation_is_the_mean_of_its_batches(tmp_path: Path) -> None:
+    class Plain(TinyStage):
+        def __init__(self, *parts: Any) -> None:
+            super().__init__(*parts)
+            self.regressor.layers = nn.Sequential(nn.Linear(5, 1))
+
+        def sampler(self, dataset: Dataset[Any], batch: int, seed: int) -> list[list[int]]:
+            return [list(range(i, i + batch)) for i in range(0, 8, batch)]
+
+        def losses(self, batch: Any, generator: torch.Generator) -> Iterator[tuple[str, dict[str, Tensor]]]:
+            yield "regressor", {"l2": (self.regressor(batch["x"]) - batch["y"]).square().mean()}
+
+        def datasets(self) -> tuple[Dataset[Any], Dataset[Any]]:
+            points = torch.randn(8, 5, generator=torch.Generator().manual_seed(1))
+            return [{"x": point, "y": point[:1]} for point in points], []  # type: ignore[return-value]
+
+    one = make(make_config(tmp_path / "a", trainer={"steps": 2, "batch": 8}), Plain)
+    two = make(make_config(tmp_path / "b", trainer={"steps": 2, "batch": 4, "accumulate": 2}), Plain)
+    one.run()
+    two.run()
+    for a, b in zip(one.stage.parameters(), two.stage.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-6)
+
+
+def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
+    make(make_config(tmp_path, trainer={"steps": 2})).run()
+    changed = make_config(tmp_path, loss={"weight": 2.0}, optimizer={"lr": 0.02})
+    with pytest.raises(
+        ConfigError, match=r"loss.weight was 1.0, is 2.0; optimizer.lr was 0.01, is 0.02.*--fresh"
+    ) as error:
+        make(changed).run()
+    assert "\n" not in str(error.value)
+    seed_everything(0)
+    stage = TinyStage(TinyData(), TinyNetwork(), TinyLoss(weight=2.0))
+    assert Trainer(changed, stage, fresh=True).run().step == 4
+    allowed = make_config(
+        tmp_path, loss={"weight": 2.0}, optimizer={"lr": 0.02}, trainer={"steps": 5, "log_every": 9, "save_every": 3}
+    )
+    trainer = make(allowed)
+    assert trainer.run().step == 5
+    assert len(trainer.stage.history) == 1  # type: ignore[arg-type]
+
+
+def test_a_finished_run_does_nothing(tmp_path: Path) -> None:
+    make(make_config(tmp_path)).run()
+    before = (tmp_path / "last.pt").read_bytes()
+    trainer = make(make_config(tmp_path))
+    assert trainer.run().step == 4 and trainer.stage.history == []
+    assert (tmp_path / "last.pt").read_bytes() == before
+
+
+def test_a_loss_that_is_not_finite_names_step_and_term(tmp_path: Path) -> None:
+    config = make_config(tmp_path, data={"poison": 0}, trainer={"steps": 9, "batch": 2, "save_every": 1})
+
+    class Clean(TinyStage):
+        def prepare(self, train: Dataset[Any]) -> None:
+            """The poison would stop the statistics already."""
+
+        def sampler(self, dataset: Dataset[Any], batch: int, seed: int) -> list[list[int]]:
+            return [[1, 2], [0, 3]]
+
+    trainer = make(config, Clean)
+    with pytest.raises(TrainingError, match=r"^step 2: loss 'regressor/l1' is nan"):
+        trainer.run()
+    assert all(torch.isfinite(value).all() for value in trainer.stage.parameters())
+    last = checkpoints.load(tmp_path / "last.pt")
+    assert last.info["step"] == 1 and all(torch.isfinite(value).all() for value in last.weights.values())
+
+
+def test_best_is_the_lowest_score(tmp_path: Path) -> None:
+    trainer = make(make_config(tmp_path, data={"validation": 1}, trainer={"validate_every": 1}))
+    trainer.stage.scores = [3.0, 1.0, float("nan"), 2.0]  # type: ignore[assignment]
+    assert trainer.run().best == 1.0
+    best = checkpoints.load(tmp_path / "best.pt", stage="tiny")
+    assert best.info == {"step": 2, "best_score": 1.0} and best.trainer is None
+    assert best.config["network"] == {"width": 6}
+    assert checkpoints.load(tmp_path / "last.pt").info == {"step": 4, "best_score": 1.0}
+    network = Regressor(6)
+    checkpoints.load_weights(network, best.weights, source="best.pt")
+    assert network.normalizer.mean.abs().sum() > 0
+
+
+def test_averaged_weights_are_validated_and_saved(tmp_path: Path) -> None:
+    scored: list[Tensor] = []
+
+    class Watching(TinyStage):
+        def validate(self, batch: Any) -> dict[str, float]:
+            scored.append(self.regressor.layers[0].weight.detach().clone())
+            return super().validate(batch)
+
+    config = make_config(tmp_path, trainer={"steps": 3, "ema": 0.5})
+    trainer = make(config, Watching)
+    expected = trainer.stage.network.state_dict()["layers.0.weight"].clone()
+    raw = []
+    update = trainer._step
+
+    def recording(batches: Iterator[Any]) -> dict[str, float]:
+        logged = update(batches)
+        raw.append(trainer.stage.network.state_dict()["layers.0.weight"].clone())
+        return logged
+
+    trainer._step = recording  # type: ignore[method-assign]
+    trainer.run()
+    for step, weight in enumerate(raw, start=1):
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * weight
+    last = checkpoints.load(tmp_path / "last.pt")
+    assert torch.allclose(last.weights["layers.0.weight"], expected, atol=1e-6)
+    assert torch.allclose(scored[-1], expected, atol=1e-6)
+    assert torch.equal(trainer.stage.network.state_dict()["layers.0.weight"], raw[-1])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_leaves(tmp_path: Path, number: signal.Signals) -> None:
+    class Stopped(TinyStage):
+        def losses(self, batch: Any, generator: torch.Generator) -> Iterator[tuple[str, dict[str, Tensor]]]:
+            if len(self.history) == 1:
+                os.kill(os.getpid(), number)
+            yield from super().losses(batch, generator)
+
+    before = signal.getsignal(number)
+    outcome = make(make_config(tmp_path, trainer={"steps": 50}), Stopped).run()
+    assert outcome.interrupted and outcome.step == 2
+    assert signal.getsignal(number) is before
+    state = checkpoints.load(tmp_path / "last.pt").trainer
+    assert state is not None and state["step"] == 2
+
+
+def test_tensorboard_has_losses_rate_speed_validation_and_previews(tmp_path: Path) -> None:
+    make(make_config(tmp_path, trainer={"steps": 2})).run()
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    scalars = set(events.Tags()["scalars"])
+    assert {"train/regressor/l1", "train/regressor/l2", "run/lr", "run/samples_per_s", "validation/score"} <= scalars
+    assert set(events.Tags()["images"]) == {"preview/still", "preview/moving"}
+    assert events.Images("preview/moving")[0].encoded_image_string.startswith(b"GIF89a")
+    assert events.Scalars("run/lr")[0].value == pytest.approx(0.01)
+
+
+def test_a_dry_run_tries_everything_and_writes_nothing(tmp_path: Path) -> None:
+    result = make(make_config(tmp_path / "run")).dry_run()
+    assert result.shapes == {"x": (4, 5), "y": (4, 1)}
+    assert set(result.losses) == {"regressor/l1", "regressor/l2"} and "score" in result.metrics
+    assert result.previews == {"still": (8, 8, 3), "moving": (3, 8, 8, 3)}
+    assert set(result.seconds) == {"prepare", "batch", "losses", "validate", "preview"}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_validation_set_still_gives_a_best(tmp_path: Path) -> None:
+    make(make_config(tmp_path, data={"validation": 0})).run()
+    assert checkpoints.load(tmp_path / "best.pt").info["step"] == 4
+
+
+def test_what_cannot_start_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="training set is empty"):
+        make(make_config(tmp_path, data={"samples": 0}), NoStatistics).run()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot make the output folder"):
+        make(make_config(tmp_path / "file" / "run")).run()
+    with pytest.raises(ConfigError, match="for stage 'other', the stage is 'tiny'"):
+        make(make_config(tmp_path, stage="other"))
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigError, match="'cuda' is not available here; take one of: auto, cpu"):
+            make(make_config(tmp_path).model_copy(update={"device": "cuda"}))
+
+
+class NoStatistics(TinyStage):
+    def prepare(self, train: Dataset[Any]) -> None:
+        """None needed."""
