@@ -1,18 +1,18 @@
 """Areas and overlap of polygons, by scan lines.
 
 Between two neighbouring vertex heights the width of a polygon is linear in y, so its middle line
-gives the exact area; only the overlap bends where edges cross, and for that each such slab is cut
-into `LINES` finer ones. Along x everything is exact. Pixels do not come in, so the result does not
-depend on the size of the picture.
+gives the exact area. Only the overlap bends where edges cross, and for that each such slab is cut
+into finer ones, about `LINES` in all. Along x everything is exact. Pixels do not come in, so the
+result does not depend on the size of the picture.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-LINES = 16
-"""Scan lines a slab."""
-CHUNK = 128
+LINES = 160
+"""Scan lines a pair of polygons, at least."""
+CHUNK = 256
 """Frames at a time, to bound memory."""
 
 
@@ -28,10 +28,11 @@ def polygon_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def _iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     heights = np.sort(np.concatenate([first[..., 1], second[..., 1]], axis=1), axis=1)
-    parts = (np.arange(LINES) + 0.5) / LINES
     slab = np.diff(heights, axis=1)
+    lines_a_slab = -(-LINES // slab.shape[1])
+    parts = (np.arange(lines_a_slab) + 0.5) / lines_a_slab
     lines = (heights[:, :-1, None] + slab[..., None] * parts).reshape(len(first), -1)
-    thickness = np.repeat(slab / LINES, LINES, axis=1)
+    thickness = np.repeat(slab / lines_a_slab, lines_a_slab, axis=1)
 
     crossings = [_crossings(polygon, lines) for polygon in (first, second)]
     stops = np.sort(np.concatenate(crossings, axis=2), axis=2)  # (T, L, K), inf where there are fewer

@@ -83,7 +83,12 @@ def test_the_three_files(videos) -> None:
     assert list(record["controls"]) == CONTROLS
     assert record["methods"]["off"]["metrics"]["lmd"]["mean"] == pytest.approx(5.0, abs=1e-4)
     correlation = record["controls"]["still mouth"]["metrics"]["lip_corr"]
-    assert correlation == {"mean": None, "n": 0, "clips": {}, "not_available": dict.fromkeys("ab", "the lips do not move")}
+    assert correlation == {
+        "mean": None,
+        "n": 0,
+        "clips": {},
+        "not_available": dict.fromkeys("ab", "the lips do not move"),
+    }
 
 
 def test_cells_say_why_and_how_many(videos, make_face, opening) -> None:
@@ -91,11 +96,16 @@ def test_cells_say_why_and_how_many(videos, make_face, opening) -> None:
     videos.add("part/b.mp4", make_face(opening[::-1], moving=True).landmarks)
     videos.add("none/a.mp4", np.full((100, 478, 3), np.nan))
     result = videos.evaluate("part", "none")
-    rows = {line.split("|")[1].strip(): [c.strip() for c in line.split("|")[2:-1]] for line in table_text(result).split("\n")}
+    rows = {
+        line.split("|")[1].strip(): [c.strip() for c in line.split("|")[2:-1]]
+        for line in table_text(result).split("\n")
+    }
     correlation = 1 + list(METRICS).index("lip_corr")
     assert rows["part"][0] == "2" and rows["part"][correlation] == "1.00 (n=1)"
     assert rows["part"][1] != "" and "(n=" not in rows["part"][1]
-    assert rows["none"][0] == "0 of 2" and set(rows["none"][1:]) == {"not available: no clip could be scored, see Not scored"}
+    assert rows["none"][0] == "0 of 2" and set(rows["none"][1:]) == {
+        "not available: no clip could be scored, see Not scored"
+    }
     assert rows["*still mouth*"][correlation] == "not available: the lips do not move (2 clips)"
     assert "no face in 100 of 100 frames" in clips_text(result)
 

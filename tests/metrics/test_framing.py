@@ -24,7 +24,7 @@ def refusal(true: VideoTrack, generated: VideoTrack) -> str:
 
 def test_pixels_are_those_of_the_512_frame_whatever_the_resolution(landmarks) -> None:
     true = VideoTrack(landmarks / 2, 256, 256)
-    shifted = landmarks + [3.0, 4.0, 0]
+    shifted = landmarks + np.array([3.0, 4.0, 0])
     result = framed(true, VideoTrack(shifted * 1.5, 768, 768))
     assert METRICS["lmd"].measure(result.pair) == pytest.approx(5.0)
     assert result.notes == ("other resolution: generated 768x768, true 256x256",)
@@ -37,7 +37,7 @@ def test_the_common_part_is_compared_and_said(landmarks) -> None:
 
 
 def test_a_wide_video_is_measured_in_the_crop_of_preparation(landmarks) -> None:
-    true = VideoTrack(landmarks + [300.0, 100, 0], 1280, 720)
+    true = VideoTrack(landmarks + np.array([300.0, 100, 0]), 1280, 720)
     result = framed(true, VideoTrack(true.landmarks / 2, 640, 360))
     assert "not square" in result.notes[1]
     size = np.ptp(result.pair.true.landmarks[..., :2], axis=1).max(axis=1)
@@ -50,7 +50,7 @@ def test_other_crops_are_refused_with_the_figures(landmarks) -> None:
     assert "other aspect ratio: generated 640x360, true 512x512" in refusal(true, VideoTrack(landmarks, 640, 360))
     larger = (landmarks - [256, 256, 0]) * 1.4 + [256, 256, 0]
     assert "1.40 times as large" in refusal(true, VideoTrack(larger, 512, 512))
-    assert "20% of the frame away" in refusal(true, VideoTrack(landmarks + [102.4, 0, 0], 512, 512))
+    assert "20% of the frame away" in refusal(true, VideoTrack(landmarks + np.array([102.4, 0, 0]), 512, 512))
 
 
 @pytest.mark.parametrize("missing", [10, 11])

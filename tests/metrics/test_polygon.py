@@ -17,11 +17,11 @@ def iou(first: np.ndarray, second: np.ndarray) -> float:
     ("second", "wanted"),
     [
         (SQUARE, 1.0),
-        (SQUARE + [5, 0], 50 / 150),
-        (SQUARE + [0, 2.5], 75 / 125),
-        (SQUARE + [5, 5], 25 / 175),
+        (SQUARE + np.array([5, 0]), 50 / 150),
+        (SQUARE + np.array([0, 2.5]), 75 / 125),
+        (SQUARE + np.array([5, 5]), 25 / 175),
         (SQUARE * 0.5 + 2, 25 / 100),
-        (SQUARE + [20, 0], 0.0),
+        (SQUARE + np.array([20, 0]), 0.0),
         (SQUARE[::-1], 1.0),  # direction does not matter
     ],
 )
