@@ -80,7 +80,7 @@ class AnimationConfig(Config):
 class RenderSession(Protocol):
     """A portrait opened for rendering."""
 
-    def render(self, landmarks: np.ndarray, torso: np.ndarray, first_frame_index: int) -> np.ndarray:
+    def render(self, landmarks: np.ndarray, torso: np.ndarray, first: int, /) -> np.ndarray:
         """(B, 478, 3) and (B, 18, 3), pixels of the square frame -> (B, size, size, 3) uint8 RGB."""
         ...
 
@@ -88,8 +88,8 @@ class RenderSession(Protocol):
 class Renderer(Protocol):
     """What a renderer network offers to inference."""
 
-    def open(self, portrait: Portrait, device: torch.device) -> RenderSession:
-        """Prepare what depends on the portrait alone; the size rendered is that of its picture."""
+    def open(self, portrait: Portrait, device: torch.device, size: int) -> RenderSession:
+        """Prepare what depends on the portrait alone; size: side of the frames, pixels."""
         ...
 
 
@@ -193,7 +193,7 @@ class Animator:
 
     def render(self, face: np.ndarray, torso: np.ndarray, portrait: Portrait) -> Iterator[np.ndarray]:
         """Yield the frames of `landmarks`, (size, size, 3) uint8 RGB, computed a batch at a time when asked for."""
-        session = cast(Renderer, self._networks["renderer"]).open(portrait, self.device)
+        session = cast(Renderer, self._networks["renderer"]).open(portrait, self.device, self.config.size)
         for start in range(0, len(face), self.config.batch):
             part = slice(start, start + self.config.batch)
             with torch.inference_mode():
@@ -213,6 +213,8 @@ class Animator:
 
 def fit_motion(motion: Motion, fps: float, samples: int) -> Motion:
     """A motion read from a file, at `fps`, for a sound of `samples`; raises `DataError` if it is of another length."""
+    if not all(np.isfinite(part).all() for part in (motion.lips, motion.eyes, motion.head, motion.torso)):
+        raise DataError("the motion holds values that are not finite; make it again with --save-motion")
     seconds, wanted = len(motion) / motion.fps, samples / SAMPLE_RATE
     if abs(seconds - wanted) > 1.5 / min(motion.fps, fps):
         raise DataError(
@@ -249,7 +251,7 @@ def _load(stage: str, path: Path, config: AnimationConfig, device: torch.device)
     network = build_network(stage, section, source=str(path))
     checkpoint.load_weights(network, loaded.weights, source=str(path))
     if stage == "renderer":
-        _warn_of_size(loaded.config, config.size)
+        _check_size(network, config.size)
     return network.to(device)
 
 
@@ -257,12 +259,17 @@ def _with_flow_steps(section: dict[str, Any], steps: int) -> dict[str, Any]:
     return {**section, "flow": {**section.get("flow", {}), "steps": steps}}
 
 
-def _warn_of_size(trained: dict[str, Any], size: int) -> None:
-    """A renderer is convolutional and takes other sizes, but has learned detail at one."""
-    data = trained.get("data")
-    learned = data.get("size") if isinstance(data, dict) else None
-    if isinstance(learned, int) and learned != size:
-        log.warning("the renderer was trained at %d px and renders at %d px: detail may suffer", learned, size)
+def _check_size(network: nn.Module, size: int) -> None:
+    """Renderers are convolutional and take other sizes than their own, but have learned detail at one."""
+    config = getattr(network, "config", None)
+    learned = getattr(config, "size", size)
+    if learned == size:
+        return
+    if not getattr(config, "warp", True) and size % learned:
+        raise ConfigError(
+            f"this renderer (without a warp) renders at {learned} px or a multiple of it, got size {size}"
+        )
+    log.warning("the renderer was trained at %d px and renders at %d px: detail may suffer", learned, size)
 
 
 def _window(network: nn.Module) -> SlidingWindow:
