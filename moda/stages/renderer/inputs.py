@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from moda.config import Config
+from moda.media.conditioning import WINDOW_SHARE
 from moda.nn.temporal import TEMPORAL_CHANNELS, as_planes, temporal_embedding
 
 PICTURE = 3
@@ -49,8 +50,12 @@ class NetworkConfig(Config):
 
     @model_validator(mode="after")
     def _whole_levels(self) -> NetworkConfig:
-        if self.warp and self.size % (2 ** (len(self.widths) + 1)):
-            raise ValueError(f"size must be a multiple of {2 ** (len(self.widths) + 1)} with {len(self.widths)} widths")
+        fold = 2 ** len(self.widths)
+        window = round(self.size * WINDOW_SHARE)
+        if self.warp and window % fold:
+            raise ValueError(
+                f"size {self.size} makes a window of {window}, wanted a multiple of {fold} for {len(self.widths)} widths"
+            )
         return self
 
 

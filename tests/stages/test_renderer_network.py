@@ -1,0 +1,87 @@
+"""The renderer's networks."""
+
+import numpy as np
+import pytest
+import torch
+
+from moda.config import load_yaml, parse
+from moda.stages.renderer.inputs import NetworkConfig, RendererInput, input_channels
+from moda.stages.renderer.network import build, build_discriminator
+from tests.media.test_warping import moved, portrait  # noqa: F401  (a fixture)
+
+
+def parameters(module: torch.nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def window_inputs(batch: int = 2, side: int = 48) -> RendererInput:
+    torch.manual_seed(0)
+    picture = lambda: torch.rand(batch, 3, side, side) * 2 - 1  # noqa: E731
+    region = torch.zeros(batch, 1, side, side)
+    region[:, :, 16:32, 12:36] = 1.0
+    validity = torch.rand(batch, 1, side, side)
+    return RendererInput(picture(), picture(), torch.arange(batch), picture(), validity, region)
+
+
+def test_paper_sizes():
+    config = parse(NetworkConfig, load_yaml("configs/paper/renderer.yaml")["network"], source="paper")
+    assert input_channels(config) == 19
+    with torch.device("meta"):
+        assert parameters(build(config)) == 76_207_296
+        assert parameters(build_discriminator(config)) == 20_945_475
+
+
+def test_default_is_small():
+    config = parse(NetworkConfig, load_yaml("configs/default/renderer.yaml")["network"], source="default")
+    assert parameters(build(config)) < 2_000_000
+
+
+def test_outside_the_region_the_warp_is_untouched():
+    network = build(NetworkConfig(size=128, widths=(8, 16)))
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    inputs = window_inputs()
+    picture = network(inputs).picture
+    outside = inputs.region.expand_as(picture) == 0
+    assert torch.equal(picture[outside], inputs.warped[outside])
+    assert not torch.allclose(picture[~outside], inputs.warped[~outside])
+
+
+def test_time_reaches_the_picture_only_with_tpe():
+    for temporal in (True, False):
+        torch.manual_seed(1)
+        network = build(NetworkConfig(size=128, widths=(8, 16), temporal=temporal)).eval()
+        inputs = window_inputs()
+        later = inputs._replace(frame=inputs.frame + 900)
+        assert torch.equal(network(inputs).picture, network(later).picture) != temporal
+
+
+def test_size_that_does_not_fold_is_refused():
+    with pytest.raises(ValueError, match="wanted a multiple of"):
+        NetworkConfig(size=100)
+
+
+@pytest.mark.parametrize("size", [128, 192])
+def test_session_renders_at_trained_and_other_sizes(portrait, size):  # noqa: F811
+    torch.manual_seed(0)
+    network = build(NetworkConfig(size=128, widths=(8, 16))).eval()
+    landmarks = np.concatenate([moved(portrait, yaw=angle) for angle in (-8.0, 0.0, 8.0)])
+    torso = np.repeat(portrait.torso[None], 3, axis=0)
+    frames = network.open(portrait, "cpu", size).render(landmarks, torso, 0)
+    assert frames.shape == (3, size, size, 3)
+    assert frames.dtype == np.uint8
+    assert np.abs(frames[0].astype(int) - frames[2]).mean() > 1, "the head turns"
+    corner = slice(0, size // 8)
+    assert np.abs(frames[0][corner, corner].astype(int) - frames[2][corner, corner]).max() <= 1, (
+        "the background does not"
+    )
+
+
+def test_rendering_in_batches_equals_rendering_at_once(portrait):  # noqa: F811
+    network = build(NetworkConfig(size=128, widths=(8, 16))).eval()
+    landmarks = np.concatenate([moved(portrait, pitch=angle) for angle in (-5.0, 0.0, 5.0)])
+    torso = np.repeat(portrait.torso[None], 3, axis=0)
+    session = network.open(portrait)
+    together = session.render(landmarks, torso, 10)
+    apart = np.concatenate([session.render(landmarks[i : i + 1], torso[i : i + 1], 10 + i) for i in range(3)])
+    assert np.abs(together.astype(int) - apart).max() <= 1
