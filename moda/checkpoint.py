@@ -7,6 +7,7 @@ code in it is refused.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import pickle
@@ -71,7 +72,8 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         reason = cause.strerror or str(cause)
         raise OutputError(f"cannot write {path}: {reason}; free space or choose another output") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def load(path: Path, *, stage: str | None = None, map_location: str | torch.device = "cpu") -> Checkpoint:

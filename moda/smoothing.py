@@ -32,14 +32,14 @@ class SmoothingConfig(Config):
 def gaussian(values: np.ndarray, sigma: float, axis: int = 0) -> np.ndarray:
     """Gaussian along time: (T, ...) -> (T, ...), same floating dtype.
 
-    sigma: frames; 0 returns a copy. Symmetric, so nothing is delayed; past the ends the nearest
+    sigma: frames; under 0.125 it is a copy. Symmetric, so nothing is delayed; past the ends the nearest
     frame is repeated, so constants stay what they are.
     """
     values = np.asarray(values)
     if sigma < 0:
         raise ValueError(f"sigma is {sigma}, wanted 0 or more")
     dtype = values.dtype if np.issubdtype(values.dtype, np.floating) else np.dtype(np.float64)
-    if sigma == 0:
+    if sigma < 0.125:  # scipy's kernel has no neighbours then
         return values.astype(dtype, copy=True)
     # filtered around the first frame, so that a large offset costs no precision
     first = np.take(values, [0], axis=axis).astype(np.float64)

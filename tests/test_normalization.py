@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from moda.errors import TrainingError
+from moda.normalization import FLOOR, Normalizer
+
+
+@settings(max_examples=30, deadline=None)
+@given(cuts=st.lists(st.integers(1, 40), min_size=1, max_size=6), offset=st.floats(-1e4, 1e4))
+def test_streamed_statistics_are_those_of_the_whole(cuts: list[int], offset: float) -> None:
+    rng = np.random.default_rng(sum(cuts))
+    pieces = [rng.normal(size=(cut, 2, 3)) * [1, 10, 0.1] + offset for cut in cuts]
+    fitted = Normalizer.fit(piece for piece in pieces)
+    whole = np.concatenate(pieces).reshape(-1, 3)
+    np.testing.assert_allclose(fitted.mean, whole.mean(0), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(fitted.std, whole.std(0), rtol=1e-5)
+
+
+def test_normalised_values_are_standard_and_come_back() -> None:
+    values = torch.randn(500, 4, 3, dtype=torch.float64) * torch.tensor([1.0, 5.0, 50.0]) + 100
+    fitted = Normalizer.fit([values], axes=2).double()
+    assert fitted.mean.shape == (4, 3)
+    inside = fitted.normalize(values)
+    assert torch.allclose(inside.mean(0), torch.zeros(4, 3).double(), atol=1e-5)
+    assert torch.allclose(inside.std(0, unbiased=False), torch.ones(4, 3).double(), atol=1e-5)
+    torch.testing.assert_close(fitted.denormalize(inside), values)
+
+
+def test_a_channel_that_never_moves_gets_the_floor() -> None:
+    fitted = Normalizer.fit([np.array([[1.0, 0.0], [1.0, 2.0]])])
+    assert fitted.std.tolist() == pytest.approx([FLOOR, 1.0])
+    assert Normalizer.fit([np.ones((2, 1))], floor=0.5).std.item() == 0.5
+
+
+def test_statistics_are_buffers_that_travel_with_the_weights() -> None:
+    fitted = Normalizer.fit([np.random.default_rng(0).normal(size=(9, 5))])
+    assert list(fitted.parameters()) == [] and set(fitted.state_dict()) == {"mean", "std"}
+    other = Normalizer(5)
+    values = torch.randn(2, 5)
+    assert torch.equal(other.normalize(values), values)
+    other.load_state_dict(fitted.state_dict())
+    assert torch.equal(other.normalize(values), fitted.normalize(values))
+    third = Normalizer(5)
+    third.assign(fitted)
+    assert torch.equal(third.mean, fitted.mean) and torch.equal(third.std, fitted.std)
+    with pytest.raises(TrainingError, match=r"shape \(5,\), wanted \(4,\)"):
+        Normalizer(4).assign(fitted)
+
+
+def test_a_bad_array_is_named() -> None:
+    def clips(bad: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+        yield "clip_1", np.zeros((4, 2))
+        yield "clip_2", bad
+
+    with pytest.raises(TrainingError, match="store, clip_2: holds values that are not finite"):
+        Normalizer.fit(clips(np.array([[1.0, np.nan]])), source="store")
+    with pytest.raises(TrainingError, match=r"clip_2: channels \(3,\), wanted \(2,\)"):
+        Normalizer.fit(clips(np.zeros((4, 3))))
+    with pytest.raises(TrainingError, match="array 1: holds values that are not finite"):
+        Normalizer.fit([np.zeros((2, 1)), np.full((2, 1), np.inf)])
+    with pytest.raises(TrainingError, match=r"array 0: shape \(2,\), wanted 2 trailing axes"):
+        Normalizer.fit([np.zeros(2)], axes=2)
+    for few in ([], [np.zeros((1, 2))], [np.zeros((0, 2))]):
+        with pytest.raises(TrainingError, match="wanted two or more"):
+            Normalizer.fit(few)

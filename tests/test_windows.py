@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from moda.windows import SlidingWindow, run_windowed
+
+
+@settings(max_examples=60, deadline=None)
+@given(frames=st.integers(1, 5000))
+@example(frames=1)
+@example(frames=300)
+@example(frames=301)
+@example(frames=5000)
+def test_cutting_and_merging_is_the_identity(frames: int) -> None:
+    window = SlidingWindow()
+    spans = window.spans(frames)
+    values = np.random.default_rng(frames).normal(size=(frames, 2)) * 100
+    merged = window.merge([values[a:b] for a, b in spans], spans, frames)
+    np.testing.assert_allclose(merged, values, rtol=1e-12)
+
+
+def test_every_length_is_covered_by_windows_as_long_as_in_training() -> None:
+    window = SlidingWindow()
+    for frames in range(1, 5001):
+        spans = window.spans(frames)
+        assert spans[0][0] == 0 and spans[-1][1] == frames
+        assert all(stop - start == min(frames, 300) for start, stop in spans)
+        steps = [b[0] - a[0] for a, b in pairwise(spans)]
+        assert all(0 < step <= 150 for step in steps)
+        assert len(spans) == max(1, -(-(frames - 300) // 150) + 1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(frames=st.integers(1, 120), length=st.integers(1, 30), data=st.data())
+def test_any_window_and_any_axis(frames: int, length: int, data: st.DataObject) -> None:
+    window = SlidingWindow(length, data.draw(st.integers(1, length)))
+    values = torch.randn(2, 3, frames, generator=torch.Generator().manual_seed(frames))
+    calls: list[tuple[int, int]] = []
+
+    def fn(start: int, stop: int) -> dict[str, torch.Tensor]:
+        calls.append((start, stop))
+        return {"a": values[..., start:stop], "b": -values[..., start:stop]}
+
+    merged = run_windowed(fn, frames, window=window, axis=-1)
+    assert calls == window.spans(frames)
+    assert merged["a"].dtype == torch.float32
+    torch.testing.assert_close(merged["a"], values, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(merged["b"], -values, rtol=1e-5, atol=1e-6)
+
+
+def test_neighbours_blend_without_a_step() -> None:
+    """Windows that disagree by 1 meet on a ramp, not on a cliff."""
+    window = SlidingWindow(10, 5)
+    spans = window.spans(15)
+    merged = window.merge([np.full(10, float(i)) for i in range(2)], spans, 15)
+    assert np.all(merged[:5] == 0) and np.all(merged[10:] == 1)
+    assert np.all(np.diff(merged) >= 0) and np.diff(merged).max() < 0.21
+    weights = window.weights((0, 10))
+    assert np.all(weights > 0) and np.array_equal(weights, weights[::-1]) and weights.argmax() in (4, 5)
+
+
+def test_numpy_and_torch_agree() -> None:
+    window = SlidingWindow(7, 3)
+    spans = window.spans(20)
+    pieces = [np.random.default_rng(i).normal(size=(7, 2)).astype(np.float32) for i in range(len(spans))]
+    a = window.merge(pieces, spans, 20)
+    b = window.merge([torch.from_numpy(piece) for piece in pieces], spans, 20)
+    assert a.dtype == np.float32
+    np.testing.assert_allclose(a, b.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_short_clip_is_one_call_and_gradients_pass() -> None:
+    values = torch.ones(4, requires_grad=True)
+    merged = run_windowed(lambda start, stop: {"x": values[start:stop] * 2}, 4)["x"]
+    merged.sum().backward()
+    assert values.grad is not None and torch.allclose(values.grad, torch.full((4,), 2.0))
+
+
+def test_misuse_is_refused() -> None:
+    window = SlidingWindow(4, 2)
+    for length, stride in ((4, 5), (4, 0)):
+        with pytest.raises(ValueError, match="1 <= stride <= length"):
+            SlidingWindow(length, stride)
+    with pytest.raises(ValueError, match="0 frames"):
+        window.spans(0)
+    with pytest.raises(ValueError, match="1 pieces for 2 spans"):
+        window.merge([np.zeros(4)], [(0, 4), (2, 6)], 6)
+    with pytest.raises(ValueError, match="piece of 3 frames"):
+        window.merge([np.zeros(3)], [(0, 4)], 4)
+    with pytest.raises(ValueError, match="frame 4 of 6 is in no span"):
+        window.merge([np.zeros(4)], [(0, 4)], 6)
