@@ -49,6 +49,10 @@ class Job:
     """(T, 478, 3) float32 pixels of the square frame, without gaps."""
     tracked: np.ndarray
     """(T,) bool."""
+    outlined: np.ndarray
+    """(K,) frames whose person mask was made."""
+    outlines: np.ndarray
+    """(K, 256) their upper edges, see `moda.media.torso_tracker.upper_edge`."""
     sharpness: float
     """Median variance of the Laplacian in the face's box of the stored video."""
     wave: np.ndarray | None

@@ -67,7 +67,11 @@ class Report:
             "minutes": round(sum(outcome.frames for outcome in self.outcomes) / FPS / 60, 3),
             "seconds": round(self.seconds, 2),
         }
-        return {"totals": totals, "identities": self.identities, "clips": [asdict(outcome) for outcome in self.outcomes]}
+        return {
+            "totals": totals,
+            "identities": self.identities,
+            "clips": [asdict(outcome) for outcome in self.outcomes],
+        }
 
 
 def prepare(
@@ -112,7 +116,9 @@ def _locked(out: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise OutputError(f"another preparation is writing into {out}: wait for it, or choose another folder") from error
+            raise OutputError(
+                f"another preparation is writing into {out}: wait for it, or choose another folder"
+            ) from error
         yield
 
 

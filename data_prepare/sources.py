@@ -13,7 +13,7 @@ from pathlib import Path
 from moda.errors import DataError
 
 EXTENSIONS = frozenset(
-    ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .ts .mts .m2ts .wmv .flv .3gp .ogv .vob .mxf .divx".split()
+    ".3gp .avi .divx .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .vob .webm .wmv".split(" ")  # noqa: SIM905
 )
 _UNSAFE = re.compile(r"[^A-Za-z0-9._/-]+")
 _HDTF = re.compile(r"^(?:RD|WDA|WRA)_(.+)_\d+$")
@@ -73,8 +73,12 @@ def read_identities(path: Path) -> dict[str, str]:
             rows = csv.DictReader(file, delimiter="\t")
             columns = rows.fieldnames or []
             if missing := [name for name in ("file", "identity") if name not in columns]:
-                raise DataError(f"{path} has no column '{missing[0]}'; its first line must name columns, got {columns[:6]}")
-            return {row["file"]: row["identity"].strip() for row in rows if row["file"] and (row["identity"] or "").strip()}
+                raise DataError(
+                    f"{path} has no column '{missing[0]}'; its first line must name columns, got {columns[:6]}"
+                )
+            return {
+                row["file"]: row["identity"].strip() for row in rows if row["file"] and (row["identity"] or "").strip()
+            }
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"cannot read the identities {path}: {error}") from error
 

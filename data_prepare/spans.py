@@ -15,7 +15,7 @@ KEEP_SHARE = 0.9
 MIN_RUN = int(1.5 * FPS)
 """Shortest tracked run that is kept of a worse video, frames."""
 MIN_FRAMES = int(1.0 * FPS)
-FADED = 0.75
+FADED = 0.85
 """Share of the face's usual contrast (median of the clip) below which a frame at either end is part of a fade."""
 JUMP = 0.3
 """A face that moves so far from one frame to the next (in face sizes) is another shot."""

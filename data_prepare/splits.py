@@ -33,7 +33,8 @@ class SplitRule:
             shares = []
         if len(shares) != 3 or not all(0.0 <= share <= 1.0 for share in shares) or abs(sum(shares) - 1.0) > 1e-6:
             raise ConfigError(f"--split {text!r}: wanted three shares of 0 to 1 that sum to 1, as 0.8,0.1,0.1")
-        return SplitRule(*shares, seed=seed)
+        train, val, test = shares
+        return SplitRule(train, val, test, seed)
 
 
 def assign(frames: Mapping[str, int], rule: SplitRule, fixed: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -63,7 +64,9 @@ def assign(frames: Mapping[str, int], rule: SplitRule, fixed: Mapping[str, str] 
     return result
 
 
-def _fill_empty(result: dict[str, str], frames: Mapping[str, int], shares: Mapping[str, float], fixed: set[str]) -> None:
+def _fill_empty(
+    result: dict[str, str], frames: Mapping[str, int], shares: Mapping[str, float], fixed: set[str]
+) -> None:
     """Give train, then val, then test one identity each as far as they go: the smallest of the fullest split."""
     for name in [name for name in SPLITS if name in shares][: len(frames)]:
         if name in result.values():

@@ -91,9 +91,7 @@ def up_to_date(clips: Path, source: Source, allow_silent: bool = True) -> int | 
     return int(record["frames"])
 
 
-def prepare_clip(
-    clips: Path, source: Source, options: Options, tick: Callable[[int], None] = count_frames
-) -> Outcome:
+def prepare_clip(clips: Path, source: Source, options: Options, tick: Callable[[int], None] = count_frames) -> Outcome:
     """Make one clip under a temporary name and rename it into place; never raises for a bad video.
 
     An older clip of that id is replaced, or removed if its source is no longer fit.
@@ -120,7 +118,7 @@ def prepare_clip(
         shutil.rmtree(final, ignore_errors=True)
     except ModaError as error:
         status, reason = "failed", str(error)
-    except Exception as error:  # noqa: BLE001 - one broken video must not end a run of many
+    except Exception as error:  # one broken video must not end a run of many
         log.error("%s, step %s:\n%s", source.name, step_name, traceback.format_exc())
         status, reason = "failed", f"{type(error).__name__}: {error}"
     finally:

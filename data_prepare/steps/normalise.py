@@ -1,4 +1,4 @@
-"""The square 25 fps video and its landmarks, in one pass over the source."""
+"""The square 25 fps video, its landmarks and the person's outline, in one pass over the source."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from data_prepare.job import Job, Rejected, Span, Step
 from data_prepare.spans import KEEP_SHARE, MIN_RUN, choose_span, faded_ends, fill_gaps, find_cuts, short_gaps_filled
 from moda.media.crop import Box, crop_square
 from moda.media.face_tracker import FaceTracker
+from moda.media.torso_tracker import PersonSegmenter, upper_edge
 from moda.media.video import VideoWriter, read_frames
 from moda.representation import FPS, FRAME
 
 TRACK_SIDE = 512
 """The face is tracked in pictures of at least this side where the source has it, whatever is stored."""
 SHARPNESS_EVERY = 10
+OUTLINE_EVERY = 2
+"""One frame in so many is segmented."""
 THUMBNAIL = 16
 MIN_DECODED = 0.9
 """Least share of the announced length that can be decoded; else the file is cut off."""
@@ -47,7 +50,7 @@ def contrast(picture: np.ndarray, landmarks: np.ndarray) -> float:
 def _square_frames(job: Job) -> Iterator[np.ndarray]:
     """The crop of every frame at 25 fps, no larger than the source has it or than is needed."""
     side = min(job.box.side, max(TRACK_SIDE, job.options.size))
-    return read_frames(job.source, size=side, crop=tuple(job.box))
+    return read_frames(job.source, size=side, crop=job.box)
 
 
 def _stored(frame: np.ndarray, size: int) -> np.ndarray:
@@ -65,7 +68,8 @@ def run(job: Job) -> None:
     thumbnails: list[np.ndarray] = []
     blurs: list[float] = []
     contrasts: list[float] = []
-    with FaceTracker(video=True) as tracker, _writer(path, size) as writer:
+    outlines: list[np.ndarray] = []
+    with FaceTracker(video=True) as tracker, PersonSegmenter() as segmenter, _writer(path, size) as writer:
         for frame in _square_frames(job):
             mesh = tracker.track(frame)
             contrasts.append(0.0 if mesh is None else contrast(frame, mesh))
@@ -74,6 +78,8 @@ def run(job: Job) -> None:
             picture = _stored(frame, size)
             if mesh is not None and len(meshes) % SHARPNESS_EVERY == 0:
                 blurs.append(sharpness(picture, mesh * (size / FRAME)))
+            if len(meshes) % OUTLINE_EVERY == 0:
+                outlines.append(upper_edge(segmenter.small_mask(frame)))
             step = frame.shape[0] // THUMBNAIL
             thumbnails.append(frame[step // 2 :: step, step // 2 :: step, 1][:THUMBNAIL, :THUMBNAIL])
             meshes.append(mesh)
@@ -81,7 +87,9 @@ def run(job: Job) -> None:
             job.tick(1)
     expected = job.info.seconds * FPS
     if len(meshes) < MIN_DECODED * expected - 5:
-        raise Rejected(f"only {len(meshes)} of about {expected:.0f} frames can be decoded: the file is cut off or broken")
+        raise Rejected(
+            f"only {len(meshes)} of about {expected:.0f} frames can be decoded: the file is cut off or broken"
+        )
     found = np.array([mesh is not None for mesh in meshes]) & ~faded_ends(np.array(contrasts))
     landmarks = np.stack([np.full((478, 3), np.nan, np.float32) if mesh is None else mesh for mesh in meshes])
     cuts = find_cuts(landmarks, np.stack(thumbnails))
@@ -102,9 +110,16 @@ def run(job: Job) -> None:
     job.span = span
     job.tracked = tracked[span.start : span.stop]
     job.landmarks = fill_gaps(landmarks[span.start : span.stop])
+    kept = [index for index in range(0, len(meshes), OUTLINE_EVERY) if span.start <= index < span.stop]
+    job.outlined = np.array(kept) - span.start
+    job.outlines = np.stack([outlines[index // OUTLINE_EVERY] for index in kept])
     job.sharpness = float(np.median(blurs)) if blurs else 0.0
 
 
 STEP = Step(
-    "normalise", needs=("info", "box"), makes=("span", "tracked", "landmarks", "sharpness"), version=1, run=run
+    "normalise",
+    needs=("info", "box"),
+    makes=("span", "tracked", "landmarks", "outlined", "outlines", "sharpness"),
+    version=1,
+    run=run,
 )

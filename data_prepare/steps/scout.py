@@ -44,7 +44,7 @@ def run(job: Job) -> None:
     """Track sparsely and place the crop by the medians over time."""
     info = job.info
     factor = min(1.0, MAX_HEIGHT / info.height)
-    width, height = (max(2, int(round(side * factor))) for side in (info.width, info.height))
+    width, height = (max(2, round(side * factor)) for side in (info.width, info.height))
     shrunk = None if factor == 1.0 else (width, height)
     candidates = []
     with FaceTracker(video=False, max_faces=MAX_FACES) as tracker:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from data_prepare.job import Job, Step
-from moda.media.torso_tracker import PersonSegmenter, shoulder_points
-from moda.media.video import VideoReader
+from moda.media.torso_tracker import shoulders_from_edge
 from moda.representation import FRAME
 from moda.smoothing import gaussian
 
-EVERY = 2
-"""One frame in so many is segmented; points in between are interpolated."""
 SIGMA = 2.0
 """Smoothing over time, frames."""
 ANCHOR_SIGMA = 12.0
@@ -28,16 +25,13 @@ def interpolate(points: np.ndarray, at: np.ndarray, frames: int) -> np.ndarray:
 
 
 def run(job: Job) -> None:
-    """Segment the stored video and trace the shoulders; z is the head's mean depth in that frame."""
-    frames = len(job.landmarks)
+    """Trace the shoulders in the outlines, interpolate and smooth; z is the head's mean depth in that frame."""
     anchors = gaussian(job.landmarks, ANCHOR_SIGMA)
-    at = np.arange(0, frames, EVERY)
-    with PersonSegmenter() as segmenter, VideoReader(job.folder / "video.mp4") as video:
-        at = at[at < len(video)]
-        points = np.stack([shoulder_points(segmenter.small_mask(video[int(i)]), anchors[i]) for i in at])
-    torso = gaussian(interpolate(points, at, frames), SIGMA)
+    pairs = zip(job.outlines, job.outlined, strict=True)
+    points = np.stack([shoulders_from_edge(edge, anchors[frame]) for edge, frame in pairs])
+    torso = gaussian(interpolate(points, job.outlined, len(anchors)), SIGMA)
     torso[..., 2] = job.landmarks[..., 2].mean(axis=1)[:, None]
     job.torso = np.clip(torso, -FRAME, 2 * FRAME).astype(np.float32)
 
 
-STEP = Step("torso", needs=("landmarks",), makes=("torso",), version=1, run=run)
+STEP = Step("torso", needs=("landmarks", "outlined", "outlines"), makes=("torso",), version=1, run=run)

@@ -18,6 +18,8 @@ from moda.cli.main import run
 from moda.errors import ConfigError
 from moda.representation import FPS
 
+LINE_EVERY = 15.0
+"""Where stderr is no terminal, a line of progress in so many seconds."""
 SHOWN = 40
 """Videos that were not kept, at most so many are listed on screen; report.json has all."""
 
@@ -31,11 +33,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("videos", type=Path, help="folder of videos, searched with its subfolders")
     parser.add_argument("out", type=Path, help="the clip store to make or to add to")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: %(default)s)")
-    parser.add_argument("--size", type=int, default=512, help="side of the stored videos, pixels (default: %(default)s)")
+    parser.add_argument(
+        "--size", type=int, default=512, help="side of the stored videos, pixels (default: %(default)s)"
+    )
     parser.add_argument("--include", type=Path, help="text file: prepare only these videos, a relative path a line")
     parser.add_argument("--identities", type=Path, help="TSV with columns file and identity: who is in which video")
     parser.add_argument(
-        "--split", default="0.8,0.1,0.1", help="shares of training, validation, test; by identity (default: %(default)s)"
+        "--split",
+        default="0.8,0.1,0.1",
+        help="shares of training, validation, test; by identity (default: %(default)s)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the split (default: %(default)s)")
     parser.add_argument("--allow-silent", action="store_true", help="keep videos without sound too")
@@ -45,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
 def _minutes(seconds: float | None) -> str:
     if seconds is None:
         return "?"
-    whole = int(round(seconds))
+    whole = round(seconds)
     hours, rest = divmod(whole, 3600)
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
 
@@ -65,12 +71,16 @@ def _main(argv: list[str]) -> int:
     console = Console(stderr=True, highlight=False)
     columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}")]
     with Progress(*columns, console=console) as bar:
+        said = [0.0]
         task = bar.add_task("preparing", total=None, state="looking at what is there")
 
         def show(progress: runner.Progress) -> None:
             rate = progress.frames / max(progress.seconds, 1e-6)
             state = f"{progress.done}/{progress.total} videos, {rate:.0f} frames/s, {_minutes(progress.eta)} left"
             bar.update(task, total=progress.total, completed=progress.done, state=state)
+            if not console.is_terminal and progress.seconds - said[0] >= LINE_EVERY:
+                said[0] = progress.seconds
+                console.print(state)
             if progress.latest is not None and progress.latest.status != "kept":
                 outcome = progress.latest
                 bar.console.print(f"{outcome.status}: {outcome.source}: {outcome.reason}", markup=False, soft_wrap=True)
@@ -99,10 +109,12 @@ def _summary(console: Console, report: Report, out: Path) -> None:
         if len(left_out) > SHOWN:
             console.print(f"  and {len(left_out) - SHOWN} more, see {out / 'report.json'}", markup=False)
     console.print(
-        f"{totals['kept']} kept ({totals['frames'] / FPS / 60:.1f} minutes; {totals['skipped_as_up_to_date']} were up to date), "
-        f"{totals['rejected']} rejected, {totals['failed']} failed, in {_minutes(report.seconds)}"
+        f"{totals['kept']} kept ({totals['frames'] / FPS / 60:.1f} minutes; "
+        f"{totals['skipped_as_up_to_date']} were up to date), {totals['rejected']} rejected, {totals['failed']} failed, in {_minutes(report.seconds)}"
     )
-    sizes = ", ".join(f"{name} {len(ids)} clips of {report.identities[name]} people" for name, ids in report.splits.items())
+    sizes = ", ".join(
+        f"{name} {len(ids)} clips of {report.identities[name]} people" for name, ids in report.splits.items()
+    )
     console.print(f"{out}: {sizes}", markup=False, soft_wrap=True)
     people = sum(report.identities.values())
     if people and not report.splits["val"]:

@@ -72,7 +72,9 @@ class Clip:
             self.has_audio = bool(record["has_audio"])
             self.quality: dict[str, float] = dict(record.get("quality", {}))
         except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{folder / 'clip.json'} is not a clip's record: {error}; prepare the clip again") from error
+            raise DataError(
+                f"{folder / 'clip.json'} is not a clip's record: {error}; prepare the clip again"
+            ) from error
 
     @staticmethod
     def open(folder: Path) -> Clip:
@@ -104,7 +106,9 @@ class Clip:
             raise DataError(f"cannot read {path}: {error}; prepare the clip again") from error
         for key, shape in shapes.items():
             if arrays[key].shape != shape:
-                raise DataError(f"'{key}' in {path} has shape {arrays[key].shape}, wanted {shape}; prepare the clip again")
+                raise DataError(
+                    f"'{key}' in {path} has shape {arrays[key].shape}, wanted {shape}; prepare the clip again"
+                )
         return arrays
 
     @cached_property
@@ -185,9 +189,13 @@ class ClipStore:
             raise DataError(f"no clip store at {root} (store.json is missing); make one with scripts/prepare.py")
         record = read_json(root / "store.json")
         wanted = {"format": FORMAT, "fps": FPS, "sample_rate": SAMPLE_RATE}
-        wrong = [f"{key} {record.get(key)!r}, wanted {value}" for key, value in wanted.items() if record.get(key) != value]
+        wrong = [
+            f"{key} {record.get(key)!r}, wanted {value}" for key, value in wanted.items() if record.get(key) != value
+        ]
         if wrong:
-            raise DataError(f"clip store {root} does not fit this version: {'; '.join(wrong)}; prepare the videos again")
+            raise DataError(
+                f"clip store {root} does not fit this version: {'; '.join(wrong)}; prepare the videos again"
+            )
         size = record.get("size")
         if not isinstance(size, int) or size < 1:
             raise DataError(f"clip store {root} has size {size!r}, wanted a positive whole number")
@@ -200,7 +208,9 @@ class ClipStore:
         if (root / "store.json").exists():
             store = ClipStore.open(root)
             if store.size != size:
-                raise DataError(f"clip store {root} has size {store.size}, wanted {size}: choose another folder or that size")
+                raise DataError(
+                    f"clip store {root} has size {store.size}, wanted {size}: choose another folder or that size"
+                )
             return store
         try:
             (root / "clips").mkdir(parents=True, exist_ok=True)
@@ -237,4 +247,6 @@ class ClipStore:
         """Write the lists of clip ids; a split that is not named is written empty."""
         (self.root / "splits").mkdir(exist_ok=True)
         for name in SPLITS:
-            write_text(self.root / "splits" / f"{name}.txt", "".join(f"{clip_id}\n" for clip_id in splits.get(name, [])))
+            write_text(
+                self.root / "splits" / f"{name}.txt", "".join(f"{clip_id}\n" for clip_id in splits.get(name, []))
+            )

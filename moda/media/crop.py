@@ -46,7 +46,7 @@ def square_box(landmarks: np.ndarray, width: int, height: int) -> Box:
         raise MediaError(f"cannot place a crop: {len(points)} frames of landmarks, or some that are not finite")
     size = float(np.median(face_size(points)))
     centre = np.median((points.max(axis=1) + points.min(axis=1)) / 2, axis=0)
-    side = min(int(round(SIDE_IN_FACES * size)), limit)
+    side = min(round(SIDE_IN_FACES * size), limit)
     side = max(side - side % 2, min(2, limit))
     left = int(np.clip(round(centre[0] - 0.5 * side), 0, width - side))
     top = int(np.clip(round(centre[1] - FACE_CENTRE_Y * side), 0, height - side))

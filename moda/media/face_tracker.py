@@ -47,12 +47,15 @@ class FaceTracker:
                 min_detection_confidence=confidence,
                 min_tracking_confidence=confidence,
             )
-            self._mesh.process(np.zeros((64, 64, 3), np.uint8))  # the warnings come with the first picture
+            self._mesh.process(np.zeros((64, 64, 3), np.uint8))  # the warnings come with the first picture ...
+        self._seen = False
 
     def __enter__(self) -> FaceTracker:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -69,7 +72,9 @@ class FaceTracker:
         if frame.shape[:2] != (side, side):  # the native code distorts turned faces in other shapes
             picture = np.zeros((side, side, 3), np.uint8)
             picture[: frame.shape[0], : frame.shape[1]] = frame
-        found = self._mesh.process(np.ascontiguousarray(picture)).multi_face_landmarks
+        with contextlib.nullcontext() if self._seen else native_stderr_muted():  # ... and the first face
+            found = self._mesh.process(np.ascontiguousarray(picture)).multi_face_landmarks
+        self._seen = self._seen or bool(found)
         meshes = [np.array([(p.x, p.y, p.z) for p in face.landmark], np.float64) * side for face in found or ()]
         return sorted(meshes, key=lambda mesh: -float(face_size(mesh)))
 

@@ -19,6 +19,10 @@ MODEL_SIDE = 256
 """The segmentation model's own input size; larger pictures only cost time."""
 COLUMNS = 64
 """Columns of the mask that are looked at, a shoulder."""
+ENOUGH = COLUMNS // 8
+"""Columns that must show a shoulder for it to be believed."""
+LOWEST = 0.8
+"""A column's person must reach down to this share of the picture's height."""
 
 
 class PersonSegmenter:
@@ -34,7 +38,9 @@ class PersonSegmenter:
     def __enter__(self) -> PersonSegmenter:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -59,24 +65,26 @@ class PersonSegmenter:
         return cv2.resize(self.small_mask(frame), (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def _upper_edge(mask: np.ndarray, columns: np.ndarray, floor: int) -> np.ndarray:
-    """Where the person begins, going up from the bottom, in each column.
+def upper_edge(mask: np.ndarray) -> np.ndarray:
+    """Where the person begins in each column, going up from the bottom of the picture.
 
-    mask: (H, W). columns: (K,) column numbers. floor: the first row below which to start looking.
-    Returns (K,) rows with a fraction (mask = 1/2); NaN where the column holds no person below `floor`.
+    mask: (H, H) person mask of the square frame, any resolution. Returns (H,) float32, pixels of the
+    square frame (where the mask crosses 1/2, between rows); NaN in a column without a person at the
+    bottom. All that `shoulder_points` needs of a mask, in a hundredth of the space.
     """
     height = mask.shape[0]
-    strips = mask[:, columns]
-    person = strips >= 0.5
+    person = mask >= 0.5
+    lowest = height - 1 - np.argmax(person[::-1], axis=0)
     rows = np.arange(height)[:, None]
-    lowest = np.where(person, rows, -1).max(axis=0)
     gap_above = ~person & (rows < lowest)
-    top = np.where(gap_above, rows, -1).max(axis=0) + 1  # the first person row of the lowest run
-    inside = strips[np.minimum(top, height - 1), np.arange(len(columns))]
-    outside = np.where(top > 0, strips[np.maximum(top - 1, 0), np.arange(len(columns))], inside)
-    step = np.maximum(inside - outside, 1e-6)
-    edge = np.where(top > 0, top - np.clip((inside - 0.5) / step, 0.0, 1.0) + 0.5, 0.0)
-    return np.where((lowest >= floor) & (lowest >= 0.8 * height), edge, np.nan)
+    top = height - np.argmax(gap_above[::-1], axis=0)  # the first person row of the lowest run
+    top = np.where(gap_above.any(axis=0), top, 0)
+    columns = np.arange(mask.shape[1])
+    inside, outside = mask[np.minimum(top, height - 1), columns], mask[np.maximum(top - 1, 0), columns]
+    share = np.clip((inside - 0.5) / np.maximum(inside - outside, 1e-6), 0.0, 1.0)
+    edge = np.where(top > 0, top + 0.5 - share, 0.0)
+    seen = person.any(axis=0) & (lowest >= LOWEST * height)
+    return np.where(seen, edge * (FRAME / height), np.nan).astype(np.float32)
 
 
 def _resample(line: np.ndarray, points: int) -> np.ndarray:
@@ -101,38 +109,40 @@ def shoulder_points(mask: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     z is the landmarks' mean depth. Where the mask shows no shoulder (hair, out of the picture) the
     line is a plain slope fitted to what is seen; never NaN.
     """
-    scale = FRAME / mask.shape[0]
+    return shoulders_from_edge(upper_edge(mask), landmarks)
+
+
+def shoulders_from_edge(upper: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """The same from what `upper_edge` made of the mask: (H,) and (478, 3) -> (18, 3)."""
+    scale = FRAME / len(upper)
     oval = landmarks[list(FACE_OVAL), :2]
     left, right = oval[:, 0].min(), oval[:, 0].max()
     width, height = right - left, oval[:, 1].max() - oval[:, 1].min()
     centre, chin = 0.5 * (left + right), oval[:, 1].max()
-    neck_y, reach, drop = chin + 0.15 * height, 1.15 * width, 0.55 * height
+    reach, drop = 1.15 * width, 0.55 * height
     points = np.empty((N_TORSO, 3))
     points[:, 2] = landmarks[:, 2].mean()
     for index, side in enumerate((-1.0, 1.0)):
         distance = np.linspace(0.42 * width, 0.42 * width + reach, COLUMNS)
         x = centre + side * distance
-        prior = neck_y + drop * (distance - distance[0]) / reach
+        slope = chin + 0.15 * height + drop * (distance - distance[0]) / reach
         columns = np.floor(x / scale).astype(int)
-        visible = (columns >= 0) & (columns < mask.shape[1])
+        visible = (columns >= 0) & (columns < len(upper))
         edge = np.full(COLUMNS, np.nan)
-        floor = int(min((chin + 0.1 * height) / scale, 0.95 * mask.shape[0]))
-        edge[visible] = _upper_edge(mask, columns[visible], floor) * scale
+        edge[visible] = upper[columns[visible]]
         # A run that goes on above the chin is hair or a hand; one that starts far below is an arm.
         seen = np.isfinite(edge) & (edge > chin + 0.02 * height) & (edge < chin + 1.1 * height)
-        y = _complete(prior, edge, seen)
-        line = np.stack([x, np.maximum(y, chin)], axis=1)
-        last = int(np.flatnonzero(seen)[-1]) if seen.sum() >= COLUMNS // 8 else COLUMNS - 1
+        line = np.stack([x, np.maximum(_complete(slope, edge, seen), chin)], axis=1)
+        last = int(np.flatnonzero(seen)[-1]) if seen.sum() >= ENOUGH else COLUMNS - 1
         block = slice(index * SHOULDER_POINTS, (index + 1) * SHOULDER_POINTS)
         points[block, :2] = _resample(line[: last + 1], SHOULDER_POINTS)
     return points
 
 
-def _complete(prior: np.ndarray, edge: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Fill the columns without evidence: the prior slope, moved to meet the nearest evidence."""
-    if seen.sum() < COLUMNS // 8:
-        return prior
+def _complete(slope: np.ndarray, edge: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Fill the columns without evidence: the plain slope, moved to meet the nearest evidence."""
+    if seen.sum() < ENOUGH:
+        return slope
     where = np.flatnonzero(seen)
-    values = _median(edge[where])
-    shift = np.interp(np.arange(len(prior)), where, values - prior[where])
-    return prior + shift
+    shift = np.interp(np.arange(len(slope)), where, _median(edge[where]) - slope[where])
+    return slope + shift
