@@ -1,0 +1,48 @@
+# make demo   environment, then demo.mp4 from the portrait and the voice in assets/
+# make test   environment with the test tools, lint, types, layers, tests
+# VENV=path   use or make the environment there (several checkouts may share one)
+# JOBS=n      processes for the tests
+
+VENV ?= .venv
+JOBS ?= 2
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null && echo $$p && break; done)
+RUN := $(VENV)/bin/python
+
+# The checkout itself is not installed into the environment: it is found here.
+export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
+
+.PHONY: help env env-test fingerprint demo lint test clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo   write demo.mp4 (makes the environment in $(VENV) first)"
+	@echo "make test   lint, types, layers and tests"
+	@echo "make lint   the same without the tests"
+	@echo "make env    the environment alone"
+	@echo "make clean  remove caches and demo.mp4"
+
+env env-test:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed; name it with PYTHON=path" >&2; exit 2; }
+	@$(PYTHON) .ci/environment.py install "$(VENV)" $(if $(filter env-test,$@),--extra test)
+
+fingerprint:
+	@$(PYTHON) .ci/environment.py fingerprint
+
+demo: env
+	@$(RUN) scripts/infer.py assets/demo.wav assets/demo.png --output demo.mp4
+	@echo "the demo is $(CURDIR)/demo.mp4"
+
+lint: env-test
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	$(VENV)/bin/lint-imports
+
+# One thread a process: several processes share the cores.
+test: lint
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile
+
+clean:
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info demo.mp4
+	find . -name __pycache__ -type d -not -path "./.venv/*" -prune -exec rm -rf {} +
