@@ -57,9 +57,9 @@ class Hama:
         try:
             from importlib.metadata import version
 
-            from hama.asr import ASRModel
+            from hama.asr import ASRModel  # type: ignore[import-untyped]
         except ImportError as error:
-            raise DataError(f"the phoneme teacher needs the package 'hama' ({error}); pip install hama==1.7.0") from error
+            raise DataError(f"the phoneme teacher needs 'hama' ({error}); pip install hama==1.7.0") from error
         self._model = ASRModel()
         self.name = f"hama {version('hama')}"
         self.symbols = list(self._model.decoder_tokens)
@@ -88,7 +88,7 @@ class Source:
 
 
 def list_sources(folder: Path, listing: Path | None) -> list[Source]:
-    """Sounds named in a list file, or every sound below the folder. Raises `DataError` for a list that cannot be read."""
+    """Sounds named in a list file, or every sound below the folder; `DataError` if there is no such list."""
     if listing is None:
         found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
         return [Source(name := p.relative_to(folder).as_posix(), name) for p in found]
@@ -149,7 +149,9 @@ def prepare_speech(sources: Sequence[Source], folder: Path, out: Path, teacher: 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, label, list what failed; exit code 2 for an error that a person can act on."""
-    parser = argparse.ArgumentParser(prog="python -m data_prepare.speech", description="Label speech for the speech stage.")
+    parser = argparse.ArgumentParser(
+        prog="python -m data_prepare.speech", description="Label speech for the speech stage."
+    )
     parser.add_argument("audio", type=Path, help="folder of sounds")
     parser.add_argument("out", type=Path, help="folder to write to")
     parser.add_argument("--list", type=Path, help="text file: one sound a line, relative to AUDIO [TAB group]")

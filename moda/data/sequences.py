@@ -21,9 +21,10 @@ import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset, default_collate
 
 from moda.config import Config
+from moda.data.augmentation import SoundAugmentation, augment_sound
 from moda.data.clip import Clip, ClipStore
 from moda.errors import DataError
 from moda.geometry import face_offsets, motion_targets
@@ -31,6 +32,7 @@ from moda.representation import FPS, SAMPLE_RATE, Motion, samples_at
 
 log = logging.getLogger(__name__)
 
+GROUPS = ("lips", "eyes", "head", "torso")
 OFFSETS_FILE = "offsets.tsv"
 SHORTEST_VALIDATION = 25
 """Validation clips shorter than the shortest window are used whole if they last a second."""
@@ -45,9 +47,10 @@ class SequenceConfig(Config):
         min_length=1,
         description="Window lengths in frames; every batch draws one. 70 admits clips of three seconds.",
     )
-    gain_db: float = Field(9.0, ge=0, description="Training: gain of the sound drawn from +- this, dB.")
-    noise: float = Field(0.5, ge=0, le=1, description="Training: share of windows that get additive noise.")
-    noise_snr_db: tuple[float, float] = Field((10.0, 40.0), description="Range of the noise's SNR, dB.")
+    subject_mix: float = Field(
+        0.5, ge=0, le=1, description="Training: the subject's mesh moves toward another clip's by up to this share."
+    )
+    augment: SoundAugmentation = Field(SoundAugmentation(), description="Training: changes to the sound.")
     cache_frames: int = Field(300_000, ge=0, description="Frames of motion and sound kept in memory (about 3 kB each).")
 
 
@@ -78,8 +81,9 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
     torso (T, 18, 3) in physical units; tracked (T,), 1 where the face was seen; with sound: wave (N,)
     in [-1, 1], N = 640 T; with face: face (T, 478, 3).
 
-    Training draws starts at random and augments the sound (gain, noise; never speed, which would
-    break the sync). Validation cuts each clip into fixed windows, in order, and leaves it as it is.
+    Training augments the sound (gain, noise; never speed, which would break the sync) and mixes
+    subjects, by the window's seed; its windows come from `window_batches`. Validation cuts each clip
+    into fixed windows, in order, and leaves it as it is.
     """
 
     def __init__(
@@ -123,8 +127,8 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
                 kept.append(clip)
         if not kept:
             raise DataError(
-                f"no usable clip in the '{split}' split of {self.config.store}: {len(clips)} listed, wanted at least one "
-                f"of {shortest} frames or more{' with sound' if self.with_sound else ''}; lower data.lengths or add clips"
+                f"no usable clip in the '{split}' split of {self.config.store}: {len(clips)} listed, wanted one "
+                f"of {shortest} frames or more{' with sound' * self.with_sound}; lower data.lengths or add clips"
             )
         return kept
 
@@ -147,8 +151,9 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
         footage = self._footage(window.clip)
         span = slice(window.start, window.start + window.length)
         motion = footage.motion
+        random = np.random.default_rng(window.seed)
         item = {
-            "subject": footage.subject,
+            "subject": self._mixed_subject(footage.subject, random) if self.training else footage.subject,
             "lips": motion.lips[span],
             "eyes": motion.eyes[span],
             "head": motion.head[span],
@@ -160,8 +165,13 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
         if footage.sound is not None:
             clip = self.clips[window.clip]
             wave = window_sound(footage.sound, window.start, window.length, self.offsets.get(clip.id, 0.0))
-            item["wave"] = augment(wave, self.config, np.random.default_rng(window.seed)) if self.training else wave
+            item["wave"] = augment_sound(wave, self.config.augment, random) if self.training else wave
         return {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in item.items()}
+
+    def _mixed_subject(self, subject: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """With a few dozen people a network learns them by heart: blend each with another one, at random."""
+        other = self._footage(int(random.integers(len(self.clips)))).subject
+        return subject + np.float32(random.uniform(0, self.config.subject_mix)) * (other - subject)
 
     def motions(self) -> Iterator[tuple[str, np.ndarray, Motion, np.ndarray | None]]:
         """Whole clips, to fit statistics on: (clip id, subject (478, 3), motion, face offsets (T, 478, 3) or None)."""
@@ -181,82 +191,55 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
             self._cached_frames -= len(oldest.motion)
         return footage
 
-    def _read(self, listed: Clip) -> _Footage:
-        clip = Clip.open(listed.folder)  # a fresh record: the arrays it caches go when this method ends
+    def _read(self, clip: Clip) -> _Footage:
         subject = clip.subject.astype(np.float32)
         motion = motion_targets(clip.canonical, clip.pose, clip.torso, clip.subject)
-        motion = Motion(*(getattr(motion, n).astype(np.float32) for n in ("lips", "eyes", "head", "torso")), fps=FPS)
-        for name in ("lips", "eyes", "head", "torso"):
+        motion = Motion(*(getattr(motion, name).astype(np.float32) for name in GROUPS))
+        for name in GROUPS:
             if not np.isfinite(getattr(motion, name)).all():
-                raise DataError(f"clip {clip.id}: '{name}' holds values that are not finite; prepare it again or unlist it")
+                raise DataError(f"clip {clip.id}: '{name}' is not finite everywhere; prepare it again or unlist it")
         face = face_offsets(clip.canonical, clip.subject).astype(np.float32) if self.with_face else None
         sound = None
         if self.with_sound:
             sound = np.round(np.clip(clip.audio(), -1, 1) * 32767).astype(np.int16)
-        return _Footage(subject, motion, np.asarray(clip.tracked), sound, face)
+        footage = _Footage(subject, motion, np.asarray(clip.tracked), sound, face)
+        clip.release()
+        return footage
 
 
-class WindowBatches(Sampler[list[Window]]):
-    """Batches of windows: endless-by-epoch in training, every window once in validation.
+def window_batches(dataset: MotionSequences, batch: int, seed: int) -> list[list[Window]]:
+    """One training epoch: as many batches as the footage would fill, each of one length; `seed` decides all.
 
-    A training epoch is as many batches as the footage would fill. Which windows an epoch has depends
-    on (seed, epoch) alone, so that a resumed run meets the same ones. A length is drawn with
-    probability proportional to the summed weight of the identities that have a clip so long.
+    A length is drawn with probability proportional to the summed weight of the identities that have
+    a clip so long, so that the few long clips are not seen more often than the many short ones.
     """
-
-    def __init__(self, dataset: MotionSequences, batch: int, seed: int) -> None:
-        self.dataset = dataset
-        self.batch = batch
-        self.seed = seed
-        self.epoch = 0
-        self._tables = {length: weights for length in dataset.lengths if (weights := clip_weights(dataset.clips, length))}
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration draws."""
-        self.epoch = epoch
-
-    def windows_of(self, length: int) -> int:
-        """Windows of `length` frames in one batch."""
-        return max(1, self.batch * self.dataset.lengths[-1] // length)
-
-    def __len__(self) -> int:
-        if self.dataset.training:
-            return max(1, len(self.dataset) // self.batch)
-        return sum(1 for _ in self._validation())
-
-    def __iter__(self) -> Iterator[list[Window]]:
-        return self._training() if self.dataset.training else self._validation()
-
-    def _training(self) -> Iterator[list[Window]]:
-        random = np.random.default_rng([self.seed, self.epoch])
-        lengths = list(self._tables)
-        totals = np.array([sum(weight for _, weight in self._tables[length]) for length in lengths])
-        for _ in range(len(self)):
-            length = lengths[random.choice(len(lengths), p=totals / totals.sum())]
-            clips, weights = zip(*self._tables[length], strict=True)
-            share = np.array(weights) / sum(weights)
-            picked = random.choice(len(clips), size=self.windows_of(length), p=share)
-            yield [
-                Window(
-                    clips[i],
-                    int(random.integers(0, self.dataset.clips[clips[i]].frames - length + 1)),
-                    length,
-                    int(random.integers(0, 2**31)),
-                )
-                for i in picked
-            ]
-
-    def _validation(self) -> Iterator[list[Window]]:
-        by_length: dict[int, list[Window]] = {}
-        for window in self.dataset.windows:
-            by_length.setdefault(window.length, []).append(window)
-        for length, windows in by_length.items():
-            size = self.windows_of(length)
-            yield from (windows[i : i + size] for i in range(0, len(windows), size))
+    random = np.random.default_rng(seed)
+    longest = dataset.lengths[-1]
+    tables = [(length, weights) for length in dataset.lengths if (weights := clip_weights(dataset.clips, length))]
+    totals = np.array([sum(weights.values()) for _, weights in tables])
+    batches = []
+    for _ in range(max(1, len(dataset) // batch)):
+        length, weights = tables[random.choice(len(tables), p=totals / totals.sum())]
+        share = np.array(list(weights.values()))
+        picked = random.choice(list(weights), size=max(1, batch * longest // length), p=share / share.sum())
+        windows = []
+        for number in picked.tolist():
+            start = random.integers(0, dataset.clips[number].frames - length + 1)
+            windows.append(Window(number, int(start), length, int(random.integers(0, 2**31))))
+        batches.append(windows)
+    return batches
 
 
-def clip_weights(clips: Sequence[Clip], length: int) -> list[tuple[int, float]]:
-    """(clip number, weight) of the clips that hold a window of `length` frames.
+def collate_by_length(samples: list[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
+    """Samples -> one batch for each window length among them; a training batch gives a list of one."""
+    groups: dict[int, list[dict[str, Tensor]]] = {}
+    for sample in samples:
+        groups.setdefault(len(sample["lips"]), []).append(sample)
+    return [default_collate(group) for group in groups.values()]
+
+
+def clip_weights(clips: Sequence[Clip], length: int) -> dict[int, float]:
+    """Clip number -> weight, of the clips that hold a window of `length` frames.
 
     An identity weighs sqrt(its frames); within it a clip counts by its own frames.
     """
@@ -264,7 +247,7 @@ def clip_weights(clips: Sequence[Clip], length: int) -> list[tuple[int, float]]:
     footage: dict[str, int] = {}
     for _, clip in fitting:
         footage[clip.identity] = footage.get(clip.identity, 0) + clip.frames
-    return [(number, clip.frames / footage[clip.identity] ** 0.5) for number, clip in fitting]
+    return {number: clip.frames / footage[clip.identity] ** 0.5 for number, clip in fitting}
 
 
 def window_sound(sound: np.ndarray, start: int, length: int, offset: float = 0.0) -> np.ndarray:
@@ -273,28 +256,13 @@ def window_sound(sound: np.ndarray, start: int, length: int, offset: float = 0.0
     sound: (N,) int16. offset: frames by which the picture comes late; the sound is taken that much
     earlier, so that the mouth meets the sound that made it.
     """
-    first = samples_at(start) - int(round(offset * SAMPLE_RATE / FPS))
+    first = samples_at(start) - round(offset * SAMPLE_RATE / FPS)
     count = samples_at(length)
     wave = np.zeros(count, np.float32)
     low, high = max(first, 0), min(first + count, len(sound))
     if high > low:
         wave[low - first : high - first] = sound[low:high].astype(np.float32) / 32768
     return wave
-
-
-def augment(wave: np.ndarray, config: SequenceConfig, random: np.random.Generator) -> np.ndarray:
-    """Random gain, and at times white or low-pass noise at a random SNR: (N,) -> (N,) float32 in [-1, 1].
-
-    A silent window has no SNR: its noise is laid at -60 dB of full scale.
-    """
-    gain = 10 ** (random.uniform(-config.gain_db, config.gain_db) / 20)
-    if random.random() < config.noise:
-        noise = random.standard_normal(len(wave)).astype(np.float32)
-        if random.random() < 0.5:  # smooth over a few samples: rumble and air rather than hiss
-            noise = np.convolve(noise, np.hanning(int(random.integers(5, 40))), mode="same")
-        level = max(float(np.sqrt(np.mean(np.square(wave)))) * 10 ** (-random.uniform(*config.noise_snr_db) / 20), 0.001)
-        wave = wave + level * noise / max(float(noise.std()), 1e-9)
-    return np.clip(gain * wave, -1, 1).astype(np.float32)
 
 
 def read_offsets(store: Path) -> dict[str, float]:

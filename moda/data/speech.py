@@ -1,0 +1,140 @@
+"""Speech with the frame posteriors of a phoneme teacher, as `data_prepare.speech` writes it."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from moda.config import Config
+from moda.data.augmentation import SoundAugmentation, augment_sound
+from moda.errors import DataError
+
+FORMAT = 1
+META_FILE = "speech.json"
+TEACHER_HOP = 320
+"""Samples from one teacher frame to the next: 50 Hz."""
+FRAME_HOP = 640
+"""Samples of one video frame at 25 fps: crops start on these."""
+
+
+class SpeechDataConfig(Config):
+    """Which crops of which labelled speech."""
+
+    root: Path = Field(description="Folder made by `python -m data_prepare.speech`.")
+    frames: int = Field(100, ge=4, description="Length of a crop in frames of 25 fps (100 = 4 s).")
+    augment: SoundAugmentation = Field(
+        SoundAugmentation(noise=0.6, snr_db=(5.0, 40.0)), description="Training: changes to the sound."
+    )
+
+
+class Crop(NamedTuple):
+    """One sample's key: sound number, first frame (25 fps), and the seed of its augmentation."""
+
+    sound: int
+    start: int
+    seed: int
+
+
+class SpeechMeta(NamedTuple):
+    """Who labelled the speech, with which symbols; the last symbol is the blank."""
+
+    teacher: str
+    symbols: tuple[str, ...]
+
+
+def read_meta(root: Path) -> SpeechMeta:
+    """Read ROOT/speech.json. Raises `DataError` if it is missing or of another format."""
+    path = root / META_FILE
+    try:
+        meta = json.loads(path.read_text(encoding="utf-8"))
+        if meta["format"] != FORMAT:
+            raise DataError(f"{path} has format {meta['format']}, wanted {FORMAT}; label the speech again")
+        return SpeechMeta(meta["teacher"], tuple(meta["symbols"]))
+    except FileNotFoundError:
+        raise DataError(f"no {META_FILE} in {root}; label speech with python -m data_prepare.speech") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is not the description of labelled speech ({error})") from error
+
+
+class SpeechCrops(Dataset[dict[str, Tensor]]):
+    """Crops of `frames` frames of one split; items are addressed by `Crop` or, in validation, by number.
+
+    An item holds, T = frames: wave (640 T,), what the network hears; clean (640 T,), the same before
+    augmentation; posteriors (2 T, symbols), the teacher's log posteriors; valid (2 T,), 0 behind the
+    end of a sound shorter than the crop. All sounds are kept in memory, about 3 MB a minute.
+    """
+
+    def __init__(self, config: SpeechDataConfig, *, training: bool) -> None:
+        self.config = config
+        self.training = training
+        self.meta = read_meta(config.root)
+        split = "train" if training else "val"
+        listing = config.root / "splits" / f"{split}.txt"
+        if not listing.is_file() or not (names := listing.read_text(encoding="utf-8").split("\n")[:-1]):
+            raise DataError(f"labelled speech {config.root} has nothing in its '{split}' split ({listing})")
+        self.names = names
+        self._sounds = [_read_sound(config.root / f"{name}.npz", len(self.meta.symbols)) for name in names]
+        self.frames = [max(1, len(wave) // FRAME_HOP) for wave, _ in self._sounds]
+        """Whole video frames of every sound."""
+        self.crops = [] if training else self._fixed_crops()
+
+    def _fixed_crops(self) -> list[Crop]:
+        length = self.config.frames
+        return [
+            Crop(number, start, 0)
+            for number, frames in enumerate(self.frames)
+            for start in range(0, max(1, frames - length + 1), length)
+        ]
+
+    def __len__(self) -> int:
+        return len(self.crops) if not self.training else max(1, sum(self.frames) // self.config.frames)
+
+    def __getitem__(self, key: int | Crop) -> dict[str, Tensor]:
+        crop = key if isinstance(key, Crop) else self.crops[key]
+        wave, posteriors = self._sounds[crop.sound]
+        samples, rows = self.config.frames * FRAME_HOP, 2 * self.config.frames
+        clean = np.zeros(samples, np.float32)
+        piece = wave[crop.start * FRAME_HOP :][:samples].astype(np.float32) / 32768
+        clean[: len(piece)] = piece
+        target = np.full((rows, posteriors.shape[1]), -np.log(posteriors.shape[1]), np.float32)
+        labelled = posteriors[2 * crop.start :][:rows]
+        target[: len(labelled)] = labelled
+        heard = augment_sound(clean, self.config.augment, np.random.default_rng(crop.seed)) if self.training else clean
+        valid = (np.arange(rows) < len(labelled)).astype(np.float32)
+        arrays = {"wave": heard, "clean": clean, "posteriors": target, "valid": valid}
+        return {name: torch.from_numpy(values) for name, values in arrays.items()}
+
+
+def crop_batches(dataset: SpeechCrops, batch: int, seed: int) -> list[list[Crop]]:
+    """One training epoch: sounds drawn by their length, starts at random; `seed` decides all."""
+    random = np.random.default_rng(seed)
+    frames = np.array(dataset.frames)
+    batches = []
+    for _ in range(max(1, len(dataset) // batch)):
+        picked = random.choice(len(frames), size=batch, p=frames / frames.sum())
+        starts = random.integers(0, np.maximum(1, frames[picked] - dataset.config.frames + 1))
+        seeds = random.integers(0, 2**31, size=batch)
+        batches.append([Crop(int(a), int(b), int(c)) for a, b, c in zip(picked, starts, seeds, strict=True)])
+    return batches
+
+
+def _read_sound(path: Path, symbols: int) -> tuple[np.ndarray, np.ndarray]:
+    """(wave int16 (N,), posteriors float16 (T, symbols)) of one labelled sound."""
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            wave, posteriors = data["wave"], data["posteriors"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"cannot read labelled sound {path}: {error}; delete it and label the speech again") from error
+    if posteriors.ndim != 2 or posteriors.shape[1] != symbols:
+        raise DataError(
+            f"{path}: posteriors have shape {posteriors.shape}, wanted (T, {symbols}); label the speech again"
+        )
+    return wave, posteriors

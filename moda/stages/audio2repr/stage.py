@@ -1,0 +1,220 @@
+"""Training of stage 1 (method.md section 2).
+
+All terms are taken in standardised units: a channel's error counts by how much the channel moves.
+
+    L = lips: L1 + velocity L1 + L1 of the nine openings between facing inner-lip points
+      + prob "flow": flow matching of eyes, head and torso (nn.flow)
+      | otherwise:   L1 and velocity L1 of eyes, head and torso, and KL where there is a VAE
+
+The paper has L1 and KL alone: configs/paper sets the other weights to 0. Frames in which the face
+was not seen do not count in any term but the flow's, which needs whole sequences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from moda.config import Config
+from moda.data.sequences import GROUPS, MotionSequences, SequenceConfig, collate_by_length, window_batches
+from moda.landmarks import CENTRAL_LIP_PAIRS, INNER_LIP_PAIRS, LIPS
+from moda.nn.losses import kl_divergence
+from moda.normalization import Normalizer
+from moda.stages.audio2repr.network import Audio2Repr, Prediction
+from moda.stages.audio2repr.network import NetworkConfig as Audio2ReprConfig
+from moda.stages.audio2repr.preview import draw_curves
+from moda.training.stage import Stage, Terms
+
+FLOORS = {"lips": 0.05, "eyes": 0.05, "head": 1e-3, "torso": 0.1, "subject": 1.0}
+"""Smallest standard deviation of a channel: pixels, for the head pixels, degrees and share of scale.
+The subject's is large so that a store with one person does not blow up everyone else's face."""
+STILL = 1e-3
+"""A lip opening whose standard deviation is below this many pixels does not move."""
+
+
+class Audio2ReprLossConfig(Config):
+    """Weights of the terms."""
+
+    lips: float = Field(1.0, ge=0)
+    """L1 of the lips."""
+    lips_velocity: float = Field(1.0, ge=0)
+    """L1 of the lips' movement from frame to frame."""
+    opening: float = Field(1.0, ge=0)
+    """L1 of the vertical openings of the inner lips."""
+    others: float = Field(1.0, ge=0)
+    """L1 of eyes, head and torso, each; unused with prob: flow."""
+    others_velocity: float = Field(0.5, ge=0)
+    """L1 of their movement; unused with prob: flow."""
+    kl: float = Field(1e-2, ge=0)
+    """Kullback-Leibler divergence of the VAE; unused elsewhere."""
+    flow: float = Field(1.0, ge=0)
+    """Flow matching; unused elsewhere."""
+
+
+class Audio2ReprStage(Stage):
+    """Stage "audio2repr"; one player, "generator"."""
+
+    name: ClassVar[str] = "audio2repr"
+    DataConfig: ClassVar[type[Config]] = SequenceConfig
+    NetworkConfig: ClassVar[type[Config]] = Audio2ReprConfig
+    LossConfig: ClassVar[type[Config]] = Audio2ReprLossConfig
+
+    data_config: SequenceConfig
+    network_config: Audio2ReprConfig
+    loss_config: Audio2ReprLossConfig
+
+    def __init__(self, data: SequenceConfig, network: Audio2ReprConfig, loss: Audio2ReprLossConfig) -> None:
+        super().__init__(data, network, loss)
+        self.net = Audio2Repr(network)
+
+    @property
+    def players(self) -> dict[str, nn.Module]:
+        return {"generator": self.net}
+
+    @property
+    def network(self) -> Audio2Repr:
+        return self.net
+
+    def datasets(self) -> tuple[MotionSequences, MotionSequences]:
+        return MotionSequences.splits(self.data_config)
+
+    def sampler(self, dataset: Any, batch: int, seed: int) -> Any:
+        return window_batches(dataset, batch, seed)
+
+    def collate(self, samples: list[Any]) -> list[dict[str, Tensor]]:
+        return collate_by_length(samples)
+
+    def prepare(self, train: Any) -> None:
+        """Fit the statistics of every group and of the subject, and the flow's basis."""
+        for name in GROUPS:
+            arrays = ((clip_id, getattr(motion, name)) for clip_id, _, motion, _ in train.motions())
+            axes = self.net.normalizer(name).mean.ndim
+            self.net.normalizer(name).assign(
+                Normalizer.fit(arrays, source=f"training clips, {name}", axes=axes, floor=FLOORS[name])
+            )
+        subjects = [(clip_id, subject) for clip_id, subject, _, _ in train.motions()]
+        subjects = subjects * 2 if len(subjects) == 1 else subjects  # one clip has no spread: the floor serves
+        fitted = Normalizer.fit(
+            ((clip_id, subject[None]) for clip_id, subject in subjects),
+            source="training clips, subject", axes=2, floor=FLOORS["subject"],
+        )  # fmt: skip
+        self.net.normalizer("subject").assign(fitted)
+        if self.net.flow is not None:
+            self.net.flow.fit_basis({n: getattr(motion, n) for n in GROUPS} for _, _, motion, _ in train.motions())
+
+    def losses(self, batch: list[dict[str, Tensor]], generator: torch.Generator) -> Iterator[tuple[str, Terms]]:
+        windows = batch[0]  # a training batch has one length
+        weights, net = self.loss_config, self.net
+        features = net.features(windows["wave"], windows["subject"], windows["lips"].shape[1])
+        terms: dict[str, Tensor] = {}
+        if net.flow is not None:
+            lips = net.predict_lips(features)
+            eyes, head, torso = (windows[name] for name in GROUPS[1:])
+            terms["flow"] = weights.flow * net.flow_loss(features, eyes, head, torso, generator)
+        else:
+            prediction = net.predict(features, self._noise(windows, generator))
+            lips = prediction.lips
+            for name in GROUPS[1:]:
+                position, velocity = self._standard_l1(name, getattr(prediction, name), windows)
+                terms[name] = weights.others * position
+                terms[f"{name}_velocity"] = weights.others_velocity * velocity
+            if prediction.latent is not None:
+                terms["kl"] = weights.kl * kl_divergence(*prediction.latent)
+        position, velocity = self._standard_l1("lips", lips, windows)
+        terms["lips"] = weights.lips * position
+        terms["lips_velocity"] = weights.lips_velocity * velocity
+        terms["opening"] = weights.opening * self._opening_l1(lips, windows)
+        yield "generator", terms
+
+    def _noise(self, windows: dict[str, Tensor], generator: torch.Generator | None) -> Tensor | None:
+        if not self.net.latent_dim:
+            return None
+        shape = (*windows["lips"].shape[:2], self.net.latent_dim)
+        return torch.randn(shape, generator=generator, device=windows["lips"].device)
+
+    def _standard_l1(self, name: str, predicted: Tensor, windows: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """L1 and velocity L1 of a group (B, T, ...) in standardised units, over the frames that were seen."""
+        error = (predicted - windows[name]) / self.net.normalizer(name).std
+        seen = windows["tracked"]
+        return masked_l1(error, seen), masked_l1(error.diff(dim=1), seen[:, 1:] * seen[:, :-1])
+
+    def _opening_l1(self, lips: Tensor, windows: dict[str, Tensor]) -> Tensor:
+        std = self.net.normalizer("lips").std[:, 1]
+        upper, lower = lip_rows(INNER_LIP_PAIRS)
+        spread = torch.sqrt(std[upper].square() + std[lower].square())  # (9,)
+        error = (vertical_openings(lips) - vertical_openings(windows["lips"])) / spread
+        return masked_l1(error, windows["tracked"])
+
+    def _predict(self, windows: dict[str, Tensor]) -> Prediction:
+        frames = windows["lips"].shape[1]
+        prediction: Prediction = self.net(windows["wave"], windows["subject"], frames, self._noise(windows, None))
+        return prediction
+
+    def validate(self, batch: list[dict[str, Tensor]]) -> dict[str, float]:
+        """Means over windows: lips_px (L1), opening_correlation at lag 0 and opening_ratio (predicted over true
+        spread), head_ratio and head_speed_ratio of the rotation. score: 1 - correlation + lips_px / 100.
+
+        The correlation of a lip opening that does not move counts as 0.
+        """
+        rows = []
+        for windows in batch:
+            prediction = self._predict(windows)
+            opening, truth = (central_opening(x) for x in (prediction.lips, windows["lips"]))
+            turn, true_turn = prediction.head[..., :3], windows["head"][..., :3]
+            values = {
+                "lips_px": (prediction.lips - windows["lips"]).abs().mean(dim=(1, 2, 3)),
+                "opening_correlation": correlation(opening, truth),
+                "opening_ratio": opening.std(1) / truth.std(1).clamp(min=STILL),
+                "head_ratio": turn.std(1).mean(-1) / true_turn.std(1).mean(-1).clamp(min=STILL),
+                "head_speed_ratio": turn.diff(dim=1).abs().mean(dim=(1, 2))
+                / true_turn.diff(dim=1).abs().mean(dim=(1, 2)).clamp(min=STILL),
+            }
+            rows.append(torch.stack([value.double() for value in values.values()], dim=1))
+        means = dict(zip(values, torch.cat(rows).mean(dim=0).tolist(), strict=True))
+        return {**means, "score": 1 - means["opening_correlation"] + means["lips_px"] / 100}
+
+    def preview(self, batch: list[dict[str, Tensor]]) -> dict[str, np.ndarray]:
+        """True (white) and predicted (orange) lip opening and head yaw of the first window."""
+        windows = {name: values[:1] for name, values in batch[0].items()}
+        prediction = self._predict(windows)
+        curves = {
+            "lip_opening": (central_opening(windows["lips"]), central_opening(prediction.lips)),
+            "head_yaw": (windows["head"][..., 1], prediction.head[..., 1]),
+        }
+        return {name: draw_curves([curve[0].cpu().numpy() for curve in pair]) for name, pair in curves.items()}
+
+
+def lip_rows(pairs: tuple[tuple[int, int], ...]) -> tuple[list[int], list[int]]:
+    """Rows in the lips group of the upper and the lower point of every pair."""
+    return [LIPS.index(upper) for upper, _ in pairs], [LIPS.index(lower) for _, lower in pairs]
+
+
+def vertical_openings(lips: Tensor) -> Tensor:
+    """Lip offsets (B, T, 40, 3) -> opening of the nine inner pairs beyond rest (B, T, 9), pixels."""
+    upper, lower = lip_rows(INNER_LIP_PAIRS)
+    return lips[:, :, lower, 1] - lips[:, :, upper, 1]
+
+
+def central_opening(lips: Tensor) -> Tensor:
+    """Lip offsets (B, T, 40, 3) -> mean opening of the three central pairs beyond rest (B, T), pixels."""
+    upper, lower = lip_rows(CENTRAL_LIP_PAIRS)
+    return (lips[:, :, lower, 1] - lips[:, :, upper, 1]).mean(-1)
+
+
+def masked_l1(error: Tensor, seen: Tensor) -> Tensor:
+    """Mean of |error| (B, T, ...) over the frames where `seen` (B, T) is 1; 0 if there is none."""
+    a_frame = error.abs().flatten(2).mean(-1) if error.ndim > 2 else error.abs()
+    return (a_frame * seen).sum() / seen.sum().clamp(min=1)
+
+
+def correlation(a: Tensor, b: Tensor) -> Tensor:
+    """Pearson correlation along time of (B, T) curves -> (B,); 0 where either stands still."""
+    moves = (a.std(1) > STILL) & (b.std(1) > STILL)
+    a, b = a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True)
+    value = (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1)).clamp(min=1e-9)
+    return torch.where(moves, value, torch.zeros_like(value))

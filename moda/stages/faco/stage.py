@@ -1,0 +1,149 @@
+"""Training of stage 2, FaCo-Net (method.md section 3).
+
+    L_D = (D(real) - 1)^2 + D(fake)^2        L_G = (D(fake) - 1)^2 + 10 * L1, standardised
+
+Trained on true lips and eyes. Clips without sound serve as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from moda.config import Config
+from moda.data.sequences import MotionSequences, SequenceConfig, collate_by_length, window_batches
+from moda.landmarks import EYES, FACE_OVAL, LIPS, N_LANDMARKS
+from moda.nn.gan import discriminator_loss, generator_loss
+from moda.normalization import Normalizer
+from moda.stages.faco.network import FaCoDiscriminator, FaCoNet
+from moda.stages.faco.network import NetworkConfig as FaCoConfig
+from moda.training.stage import Stage, Terms
+
+FLOORS = {"lips": 0.05, "eyes": 0.05, "face": 0.05, "subject": 1.0}
+"""Smallest standard deviation of a channel, pixels."""
+OTHERS = sorted(set(range(N_LANDMARKS)) - set(LIPS) - set(EYES))
+"""Points that are not given."""
+
+
+class FaCoLossConfig(Config):
+    """Weights of the generator's terms."""
+
+    l1: float = Field(10.0, ge=0)
+    """L1 of all points in standardised units (paper: 10)."""
+    adversarial: float = Field(1.0, ge=0)
+    """Least-squares adversarial term (paper: 1); 0 leaves the discriminator untrained."""
+
+
+class FaCoStage(Stage):
+    """Stage "faco"; players "discriminator", then "generator"."""
+
+    name: ClassVar[str] = "faco"
+    DataConfig: ClassVar[type[Config]] = SequenceConfig
+    NetworkConfig: ClassVar[type[Config]] = FaCoConfig
+    LossConfig: ClassVar[type[Config]] = FaCoLossConfig
+
+    data_config: SequenceConfig
+    network_config: FaCoConfig
+    loss_config: FaCoLossConfig
+
+    def __init__(self, data: SequenceConfig, network: FaCoConfig, loss: FaCoLossConfig) -> None:
+        super().__init__(data, network, loss)
+        self.generator = FaCoNet(network)
+        self.discriminator = FaCoDiscriminator(network, self.generator.normalizers)
+
+    @property
+    def players(self) -> dict[str, nn.Module]:
+        return {"generator": self.generator, "discriminator": self.discriminator}
+
+    @property
+    def network(self) -> FaCoNet:
+        return self.generator
+
+    def datasets(self) -> tuple[MotionSequences, MotionSequences]:
+        return MotionSequences.splits(self.data_config, sound=False, face=True)
+
+    def sampler(self, dataset: Any, batch: int, seed: int) -> Any:
+        return window_batches(dataset, batch, seed)
+
+    def collate(self, samples: list[Any]) -> list[dict[str, Tensor]]:
+        return collate_by_length(samples)
+
+    def prepare(self, train: Any) -> None:
+        """Fit the statistics of lips, eyes, face and subject; generator and discriminator share them."""
+        subjects = [(clip_id, subject[None]) for clip_id, subject, _, _ in train.motions()]
+        sources = {
+            "lips": ((clip_id, motion.lips) for clip_id, _, motion, _ in train.motions()),
+            "eyes": ((clip_id, motion.eyes) for clip_id, _, motion, _ in train.motions()),
+            "face": ((clip_id, face) for clip_id, _, _, face in train.motions()),
+            "subject": iter(subjects * 2 if len(subjects) == 1 else subjects),
+        }
+        for name, arrays in sources.items():
+            statistics = self.generator.normalizers[name]
+            assert isinstance(statistics, Normalizer)
+            statistics.assign(Normalizer.fit(arrays, source=f"training clips, {name}", axes=2, floor=FLOORS[name]))
+
+    def losses(self, batch: list[dict[str, Tensor]], generator: torch.Generator) -> Iterator[tuple[str, Terms]]:
+        windows = batch[0]  # a training batch has one length
+        lips, eyes, face, subject = (windows[name] for name in ("lips", "eyes", "face", "subject"))
+        weights = self.loss_config
+        fake = self.generator(lips, eyes, subject)
+        if weights.adversarial:
+            real = self.discriminator(lips, eyes, face, subject)
+            yield (
+                "discriminator",
+                {"lsgan": discriminator_loss(real, self.discriminator(lips, eyes, fake.detach(), subject))},
+            )
+        terms = {"l1": weights.l1 * self._standard_l1(fake, windows)}
+        if weights.adversarial:
+            terms["lsgan"] = weights.adversarial * generator_loss(self.discriminator(lips, eyes, fake, subject))
+        yield "generator", terms
+
+    def _standard_l1(self, fake: Tensor, windows: dict[str, Tensor]) -> Tensor:
+        """L1 in standardised units over the frames in which the face was seen."""
+        std = self.generator.normalizers["face"].get_buffer("std")
+        error = ((fake - windows["face"]) / std).abs().mean(dim=(2, 3))
+        return (error * windows["tracked"]).sum() / windows["tracked"].sum().clamp(min=1)
+
+    def validate(self, batch: list[dict[str, Tensor]]) -> dict[str, float]:
+        """Mean L1 in pixels: face_px of all points, others_px of those not given, oval_px of the contour, and
+        still_px, the others' when the face does not move. score: others_px.
+        """
+        rows = []
+        for windows in batch:
+            face = windows["face"]
+            error = (self.generator(windows["lips"], windows["eyes"], windows["subject"]) - face).abs()
+            values = {
+                "face_px": error.mean(dim=(1, 2, 3)),
+                "others_px": error[:, :, OTHERS].mean(dim=(1, 2, 3)),
+                "oval_px": error[:, :, list(FACE_OVAL)].mean(dim=(1, 2, 3)),
+                "still_px": face[:, :, OTHERS].abs().mean(dim=(1, 2, 3)),
+            }
+            rows.append(torch.stack([value.double() for value in values.values()], dim=1))
+        means = dict(zip(values, torch.cat(rows).mean(dim=0).tolist(), strict=True))
+        return {**means, "score": means["others_px"]}
+
+    def preview(self, batch: list[dict[str, Tensor]]) -> dict[str, np.ndarray]:
+        """Points of the frame with the widest jaw drop: true (white) and predicted (orange), seen from the front."""
+        windows = {name: values[:1] for name, values in batch[0].items()}
+        predicted = self.generator(windows["lips"], windows["eyes"], windows["subject"])
+        frame = int(windows["face"][0, :, 152, 1].argmax())  # 152: tip of the chin
+        subject = windows["subject"][0]
+        meshes = [subject + windows["face"][0, frame], subject + predicted[0, frame]]
+        return {"face": draw_points([mesh[:, :2].cpu().numpy() for mesh in meshes])}
+
+
+def draw_points(clouds: list[np.ndarray], size: int = 320) -> np.ndarray:
+    """Point clouds (P, 2) on a common scale -> (size, size, 3) uint8; the first white, the second orange."""
+    picture = np.full((size, size, 3), 24, np.uint8)
+    low = np.min([cloud.min(axis=0) for cloud in clouds], axis=0)
+    reach = max(float((np.max([cloud.max(axis=0) for cloud in clouds], axis=0) - low).max()), 1e-6)
+    for cloud, colour in zip(clouds, ((235, 235, 235), (255, 150, 40)), strict=False):
+        at = np.nan_to_num((cloud - low) / reach * (size - 17) + 8).astype(int).clip(0, size - 2)
+        for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
+            picture[at[:, 1] + dy, at[:, 0] + dx] = colour
+    return picture

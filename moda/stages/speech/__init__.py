@@ -1,0 +1,1 @@
+"""Speech stage: pretraining of the small speech encoder."""

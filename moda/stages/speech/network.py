@@ -1,0 +1,84 @@
+"""Network of the speech stage: the speech encoder of stage 1 with two heads that are thrown away.
+
+Not in the paper, which starts from wav2vec2-base. Where no such weights can be had, the small
+encoder learns phonetics here, at the 25 frames a second at which stage 1 will use it.
+
+Dimension letters: B batch, N audio samples, T video frames, S phoneme symbols, M mel bands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+from torchaudio.functional import melscale_fbanks
+
+from moda.config import Config
+from moda.nn.wav2vec import SpeechConfig, SpeechEncoder
+from moda.representation import FPS, SAMPLE_RATE
+
+TEACHER_RATE = 2
+"""Teacher frames (50 Hz) in a video frame (25 fps)."""
+HOP, WINDOW, MEL_FLOOR, MEL_SPREAD = 320, 400, 1e-6, 4.0
+
+
+class NetworkConfig(Config):
+    """The encoder, and the sizes of what it is asked to predict."""
+
+    wav2vec: SpeechConfig
+    """Must equal `network.wav2vec` of the stage-1 configuration that will start from these weights."""
+    symbols: int = 191
+    """Phoneme symbols of the teacher, its blank included and last."""
+    mels: int = 80
+    """Mel bands of the second head."""
+
+
+@dataclass(frozen=True)
+class SpeechPrediction:
+    """logits: (B, 2T, S) of the phoneme symbols. mel: (B, 2T, M), in the units of `log_mel`."""
+
+    logits: Tensor
+    mel: Tensor
+
+
+class SpeechNet(nn.Module):
+    """Waveform (B, N) -> SpeechPrediction; N = 640 T. The encoder's weights start with 'wav2vec.'."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.wav2vec = SpeechEncoder(config.wav2vec)
+        self.phonemes = nn.Linear(config.wav2vec.hidden, TEACHER_RATE * config.symbols)
+        self.mel = nn.Linear(config.wav2vec.hidden, TEACHER_RATE * config.mels)
+
+    def forward(self, wave: Tensor) -> SpeechPrediction:
+        frames = round(wave.shape[1] * FPS / SAMPLE_RATE)
+        hidden = self.wav2vec(wave, frames)  # (B, T, hidden)
+        return SpeechPrediction(
+            self.phonemes(hidden).reshape(len(wave), TEACHER_RATE * frames, self.config.symbols),
+            self.mel(hidden).reshape(len(wave), TEACHER_RATE * frames, self.config.mels),
+        )
+
+
+@lru_cache(maxsize=4)
+def _mel_bank(mels: int) -> Tensor:
+    return melscale_fbanks(512 // 2 + 1, 0.0, SAMPLE_RATE / 2, mels, SAMPLE_RATE)  # (257, M)
+
+
+def log_mel(wave: Tensor, mels: int) -> Tensor:
+    """Log-mel frames at 50 Hz: (B, N) -> (B, N // 320, M), frame i centred on sample 320 i.
+
+    The mean over the crop is taken off, so that loudness does not count; spread is about 1.
+    """
+    window = torch.hann_window(WINDOW, device=wave.device)
+    spectrum = torch.stft(wave, 512, HOP, WINDOW, window, center=True, pad_mode="constant", return_complex=True)
+    power = spectrum.abs().square().transpose(1, 2)[:, : wave.shape[1] // HOP]  # (B, 2T, 257)
+    mel = torch.log(power @ _mel_bank(mels).to(wave.device) + MEL_FLOOR)
+    return (mel - mel.mean(dim=(1, 2), keepdim=True)) / MEL_SPREAD
+
+
+def build(config: NetworkConfig) -> SpeechNet:
+    """The network with weights still to be loaded."""
+    return SpeechNet(config)
