@@ -10,6 +10,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
@@ -140,7 +141,7 @@ def _pretrained(config: SpeechConfig) -> Wav2Vec2Model:
         setattr(found, name, getattr(wanted, name))
     try:
         model, report = Wav2Vec2Model.from_pretrained(source, config=found, output_loading_info=True)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(_cannot_load(source, error)) from error
     missing = sorted(name for name in report["missing_keys"] if name != "masked_spec_embed")
     if missing or report["mismatched_keys"]:

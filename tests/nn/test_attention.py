@@ -1,0 +1,109 @@
+import math
+
+import pytest
+import torch
+
+from moda.nn.attention import ProbAttn, SpecAttn, alignment_mask, causal_mask, head_slopes, temporal_mask
+
+INF = float("-inf")
+
+
+def test_causal_mask_shuts_the_future_with_minus_infinity() -> None:
+    assert causal_mask(3).tolist() == [[0, INF, INF], [0, 0, INF], [0, 0, 0]]
+
+
+def test_alignment_mask_is_open_on_the_diagonal_only() -> None:
+    assert alignment_mask(3).tolist() == [[0, INF, INF], [INF, 0, INF], [INF, INF, 0]]
+
+
+def test_slopes() -> None:
+    assert head_slopes(4, "faceformer").tolist() == [1 / 4, 1 / 16, 1 / 64, 1 / 256]
+    assert head_slopes(4, "single").tolist() == [1 / 256] * 4
+
+
+def test_temporal_mask_counts_whole_periods_back() -> None:
+    mask = temporal_mask(6, 2, torch.tensor([1.0, 0.25]))
+    assert mask.shape == (2, 6, 6)
+    assert mask[0, 5].tolist() == [-2, -2, -1, -1, 0, 0]
+    assert mask[1, 5].tolist() == [-0.5, -0.5, -0.25, -0.25, 0, 0]
+    assert mask[0, 2].tolist() == [-1, 0, 0, INF, INF, INF]
+
+
+@pytest.fixture
+def spec() -> SpecAttn:
+    torch.manual_seed(0)
+    return SpecAttn(16, heads=4, layers=2, ffn=16, period=5).eval()
+
+
+def test_mask_of_each_sample_is_that_of_its_own_heads(spec: SpecAttn) -> None:
+    """(B*h, T, T) runs over the heads first: a batch must give what its samples give alone."""
+    s, s_a = torch.randn(3, 12, 16), torch.randn(3, 12, 16)
+    together = spec(s, s_a)
+    alone = torch.cat([spec(s[i : i + 1], s_a[i : i + 1]) for i in range(3)])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_specattn_is_causal_in_audio(spec: SpecAttn) -> None:
+    v_s, s_a = torch.randn(1, 1, 16), torch.randn(1, 20, 16)
+    changed = s_a.clone()
+    changed[:, 11:] += 1.0
+    before, after = spec(s_a + v_s, s_a), spec(changed + v_s, changed)
+    torch.testing.assert_close(before[:, :11], after[:, :11], rtol=0, atol=1e-6)
+    assert (before[:, 11:] - after[:, 11:]).abs().amax(dim=-1).min() > 1e-3
+
+
+def test_specattn_looks_back(spec: SpecAttn) -> None:
+    s_a = torch.randn(1, 20, 16)
+    changed = s_a.clone()
+    changed[:, 3] += 1.0
+    assert (spec(s_a, s_a) - spec(changed, changed))[:, 19].abs().max() > 1e-5
+
+
+def test_cross_attention_under_the_diagonal_mask_does_not_depend_on_the_query(spec: SpecAttn) -> None:
+    attention = spec.decoder.layers[0].multihead_attn
+    memory = torch.randn(2, 9, 16)
+    mask = alignment_mask(9)
+    one, _ = attention(torch.randn(2, 9, 16), memory, memory, attn_mask=mask)
+    other, _ = attention(torch.randn(2, 9, 16), memory, memory, attn_mask=mask)
+    torch.testing.assert_close(one, other)
+    value = memory @ attention.in_proj_weight[32:].T + attention.in_proj_bias[32:]
+    torch.testing.assert_close(one, attention.out_proj(value), rtol=1e-4, atol=1e-5)
+
+
+def test_position_is_told_along_time_and_not_along_the_batch(spec: SpecAttn) -> None:
+    """The same sample twice in a batch comes out the same; the same frame at two times does not."""
+    s_a = torch.randn(1, 12, 16).expand(3, 12, 16)
+    out = spec(s_a, s_a)
+    torch.testing.assert_close(out[0], out[2], rtol=0, atol=1e-6)
+    still = torch.randn(1, 1, 16).expand(1, 12, 16)
+    out = spec(still, still)
+    assert (out[:, 1] - out[:, 0]).abs().max() > 1e-3
+    prob = ProbAttn(16, layers=1, ffn=16).eval()
+    out, _ = prob(s_a, torch.zeros(3, 16), torch.zeros(3, 12, 16))
+    torch.testing.assert_close(out[0], out[2], rtol=0, atol=1e-6)
+    out, _ = prob(still, torch.zeros(1, 16), torch.zeros(1, 12, 16))
+    assert (out[:, 1] - out[:, 0]).abs().max() > 1e-3
+
+
+def test_layers_of_a_stack_start_different(spec: SpecAttn) -> None:
+    first, second = (layer.linear1.weight for layer in spec.decoder.layers)
+    assert not torch.equal(first, second)
+
+
+def test_probattn_is_mu_plus_sigma_noise() -> None:
+    torch.manual_seed(0)
+    prob = ProbAttn(16, layers=1, ffn=16).eval()
+    s_a, v_s, noise = torch.randn(2, 8, 16), torch.randn(2, 16), torch.randn(2, 8, 16)
+    out, (mu, logvar) = prob(s_a, v_s, noise)
+    assert out.shape == mu.shape == logvar.shape == (2, 8, 16)
+    again, _ = prob(s_a, v_s, noise)
+    torch.testing.assert_close(out, again, rtol=0, atol=0)
+    other, (same_mu, _) = prob(s_a, v_s, noise + 1)
+    torch.testing.assert_close(mu, same_mu)
+    assert (out - other).abs().max() > 1e-3
+    # A posterior of no width leaves nothing of the noise.
+    torch.nn.init.zeros_(prob.to_logvar.weight)
+    torch.nn.init.constant_(prob.to_logvar.bias, -2 * math.log(1e9))
+    narrow, _ = prob(s_a, v_s, noise)
+    wide, _ = prob(s_a, v_s, noise + 1)
+    torch.testing.assert_close(narrow, wide, rtol=0, atol=1e-5)

@@ -1,0 +1,25 @@
+import torch
+from torch import nn
+
+from moda.nn.blocks import MLP
+
+
+def test_mlp_has_norm_and_leak_between_and_nothing_after() -> None:
+    kinds = [type(layer) for layer in MLP((4, 8, 8, 2), "batch").layers]
+    between = [nn.Linear, nn.BatchNorm1d, nn.LeakyReLU]
+    assert kinds == [*between, *between, nn.Linear]
+    assert MLP((4, 8, 2), "batch").layers[2].negative_slope == 0.2
+    assert [type(layer) for layer in MLP((4, 8, 2), "none").layers] == [nn.Linear, nn.LeakyReLU, nn.Linear]
+
+
+def test_batch_statistics_run_over_batch_and_time() -> None:
+    mlp = MLP((3, 5, 2), "batch")
+    x = torch.randn(4, 7, 3)
+    torch.testing.assert_close(mlp(x), mlp(x.reshape(28, 3)).reshape(4, 7, 2))
+    assert mlp.layers[1].running_mean.shape == (5,)
+
+
+def test_layer_norm_is_the_same_in_training_and_inference_and_takes_one_row() -> None:
+    mlp = MLP((3, 5, 2), "layer")
+    x = torch.randn(1, 3)
+    torch.testing.assert_close(mlp.train()(x), mlp.eval()(x))

@@ -1,0 +1,71 @@
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+from moda.errors import CheckpointError
+from moda.nn.perceptual import HUB_FILE, Vgg19Features, gram, perceptual_loss, style_loss
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of torchvision's form with random weights: also a layer that is not needed."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("vgg") / "vgg19.pth"
+    torch.save({**Vgg19Features().state_dict(), "classifier.6.bias": torch.zeros(3)}, path)
+    return path
+
+
+def test_layout_is_torchvisions() -> None:
+    network = Vgg19Features()
+    names = sorted({int(name.split(".")[1]) for name in network.state_dict()})
+    assert names == [0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28]
+    assert network.taps == [1, 6, 11, 20, 29]
+    assert not any(p.requires_grad for p in network.parameters())
+
+
+def test_losses_are_zero_for_the_same_picture_and_reach_the_generator(weights: Path) -> None:
+    network = Vgg19Features.load(weights)
+    assert network is not None
+    real, fake = torch.rand(1, 3, 32, 32) * 2 - 1, (torch.rand(1, 3, 32, 32) * 2 - 1).requires_grad_()
+    maps = network(real)
+    assert [m.shape[1] for m in maps] == [64, 128, 256, 512, 512]
+    assert perceptual_loss(maps, maps).item() == 0
+    assert style_loss(maps, maps).item() == 0
+    for loss in (perceptual_loss, style_loss):
+        fake.grad = None
+        loss(maps, network(fake)).backward()
+        assert fake.grad is not None and fake.grad.abs().sum() > 0
+
+
+def test_gram_by_hand() -> None:
+    maps = torch.tensor([[1.0, 2.0], [3.0, 4.0]]).view(1, 2, 1, 2)
+    assert gram(maps)[0].tolist() == [[5 / 4, 11 / 4], [11 / 4, 25 / 4]]
+
+
+def test_absent_weights_switch_the_terms_off_with_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with caplog.at_level(logging.WARNING):
+        assert Vgg19Features.load(None) is None
+    assert "perceptual and style losses are off" in caplog.text
+
+
+def test_weights_in_the_hub_cache_are_found(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / HUB_FILE).symlink_to(weights)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    found = Vgg19Features.load(None)
+    assert found is not None
+    torch.testing.assert_close(found.state_dict()["features.0.weight"], torch.load(weights)["features.0.weight"])
+
+
+def test_unusable_files_are_named(tmp_path: Path) -> None:
+    text, other = tmp_path / "text.pth", tmp_path / "other.pth"
+    text.write_text("not weights")
+    torch.save({"features.0.weight": torch.zeros(1)}, other)
+    for path in (text, other, tmp_path / "absent.pth"):
+        with pytest.raises(CheckpointError, match=path.name):
+            Vgg19Features.load(path)
