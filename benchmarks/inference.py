@@ -4,7 +4,7 @@
 
 Each length is one run of scripts/infer.py as a whole process, started with the default
 configuration (256 px): stages as it prints them, "start" is what is left of the wall time
-(interpreter, imports). Peak memory is the largest resident size of infer.py, or of one of its
+(interpreter, imports). CPU adds up all threads and ffmpeg. Peak memory is the largest resident size of infer.py, or of one of its
 children if that were larger. The sound is repeated or cut to the wanted lengths.
 
 --untrained makes checkpoints with random weights from configs/default first: the speed is the same,
@@ -133,6 +133,7 @@ def show(record: dict[str, Any]) -> None:
         table.add_row(stage, *[_rate(run["frames"], run["stages"][stage]) for run in runs.values()])
     table.add_section()
     table.add_row("whole process", *[_rate(run["frames"], run["seconds"]) for run in runs.values()])
+    table.add_row("CPU", *[_rate(run["frames"], run["cpu_seconds"]) for run in runs.values()])
     table.add_row("peak memory", *[f"{run['peak_mib']:.0f} MiB" for run in runs.values()])
     console = Console()
     console.print(table)
