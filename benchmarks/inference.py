@@ -4,8 +4,8 @@
 
 Each length is one run of scripts/infer.py as a whole process, started with the default
 configuration (256 px): stages as it prints them, "start" is what is left of the wall time
-(interpreter, imports). CPU adds up all threads and ffmpeg. Peak memory is the largest resident size of infer.py, or of one of its
-children if that were larger. The sound is repeated or cut to the wanted lengths.
+(interpreter, imports), CPU adds up all threads and ffmpeg. Peak memory is the largest resident size
+of infer.py, or of one of its children if that were larger. The sound is repeated or cut to length.
 
 --untrained makes checkpoints with random weights from configs/default first: the speed is the same,
 and no training is needed.

@@ -29,10 +29,10 @@ def still_mouth(true: FaceTrack) -> PairedTracks | NotAvailable:
     """The true head motion with lips frozen, in canonical space, at the clip's median shape."""
     if not true.tracked.any():
         return NotAvailable("no face in the true video")
-    lips = list(LIPS)
+    lips = np.array(LIPS)
     rest = np.nanmedian(true.canonical[:, lips], axis=0)
     landmarks = true.landmarks.copy()
-    landmarks[np.ix_(true.tracked, lips)] = to_image(rest, true.pose)
+    landmarks[np.ix_(np.flatnonzero(true.tracked), lips)] = to_image(rest, true.pose)
     return PairedTracks(true, FaceTrack(landmarks))
 
 
