@@ -56,7 +56,7 @@ def install(folder: Path, extra: str | None) -> None:
         needed = table["dependencies"] + (table["optional-dependencies"][extra] if extra else [])
         requirements = folder / "requirements.txt"
         requirements.write_text("\n".join(needed) + "\n")
-        pip = [python, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+        pip = [python, "-m", "pip", "--disable-pip-version-check", "-qq"]
         subprocess.run([*pip, "install", "-c", CONSTRAINTS, "-r", requirements], check=True)
         subprocess.run([*pip, "check"], check=True)
         know_checkout(folder)

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from moda.config import Config, parse
+from moda.training import Stage, TrainConfig
+from moda.training.loading import TrainingStream, validation_batches
+from moda.training.runtime import Runtime
+
+
+class Empty(Config):
+    """Nothing to set."""
+
+
+class Reading(Stage):
+    name = "reading"
+    DataConfig = NetworkConfig = LossConfig = Empty
+
+    def __init__(self) -> None:
+        super().__init__(Empty(), Empty(), Empty())
+
+    @property
+    def players(self) -> dict[str, nn.Module]:
+        return {}
+
+    @property
+    def network(self) -> nn.Module:
+        return self
+
+    def datasets(self) -> tuple[Dataset[Any], Dataset[Any]]:
+        return Indices(10), Indices(5)
+
+    def losses(self, batch: Any, generator: torch.Generator) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
+        yield from ()
+
+    def validate(self, batch: Any) -> dict[str, float]:
+        return {}
+
+
+class Indices(Dataset[tuple[int, float]]):
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[int, float]:
+        return index, float(torch.rand(1))
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> TrainConfig:
+    tree = {"stage": "reading", "output": tmp_path, "device": "cpu", "trainer": {"steps": 1, "batch": 4}}
+    return parse(TrainConfig, tree, source="test")
+
+
+def read(stream: TrainingStream, count: int) -> list[tuple[list[int], list[float]]]:
+    return [(batch[0].tolist(), batch[1].tolist()) for batch in islice(iter(stream), count)]
+
+
+def test_epochs_are_shuffled_whole_batches_and_differ(config: TrainConfig) -> None:
+    batches = read(TrainingStream(Reading(), Indices(10), config, Runtime("cpu")), 6)
+    epochs = [[i for indices, _ in batches[e : e + 2] for i in indices] for e in (0, 2, 4)]
+    assert all(len(indices) == 4 for indices, _ in batches)
+    assert all(len(set(epoch)) == 8 for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2] and epochs[0] != sorted(epochs[0])
+    again = read(TrainingStream(Reading(), Indices(10), config, Runtime("cpu")), 6)
+    assert again == batches
+    other = config.model_copy(update={"seed": 1})
+    assert read(TrainingStream(Reading(), Indices(10), other, Runtime("cpu")), 6) != batches
+
+
+@pytest.mark.parametrize("taken", [1, 2, 3, 4])
+def test_a_stream_is_picked_up_anywhere(config: TrainConfig, taken: int) -> None:
+    whole = read(TrainingStream(Reading(), Indices(10), config, Runtime("cpu")), 7)
+    first = TrainingStream(Reading(), Indices(10), config, Runtime("cpu"))
+    assert read(first, taken) == whole[:taken]
+    assert (first.epoch, first.position) == ((taken - 1) // 2, (taken - 1) % 2 + 1)
+    rest = TrainingStream(Reading(), Indices(10), config, Runtime("cpu"), epoch=first.epoch, position=first.position)
+    assert read(rest, 7 - taken) == whole[taken:]
+
+
+def test_reading_does_not_draw_from_the_global_generator(config: TrainConfig) -> None:
+    torch.manual_seed(5)
+    wanted = torch.rand(3)
+    torch.manual_seed(5)
+    read(TrainingStream(Reading(), Indices(10), config, Runtime("cpu")), 3)
+    list(validation_batches(Reading(), Indices(5), config, Runtime("cpu")))
+    assert torch.equal(torch.rand(3), wanted)
+
+
+def test_processes_share_an_epoch(config: TrainConfig) -> None:
+    whole = read(TrainingStream(Reading(), Indices(20), config, Runtime("cpu")), 4)
+    for index in (0, 1):
+        runtime = Runtime("cpu")
+        runtime.count, runtime.index = 2, index
+        assert read(TrainingStream(Reading(), Indices(20), config, runtime), 2) == whole[index:4:2]
+
+
+def test_a_small_set_is_one_batch_and_what_is_left_out_is_told(
+    config: TrainConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert sorted(read(TrainingStream(Reading(), Indices(3), config, Runtime("cpu")), 1)[0][0]) == [0, 1, 2]
+    with caplog.at_level(logging.INFO, "moda"):
+        TrainingStream(Reading(), Indices(9), config, Runtime("cpu"))
+    assert "9 samples, 2 batches an epoch, 1 samples left out" in caplog.text
+
+
+def test_validation_is_everything_in_order_and_the_same_every_time(config: TrainConfig) -> None:
+    def check() -> list[tuple[int, list[int], list[float]]]:
+        batches = validation_batches(Reading(), Indices(5), config, Runtime("cpu"))
+        return [(count, batch[0].tolist(), batch[1].tolist()) for count, batch in batches]
+
+    first = check()
+    assert [(count, indices) for count, indices, _ in first] == [(4, [0, 1, 2, 3]), (1, [4])]
+    assert check() == first
