@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
 from moda.config import parse
 from moda.errors import ConfigError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from moda.training.stage import Stage
 
 _STAGES = {

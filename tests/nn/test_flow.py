@@ -81,7 +81,9 @@ def trained(flow: FlowAttn) -> FlowAttn:
     """Weights that are no longer at their start."""
     with torch.no_grad():
         for parameter in flow.parameters():
-            parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel())))
+            parameter.add_(
+                0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel()))
+            )
     return flow
 
 
@@ -128,11 +130,11 @@ def test_loss_is_deterministic_given_the_generator(flow: FlowAttn) -> None:
 
 
 def test_learns_a_distribution() -> None:
-    """Two thousand steps are not needed to move the mean: the sound says where, the noise how."""
+    """The condition says where, the noise how."""
     torch.manual_seed(0)
     flow = FlowAttn({"head": (2, 2, False)}, 1, width=16, layers=1, heads=2, ffn=32, kernel=3)
-    optimiser = torch.optim.Adam(flow.parameters(), 5e-3)
-    for _ in range(250):
+    optimiser = torch.optim.Adam(flow.parameters(), 1e-2)
+    for _ in range(120):
         side = torch.sign(torch.randn(16, 1, 1)).expand(16, 8, 1)
         x1 = 2 * side + 0.3 * torch.randn(16, 8, 2)
         optimiser.zero_grad()

@@ -1,0 +1,251 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from moda import checkpoint
+from moda.config import load_yaml, parse
+from moda.errors import CheckpointError, ConfigError
+from moda.nn.wav2vec import SpeechConfig, SpeechEncoder
+from moda.representation import SIGNATURE
+from moda.stages.audio2repr.network import CHANNELS, Audio2Repr, NetworkConfig, build
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+TINY = SpeechConfig(
+    hidden=32, layers=1, heads=2, ffn=32, conv_dim=16, conv_norm="layer", conv_bias=True, pre_norm=True,
+    layerdrop=0.0, spec_augment=False, freeze_cnn=False, quiet=0.01,
+)  # fmt: skip
+FRAMES = 30
+WAVE = 640 * FRAMES
+
+
+def config_of(kind: str) -> NetworkConfig:
+    path = CONFIGS / kind / "audio2repr.yaml"
+    return parse(NetworkConfig, load_yaml(path)["network"], source=str(path), section="network")
+
+
+def small(**changes: object) -> NetworkConfig:
+    tree = {"d": 16, "layers": 1, "ffn": 16, "lip_hidden": [16], "other_hidden": [16], "wav2vec": TINY.model_dump()}
+    return NetworkConfig.model_validate({**tree, **changes})
+
+
+def network(config: NetworkConfig) -> Audio2Repr:
+    """Random weights, none at a start that says nothing (the flow's last layer begins at zero)."""
+    torch.manual_seed(0)
+    net = Audio2Repr(config).eval()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    return net
+
+
+def inputs(frames: int = FRAMES, batch: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    wave = 0.1 * torch.randn(batch, 640 * frames, generator=generator)
+    return wave, torch.randn(batch, 478, 3, generator=generator)
+
+
+def count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def test_paper_parameters_in_all_and_part_by_part() -> None:
+    with torch.device("meta"):
+        net = Audio2Repr(config_of("paper"))
+    assert count(net) == 96_718_185
+    assert count(net.wav2vec) == 94_371_712
+    assert count(net) - count(net.wav2vec) == 2_346_473
+    assert count(net.audio) == 115_200
+    assert count(net.subject) == 217_216
+    assert net.spec is not None and count(net.spec) == 497_664
+    assert net.prob is not None and count(net.prob) == 862_464
+    assert {name: count(head) for name, head in net.heads.items()} == {
+        "lips": 194_168, "eyes": 178_868, "head": 134_407, "torso": 146_486,
+    }  # fmt: skip
+    assert net.flow is None and net.latent_dim == 128
+
+
+def test_defaults_of_the_class_are_the_papers() -> None:
+    assert NetworkConfig() == config_of("paper")
+
+
+def test_default_is_small_enough_to_train_and_ship() -> None:
+    with torch.device("meta"):
+        net = Audio2Repr(config_of("default"))
+    assert 4e6 < count(net.wav2vec) < 5e6
+    # Half precision in a checkpoint of under 20 MB.
+    assert 2 * sum(value.numel() for value in net.state_dict().values()) < 18e6
+    assert net.latent_dim == 25
+
+
+@pytest.mark.parametrize("frames", [25, 77, 300])
+def test_default_lips_are_bit_equal_under_any_noise_and_the_head_is_not(frames: int) -> None:
+    config = config_of("default").model_copy(update={"wav2vec": TINY})
+    net = network(config)
+    wave, subject = inputs(frames)
+    with torch.no_grad():
+        one, two, again = (
+            net(wave, subject, frames, torch.randn(1, frames, 25, generator=torch.Generator().manual_seed(seed)))
+            for seed in (1, 2, 1)
+        )
+        alone = net.predict_lips(net.features(wave, subject, frames))
+    assert torch.equal(one.lips, two.lips) and torch.equal(one.lips, alone)
+    for group in ("eyes", "head", "torso"):
+        assert (getattr(one, group) - getattr(two, group)).abs().amax() > 1e-2
+        assert torch.equal(getattr(one, group), getattr(again, group))
+    shapes = {name: tuple(getattr(one, name).shape) for name in CHANNELS}
+    assert shapes == {
+        "lips": (1, frames, 40, 3), "eyes": (1, frames, 60, 3), "head": (1, frames, 7), "torso": (1, frames, 18, 3),
+    }  # fmt: skip
+
+
+def test_default_drawn_motion_follows_the_sound() -> None:
+    net = network(config_of("default").model_copy(update={"wav2vec": TINY}))
+    wave, subject = inputs()
+    noise = torch.randn(1, FRAMES, 25)
+    with torch.no_grad():
+        one, two = net(wave, subject, FRAMES, noise), net(wave.flip(-1), subject, FRAMES, noise)
+    assert (one.lips - two.lips).abs().max() > 1e-3
+    assert (one.head - two.head).abs().max() > 1e-4
+
+
+def test_debug_is_tiny() -> None:
+    net = network(config_of("debug"))
+    assert count(net) < 200_000
+    wave, subject = inputs()
+    assert net(wave, subject, FRAMES, torch.randn(1, FRAMES, 25)).lips.shape == (1, FRAMES, 40, 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "drawn"),
+    [
+        ({}, CHANNELS.keys()),
+        ({"lips_from": "spec"}, CHANNELS.keys() - {"lips"}),
+        ({"eyes_from": "prob", "torso_from": "spec"}, CHANNELS.keys() - {"torso"}),
+        ({"body": "prob_only"}, CHANNELS.keys()),
+        ({"body": "spec_only"}, ()),
+        ({"body": "lstm"}, ()),
+        ({"prob": "flow", "lips_from": "spec"}, {"eyes", "head", "torso"}),
+        ({"slopes": "single", "norm": "layer"}, CHANNELS.keys()),
+    ],
+)
+def test_what_depends_on_the_noise(changes: dict[str, object], drawn: object) -> None:
+    """Also the paper's ablation rows: without a probabilistic branch, one sound gives one motion."""
+    net = network(small(**changes))
+    wave, subject = inputs(batch=2)
+    with torch.no_grad():
+        one, two = (
+            net(wave, subject, FRAMES, torch.randn(2, FRAMES, net.latent_dim) if net.latent_dim else None) for _ in "ab"
+        )
+    varying = {name for name in CHANNELS if not torch.equal(getattr(one, name), getattr(two, name))}
+    assert varying == set(drawn)
+    assert (one.latent is not None) == (net.prob is not None)
+
+
+def test_noise_is_asked_for_where_it_is_needed() -> None:
+    wave, subject = inputs()
+    with pytest.raises(ValueError, match=r"noise of shape \(B, T, 16\)"):
+        network(small())(wave, subject, FRAMES)
+
+
+def test_lips_at_a_frame_do_not_wait_for_later_speech_features() -> None:
+    """SpecAttn is causal in s_a: features after t leave the lips up to t alone."""
+    net = network(small(prob="flow", lips_from="spec"))
+    wave, subject = inputs()
+    with torch.no_grad():
+        features = net.features(wave, subject, FRAMES)
+        audio = features.audio.clone()
+        audio[:, 20:] += 1.0
+        later = type(features)(audio, features.subject, audio + features.subject[:, None])
+        one, two = net.predict_lips(features), net.predict_lips(later)
+    torch.testing.assert_close(one[:, :20], two[:, :20], rtol=0, atol=1e-5)
+    assert (one[:, 20:] - two[:, 20:]).abs().max() > 1e-3
+
+
+def test_output_is_in_physical_units() -> None:
+    net = network(small(body="spec_only"))
+    wave, subject = inputs()
+    with torch.no_grad():
+        plain = net(wave, subject, FRAMES)
+        for name in CHANNELS:
+            net.normalizer(name).mean.fill_(5.0)
+            net.normalizer(name).std.fill_(3.0)
+        scaled = net(wave, subject, FRAMES)
+    for name in CHANNELS:
+        torch.testing.assert_close(getattr(scaled, name), getattr(plain, name) * 3 + 5)
+
+
+def test_subject_enters_in_physical_units() -> None:
+    net = network(small(body="spec_only"))
+    wave, subject = inputs()
+    with torch.no_grad():
+        plain = net(wave, subject, FRAMES)
+        net.normalizer("subject").mean.fill_(100.0)
+        net.normalizer("subject").std.fill_(10.0)
+        moved = net(wave, subject * 10 + 100, FRAMES)
+    torch.testing.assert_close(moved.lips, plain.lips, rtol=1e-3, atol=1e-4)
+
+
+def test_silence_is_finite() -> None:
+    net = network(small(prob="flow", lips_from="spec"))
+    out = net(torch.zeros(1, WAVE), torch.zeros(1, 478, 3), FRAMES, torch.randn(1, FRAMES, net.latent_dim))
+    assert all(torch.isfinite(getattr(out, name)).all() for name in CHANNELS)
+
+
+def test_flow_loss_trains_the_features_and_the_field() -> None:
+    net = network(small(prob="flow", lips_from="spec")).train()
+    wave, subject = inputs(batch=2)
+    features = net.features(wave, subject, FRAMES)
+    targets = [torch.randn(2, FRAMES, *shape) for shape in ((60, 3), (7,), (18, 3))]
+    net.flow_loss(features, *targets, torch.Generator().manual_seed(0)).backward()
+    assert net.flow is not None
+    assert all(p.grad is not None for p in [*net.flow.parameters(), *net.audio.parameters(), *net.wav2vec.parameters()])
+    with pytest.raises(ValueError, match="prob: flow"):
+        network(small()).flow_loss(features, *targets)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"prob": "flow"}, "prob: flow needs lips_from: spec, got both"),
+        ({"prob": "flow", "body": "prob_only"}, "body: prob_only needs prob: vae"),
+        ({"body": "dual_"}, "body"),
+        ({"period": 0}, "period"),
+    ],
+)
+def test_settings_that_contradict_are_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse(NetworkConfig, changes, source="test")
+
+
+def speech_checkpoint(path: Path, weights: dict[str, torch.Tensor], stage: str = "speech") -> Path:
+    checkpoint.save(path, checkpoint.Checkpoint(stage, {}, weights, dict(SIGNATURE), None, {}))
+    return path
+
+
+def test_speech_encoder_starts_from_a_speech_checkpoint_and_keeps_it(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    trained = SpeechEncoder(TINY)
+    weights = {f"wav2vec.{name}": value for name, value in trained.state_dict().items()}
+    path = speech_checkpoint(tmp_path / "speech.pt", {**weights, "phonemes.weight": torch.zeros(2)})
+    config = small(wav2vec=TINY.model_copy(update={"init": str(path)}).model_dump())
+    net = Audio2Repr(config)
+    for name, value in trained.state_dict().items():
+        assert torch.equal(net.wav2vec.state_dict()[name], value)
+    path.unlink()
+    assert count(build(config)) == count(net)  # inference does not look for it
+
+
+def test_speech_checkpoint_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    def start(path: Path) -> None:
+        Audio2Repr(small(wav2vec=TINY.model_copy(update={"init": str(path)}).model_dump()))
+
+    with pytest.raises(CheckpointError, match="bare"):
+        start(speech_checkpoint(tmp_path / "bare.pt", {"phonemes.weight": torch.zeros(2)}))
+    with pytest.raises(CheckpointError, match="faco"):
+        start(speech_checkpoint(tmp_path / "other.pt", {}, stage="faco"))
+    wider = SpeechEncoder(TINY.model_copy(update={"ffn": 48}))
+    weights = {f"wav2vec.{name}": value for name, value in wider.state_dict().items()}
+    with pytest.raises(CheckpointError, match="feed_forward"):
+        start(speech_checkpoint(tmp_path / "wide.pt", weights))
