@@ -1,0 +1,296 @@
+"""From sound and portrait to frames with the debug networks: what must hold whatever the weights are."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from moda.config import parse
+from moda.errors import CheckpointError, ConfigError, DataError
+from moda.geometry import apply_head, fit_head_pose, to_image
+from moda.landmarks import EYES, LIPS
+from moda.media.picture import make_portrait
+from moda.pipeline import AnimationConfig, Animator, choose_device, fit_motion, mouth_gate
+from moda.representation import FPS, SAMPLE_RATE, Motion, Portrait, frames_of, samples_at
+from moda.smoothing import SmoothingConfig
+from tests.random_checkpoints import write_checkpoints
+
+CPU = torch.device("cpu")
+UNFILTERED = {"lips": 0, "eyes": 0, "rotation": 0, "translation": 0, "torso": 0}
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Checkpoints whose windows are short, so that a few seconds of sound need several."""
+    return write_checkpoints(tmp_path_factory.mktemp("checkpoints"), audio2repr={"window": 40, "stride": 20})
+
+
+@pytest.fixture(scope="module")
+def portrait(astronaut: np.ndarray) -> Portrait:
+    return make_portrait(astronaut, 64)
+
+
+def animation(paths: dict[str, Path], **changes: Any) -> AnimationConfig:
+    tree = {"checkpoints": {name: str(path) for name, path in paths.items()}, "size": 64, **changes}
+    return parse(AnimationConfig, tree, source="test")
+
+
+@pytest.fixture(scope="module")
+def animator(paths: dict[str, Path]) -> Animator:
+    return Animator.from_config(animation(paths), CPU)
+
+
+def speech(seconds: float) -> np.ndarray:
+    return np.random.default_rng(1).normal(0, 0.1, round(seconds * SAMPLE_RATE)).astype(np.float32)
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.13, 1.0, 1.6, 1.62, 3.333])
+@pytest.mark.parametrize("fps", [25.0, 30000 / 1001, 50.0, 12.0])
+def test_motion_lasts_as_long_as_the_sound(
+    paths: dict[str, Path], portrait: Portrait, seconds: float, fps: float
+) -> None:
+    wave = speech(seconds)
+    motion = Animator.from_config(animation(paths, fps=fps), CPU).motion(wave, portrait)
+    assert motion.fps == fps
+    assert len(motion) == frames_of(len(wave), fps)
+    assert abs(len(motion) / fps - seconds) <= 1 / fps
+
+
+def test_a_seed_decides_everything_but_the_lips(animator: Animator, portrait: Portrait) -> None:
+    wave = speech(3)
+    first, again, other = (animator.motion(wave, portrait, seed) for seed in (1, 1, 2))
+    for name in ("lips", "eyes", "head", "torso"):
+        assert np.array_equal(getattr(first, name), getattr(again, name))
+    assert np.array_equal(first.lips, other.lips)
+    for name in ("eyes", "head", "torso"):
+        assert np.abs(getattr(first, name) - getattr(other, name)).max() > 0.1
+
+
+def test_windows_get_their_own_sound_and_one_latent(animator: Animator, portrait: Portrait) -> None:
+    network, calls = animator._networks["audio2repr"], []
+
+    def record(module: Any, given: tuple[Any, ...]) -> None:
+        calls.append(given)
+
+    handle = network.register_forward_pre_hook(record)
+    wave = speech(3)
+    try:
+        animator.motion(wave, portrait, seed=5)
+    finally:
+        handle.remove()
+    spans = [(0, 40), (20, 60), (35, 75)]
+    assert len(calls) == len(spans)
+    noise = torch.randn(75, network.latent_dim, generator=torch.Generator().manual_seed(5))  # type: ignore[arg-type]
+    for (start, stop), (piece, subject, frames, drawn) in zip(spans, calls, strict=True):
+        assert frames == stop - start
+        assert torch.equal(piece[0], torch.from_numpy(wave[samples_at(start) : samples_at(stop)]))
+        assert torch.equal(drawn[0], noise[start:stop])
+        assert torch.equal(subject[0], torch.from_numpy(portrait.subject))
+
+
+def test_smoothing_follows_the_configuration(paths: dict[str, Path], portrait: Portrait) -> None:
+    raw = Animator.from_config(animation(paths, smoothing=UNFILTERED), CPU).motion(speech(2), portrait)
+    smooth = Animator.from_config(animation(paths, smoothing={**UNFILTERED, "rotation": 4}), CPU).motion(
+        speech(2), portrait
+    )
+    assert np.array_equal(raw.lips, smooth.lips)
+    assert np.array_equal(raw.head[:, 3:], smooth.head[:, 3:])
+    assert np.abs(np.diff(smooth.head[:, :3], axis=0)).mean() < 0.5 * np.abs(np.diff(raw.head[:, :3], axis=0)).mean()
+
+
+def test_mouth_is_closed_in_silence(animator: Animator, portrait: Portrait) -> None:
+    assert np.abs(animator.motion(np.zeros(32_000, np.float32), portrait).lips).max() == 0.0
+    wave = speech(3)
+    wave[16_000:32_000] = 0
+    lips = np.abs(animator.motion(wave, portrait).lips).max(axis=(1, 2))
+    assert lips[35:40].max() < 1e-3 * lips[:20].max()
+    assert lips[55:].max() > 0.5 * lips[:20].max()
+
+
+def test_mouth_gate_leaves_speech_alone() -> None:
+    quiet = 0.001 * speech(2)  # -80 dB
+    assert mouth_gate(quiet * 100, 50, -70).min() == 1.0
+    assert mouth_gate(quiet, 50, -70).max() == 0.0
+    assert mouth_gate(quiet, 50, -90).min() == 1.0
+    onset = np.concatenate([np.zeros(16_000), speech(1)]).astype(np.float32)
+    gate = mouth_gate(onset, 50, -70)
+    assert gate[25:].min() > 0.9 and gate[:15].max() < 0.01
+    assert np.abs(np.diff(gate)).max() < 0.3
+
+
+def test_landmarks_put_the_motion_on_the_portrait(animator: Animator, portrait: Portrait) -> None:
+    motion = animator.motion(speech(2), portrait)
+    face, torso = animator.landmarks(motion, portrait)
+    assert face.shape == (50, 478, 3) and face.dtype == np.float32
+    pose = apply_head(portrait.pose, motion.head)
+    for name, group in (("lips", list(LIPS)), ("eyes", list(EYES))):
+        given = portrait.subject[group] + getattr(motion, name)
+        assert np.abs(to_image(given, pose) - face[:, group]).max() < 1e-2
+    assert np.allclose(torso - portrait.torso, motion.torso, atol=1e-3)
+
+
+def test_no_motion_is_the_portrait_at_rest(paths: dict[str, Path], portrait: Portrait) -> None:
+    animator = Animator.from_config(animation(paths), CPU, with_motion=False)
+    still = Motion(np.zeros((3, 40, 3)), np.zeros((3, 60, 3)), np.zeros((3, 7)), np.zeros((3, 18, 3)))
+    face, torso = animator.landmarks(still, portrait)
+    fitted = fit_head_pose(face)
+    assert np.abs(fitted.rotation - portrait.pose.rotation).max() < 5
+    given = list(LIPS + EYES)
+    assert np.abs(face[:, given] - to_image(portrait.subject, portrait.pose)[given]).max() < 1e-2
+    assert np.array_equal(torso, np.repeat(portrait.torso[None], 3, axis=0))
+
+
+def test_frames_are_made_when_asked_for_and_do_not_depend_on_the_batch(
+    paths: dict[str, Path], portrait: Portrait
+) -> None:
+    motion = Animator.from_config(animation(paths), CPU).motion(speech(1), portrait)
+    videos = []
+    for batch in (8, 3):
+        animator = Animator.from_config(animation(paths, batch=batch), CPU)
+        seen: list[int] = []
+        network = animator._networks["renderer"]
+        network.register_forward_pre_hook(lambda module, given, seen=seen: seen.append(len(given[0].condition)))
+        frames = animator.frames(motion, portrait)
+        assert seen == []
+        start = list(itertools.islice(frames, 1))
+        assert seen == [batch]
+        videos.append(np.stack([*start, *frames]))
+        assert sum(seen) == 25
+    assert videos[0].shape == (25, 64, 64, 3) and videos[0].dtype == np.uint8
+    assert np.abs(videos[0].astype(int) - videos[1]).max() <= 1
+    assert np.abs(np.diff(videos[0].astype(int), axis=0)).mean() > 0.05
+
+
+@pytest.mark.parametrize("size", [64, 96, 130])
+def test_size_may_differ_from_the_trained_one(
+    paths: dict[str, Path], astronaut: np.ndarray, size: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    portrait = make_portrait(astronaut, size)
+    with caplog.at_level(logging.WARNING, logger="moda"):
+        animator = Animator.from_config(animation(paths, size=size), CPU)
+    assert ("trained at 64 px" in caplog.text) == (size != 64)
+    frames = list(animator.frames(animator.motion(speech(0.2), portrait), portrait))
+    assert [frame.shape for frame in frames] == [(size, size, 3)] * 5
+
+
+def test_saved_motion_gives_the_same_video(animator: Animator, portrait: Portrait, tmp_path: Path) -> None:
+    wave = speech(1)
+    motion = animator.motion(wave, portrait, 3)
+    motion.save(tmp_path / "m.npz")
+    loaded = fit_motion(Motion.load(tmp_path / "m.npz"), FPS, len(wave))
+    for first, again in zip(animator.frames(motion, portrait), animator.frames(loaded, portrait), strict=True):
+        assert np.array_equal(first, again)
+    assert len(fit_motion(motion, 50, len(wave))) == 50
+    with pytest.raises(DataError, match=r"the motion lasts 1\.00 s and the sound 2\.00 s"):
+        fit_motion(motion, FPS, 2 * len(wave))
+    with pytest.raises(DataError, match="not finite"):
+        fit_motion(Motion(motion.lips * np.nan, motion.eyes, motion.head, motion.torso), FPS, len(wave))
+
+
+def test_flow_steps_can_be_changed(paths: dict[str, Path]) -> None:
+    assert Animator.from_config(animation(paths, flow_steps=7), CPU)._networks["audio2repr"].config.flow.steps == 7
+    assert Animator.from_config(animation(paths), CPU)._networks["audio2repr"].config.flow.steps == 2
+
+
+def rewritten(
+    paths: dict[str, Path], folder: Path, stage: str, change: Callable[[dict[str, Any]], None]
+) -> AnimationConfig:
+    """The configuration with one checkpoint changed as a tree and written again."""
+    tree = torch.load(paths[stage], weights_only=True)
+    change(tree)
+    torch.save(tree, folder / "changed.pt")
+    return animation({**paths, stage: folder / "changed.pt"})
+
+
+@pytest.mark.parametrize(
+    ("stage", "change", "said"),
+    [
+        ("faco", lambda tree: tree["signature"].update(fps=30.0), r"fps is 30\.0, wanted 25\.0"),
+        ("renderer", lambda tree: tree["signature"].update(units="metres"), "units"),
+        ("faco", lambda tree: tree["config"].pop("network"), "does not say what network"),
+        ("faco", lambda tree: tree["weights"].pop("normalizers.face.mean"), r"normalizers\.face\.mean"),
+        ("audio2repr", lambda tree: tree.update(stage="faco"), "stage 'faco', wanted 'audio2repr'"),
+    ],
+)
+def test_checkpoints_that_do_not_fit_are_refused(
+    paths: dict[str, Path], tmp_path: Path, stage: str, change: Callable[[dict[str, Any]], None], said: str
+) -> None:
+    with pytest.raises(CheckpointError, match=said) as error:
+        Animator.from_config(rewritten(paths, tmp_path, stage, change), CPU)
+    assert "changed.pt" in str(error.value)
+
+
+def test_checkpoint_of_other_statistics_is_refused(paths: dict[str, Path], tmp_path: Path) -> None:
+    def change(tree: dict[str, Any]) -> None:
+        tree["weights"]["normalizers.lips.mean"] = torch.zeros(120)
+
+    with pytest.raises(CheckpointError, match=r"wrong shape normalizers\.lips\.mean \(120,\) for \(40, 3\)"):
+        Animator.from_config(rewritten(paths, tmp_path, "faco", change), CPU)
+
+
+def test_a_missing_checkpoint_says_what_to_do(paths: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"none\.pt.*scripts/train\.py --config configs/default/faco\.yaml"):
+        Animator.from_config(animation({**paths, "faco": tmp_path / "none.pt"}), CPU)
+
+
+@pytest.mark.parametrize("stage", ["audio2repr", "faco"])
+def test_weights_that_are_not_finite_are_found(
+    paths: dict[str, Path], tmp_path: Path, portrait: Portrait, stage: str
+) -> None:
+    def change(tree: dict[str, Any]) -> None:
+        name = next(key for key in tree["weights"] if "mean" in key and ("face" in key or "lips" in key))
+        tree["weights"][name].fill_(float("nan"))
+
+    animator = Animator.from_config(rewritten(paths, tmp_path, stage, change), CPU)
+    with pytest.raises(CheckpointError, match=f"stage {stage} gave values that are not finite"):
+        animator.landmarks(animator.motion(speech(1), portrait), portrait)
+
+
+def test_relative_checkpoints_are_found_from_the_project(
+    paths: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("moda.pipeline.ROOT", paths["faco"].parent)
+    Animator.from_config(animation({stage: Path(path.name) for stage, path in paths.items()}), CPU)
+
+
+def test_devices() -> None:
+    assert choose_device("cpu") == CPU
+    assert choose_device("auto").type in ("cpu", "cuda", "mps")
+    absent = next(
+        name
+        for name, there in (("mps", torch.backends.mps.is_available()), ("cuda", torch.cuda.is_available()))
+        if not there
+    )
+    with pytest.raises(ConfigError, match=f"device '{absent}' is not available here; available: cpu"):
+        choose_device(absent)  # type: ignore[arg-type]
+
+
+def test_configuration_refuses_odd_sizes_and_unknown_keys() -> None:
+    with pytest.raises(ConfigError, match=r"'size': should be even, for H\.264, got 255"):
+        parse(AnimationConfig, {"size": 255}, source="x.yaml")
+    with pytest.raises(ConfigError, match=r"unknown key 'smoothing\.lip'.*'lips'"):
+        parse(AnimationConfig, {"smoothing": {"lip": 1}}, source="x.yaml")
+    assert AnimationConfig().smoothing == SmoothingConfig()
+
+
+def test_networks_without_noise_or_window_are_served(portrait: Portrait) -> None:
+    """The interface asks for nothing but a call and, where it draws, `latent_dim`."""
+
+    class Constant(torch.nn.Module):
+        def forward(self, wave: torch.Tensor, subject: torch.Tensor, frames: int, noise: None) -> SimpleNamespace:
+            assert noise is None
+            shapes = {"lips": (40, 3), "eyes": (60, 3), "head": (7,), "torso": (18, 3)}
+            return SimpleNamespace(**{name: torch.ones(1, frames, *shape) for name, shape in shapes.items()})
+
+    motion = Animator(AnimationConfig(), {"audio2repr": Constant()}, CPU).motion(speech(13), portrait)
+    assert len(motion) == 325
+    assert np.allclose(motion.lips, 1, atol=1e-5) and np.allclose(motion.head, 1, atol=1e-5)
