@@ -1,0 +1,202 @@
+"""Training of stage 1 on a prepared store: statistics, losses by hand, and that it learns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from moda.cli.train import build_stage
+from moda.config import apply_overrides, load_yaml, parse
+from moda.data.clip import ClipStore
+from moda.landmarks import INNER_LIP_PAIRS, LIPS, lip_opening
+from moda.stages.audio2repr.preview import draw_curves
+from moda.stages.audio2repr.stage import (
+    GROUPS,
+    Audio2ReprStage,
+    central_opening,
+    correlation,
+    lip_rows,
+    masked_l1,
+    vertical_openings,
+)
+from moda.training.config import TrainConfig
+
+CONFIG = Path(__file__).resolve().parents[2] / "configs" / "debug" / "audio2repr.yaml"
+
+
+def make_stage(store: ClipStore, *overrides: str) -> Audio2ReprStage:
+    tree = apply_overrides(load_yaml(CONFIG), [f"data.store={store.root}", *overrides])
+    stage = build_stage(parse(TrainConfig, tree, source="debug"), source="debug")
+    assert isinstance(stage, Audio2ReprStage)
+    return stage
+
+
+def first_batch(stage: Audio2ReprStage) -> tuple[Any, list[dict[str, Tensor]]]:
+    train, _ = stage.datasets()
+    keys = stage.sampler(train, 2, 0)[0]
+    return train, stage.collate([train[key] for key in keys])
+
+
+def terms_of(stage: Audio2ReprStage, batch: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    ((player, terms),) = stage.losses(batch, torch.Generator().manual_seed(0))
+    assert player == "generator"
+    return dict(terms)
+
+
+def test_prepare_takes_the_statistics_of_the_training_clips(clip_store: ClipStore) -> None:
+    stage = make_stage(clip_store)
+    train, _ = stage.datasets()
+    stage.prepare(train)
+    lips = np.concatenate([motion.lips for _, _, motion, _ in train.motions()])
+    found = stage.net.normalizer("lips")
+    np.testing.assert_allclose(found.mean, lips.mean(axis=0), atol=1e-4)
+    np.testing.assert_allclose(found.std, np.maximum(lips.std(axis=0), 0.05), rtol=1e-3)
+    assert (stage.net.normalizer("subject").std >= 1.0).all()
+    head = np.concatenate([motion.head for _, _, motion, _ in train.motions()])
+    assert stage.net.flow is not None
+    groups = {
+        name: torch.from_numpy(np.concatenate([getattr(m, name) for _, _, m, _ in train.motions()]))[None]
+        for name in GROUPS
+    }
+    latents = stage.net.flow.encode(groups)
+    torch.testing.assert_close(stage.net.flow.decode(latents)["head"][0], torch.from_numpy(head), atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "names"),
+    [
+        ((), {"flow", "lips", "lips_velocity", "opening"}),
+        (
+            ("network.prob=vae", "network.lips_from=both"),
+            {"lips", "lips_velocity", "opening", "kl"} | {f"{g}{v}" for g in GROUPS[1:] for v in ("", "_velocity")},
+        ),
+        (
+            ("network.body=spec_only",),
+            {"lips", "lips_velocity", "opening"} | {f"{g}{v}" for g in GROUPS[1:] for v in ("", "_velocity")},
+        ),
+    ],
+)
+def test_each_body_has_its_terms_and_all_of_it_learns(
+    clip_store: ClipStore, overrides: tuple[str, ...], names: set[str]
+) -> None:
+    stage = make_stage(clip_store, *overrides)
+    train, batch = first_batch(stage)
+    stage.prepare(train)
+    terms = terms_of(stage, batch)
+    assert set(terms) == names
+    torch.stack(list(terms.values())).sum().backward()
+    without = [n for n, p in stage.net.named_parameters() if p.requires_grad and p.grad is None]
+    assert [name for name in without if "masked_spec_embed" not in name] == []
+
+
+def test_weights_scale_terms_and_zero_is_the_papers(clip_store: ClipStore) -> None:
+    plain, weighted = make_stage(clip_store), make_stage(clip_store, "loss.opening=3", "loss.lips_velocity=0")
+    for stage in (plain, weighted):
+        train, batch = first_batch(stage)
+        stage.prepare(train)
+        stage.eval()
+    before, after = terms_of(plain, batch), terms_of(weighted, batch)
+    torch.testing.assert_close(after["opening"], 3 * before["opening"])
+    torch.testing.assert_close(after["lips"], before["lips"])
+    assert after["lips_velocity"] == 0 and before["lips_velocity"] > 0
+
+
+def test_a_perfect_prediction_costs_nothing_and_units_are_standardised(clip_store: ClipStore) -> None:
+    stage = make_stage(clip_store)
+    train, batch = first_batch(stage)
+    stage.prepare(train)
+    windows = batch[0]
+    assert stage._standard_l1("lips", windows["lips"], windows) == (0, 0)
+    assert stage._opening_l1(windows["lips"], windows) == 0
+    off_by_a_deviation = windows["lips"] + stage.net.normalizer("lips").std
+    position, velocity = stage._standard_l1("lips", off_by_a_deviation, windows)
+    assert position == pytest.approx(1.0, abs=1e-3) and velocity < 1e-3
+
+
+def test_frames_that_were_not_seen_do_not_count(clip_store: ClipStore) -> None:
+    stage = make_stage(clip_store)
+    train, batch = first_batch(stage)
+    stage.prepare(train)
+    windows = {name: values.clone() for name, values in batch[0].items()}
+    windows["tracked"][:, 4:9] = 0
+    prediction = torch.zeros_like(windows["lips"])
+    before = (*stage._standard_l1("lips", prediction, windows), stage._opening_l1(prediction, windows))
+    windows["lips"][:, 4:9] = 1e4
+    after = (*stage._standard_l1("lips", prediction, windows), stage._opening_l1(prediction, windows))
+    torch.testing.assert_close(after, before)
+    windows["tracked"][:] = 1
+    assert stage._standard_l1("lips", prediction, windows)[0] > 10 * before[0]
+
+
+def test_it_learns_a_batch_by_heart(clip_store: ClipStore) -> None:
+    stage = make_stage(clip_store)
+    train, batch = first_batch(stage)
+    stage.prepare(train)
+    optimizer = torch.optim.Adam(stage.net.parameters(), lr=3e-3)
+    history = []
+    for _ in range(60):
+        terms = terms_of(stage, batch)
+        optimizer.zero_grad()
+        torch.stack(list(terms.values())).sum().backward()
+        optimizer.step()
+        history.append(terms["lips"].item())
+    assert np.mean(history[-5:]) < 0.6 * history[0]
+
+
+def test_validation_scores_and_draws(clip_store: ClipStore) -> None:
+    stage = make_stage(clip_store)
+    train, val = stage.datasets()
+    stage.prepare(train)
+    stage.eval()
+    batch = stage.collate([val[0], val[1]])
+    with torch.no_grad():
+        metrics = stage.validate(batch)
+        pictures = stage.preview(batch)
+    assert set(metrics) == {
+        "lips_px", "opening_correlation", "opening_ratio", "head_ratio", "head_speed_ratio", "score",
+    }  # fmt: skip
+    assert all(np.isfinite(list(metrics.values())))
+    assert metrics["score"] == pytest.approx(1 - metrics["opening_correlation"] + metrics["lips_px"] / 100)
+    for picture in pictures.values():
+        assert picture.ndim == 3 and picture.dtype == np.uint8
+        assert (picture == (235, 235, 235)).all(-1).any() or (picture == (255, 150, 40)).all(-1).any()
+
+
+def test_openings_are_those_of_the_landmarks() -> None:
+    lips = torch.zeros(1, 2, 40, 3)
+    upper, lower = lip_rows(INNER_LIP_PAIRS)
+    lips[0, 1, upper, 1] = -2.0  # y points down: the upper lip goes up
+    lips[0, 1, lower, 1] = 5.0
+    mesh = np.zeros((2, 478, 3))
+    mesh[:, list(LIPS)] = lips[0].numpy()
+    np.testing.assert_allclose(central_opening(lips)[0], lip_opening(mesh))
+    torch.testing.assert_close(vertical_openings(lips)[0, 1], torch.full((9,), 7.0))
+
+
+def test_correlation_against_numpy_and_of_a_still_mouth() -> None:
+    a, b = torch.randn(3, 50), torch.randn(3, 50)
+    b[1] = 2 * a[1] + 1
+    b[2] = 4.0
+    found = correlation(a, b)
+    assert found[0] == pytest.approx(np.corrcoef(a[0], b[0])[0, 1], abs=1e-5)
+    assert found[1] == pytest.approx(1.0, abs=1e-5)
+    assert found[2] == 0
+
+
+def test_masked_mean_by_hand() -> None:
+    error = torch.tensor([[[1.0, -3.0], [100.0, 100.0]]])
+    assert masked_l1(error, torch.tensor([[1.0, 0.0]])) == 2.0
+    assert masked_l1(error, torch.zeros(1, 2)) == 0.0
+
+
+def test_curves_are_drawn_at_their_height() -> None:
+    picture = draw_curves([np.linspace(0, 1, 30)], width=60, height=40)
+    (left,) = np.nonzero((picture[:, 0] == 235).all(-1))
+    (right,) = np.nonzero((picture[:, -1] == 235).all(-1))
+    assert left.max() > 28 and right.min() < 12
+    assert draw_curves([np.full(5, np.nan), np.zeros(5)]).shape == (160, 600, 3)
