@@ -110,7 +110,8 @@ def _summary(console: Console, report: Report, out: Path) -> None:
             console.print(f"  and {len(left_out) - SHOWN} more, see {out / 'report.json'}", markup=False)
     console.print(
         f"{totals['kept']} kept ({totals['frames'] / FPS / 60:.1f} minutes; "
-        f"{totals['skipped_as_up_to_date']} were up to date), {totals['rejected']} rejected, {totals['failed']} failed, in {_minutes(report.seconds)}"
+        f"{totals['skipped_as_up_to_date']} were up to date), {totals['rejected']} rejected, "
+        f"{totals['failed']} failed, in {_minutes(report.seconds)}"
     )
     sizes = ", ".join(
         f"{name} {len(ids)} clips of {report.identities[name]} people" for name, ids in report.splits.items()

@@ -7,10 +7,17 @@ import os
 import sys
 from collections.abc import Iterator
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
 from moda.media.crop import face_size
+
+
+FAR_SURROUNDINGS = 2.5
+"""Side of the part of the picture around a small face, in sizes of the detector's box."""
+MIN_PICTURE = 16
+"""Smallest part of a picture in which it makes sense to look, pixels."""
 
 
 @contextlib.contextmanager
@@ -34,9 +41,14 @@ class FaceTracker:
     video: follow the face from frame to frame (faster, steadier); else every picture is on its own.
     max_faces: look for so many faces; `track` still returns one, the largest.
     confidence: least score of the detector and of the follower, 0..1.
+
+    The mesh's own detector needs a face of about a tenth of the picture; in single pictures (not
+    `video`) where it finds none, the far-range detector looks for faces down to a twentieth.
     """
 
     def __init__(self, video: bool, max_faces: int = 1, confidence: float = 0.5) -> None:
+        self._video, self._confidence = video, confidence
+        self._far: Any = None
         with native_stderr_muted():
             from mediapipe.python.solutions.face_mesh import FaceMesh
 
@@ -59,14 +71,23 @@ class FaceTracker:
         self.close()
 
     def close(self) -> None:
-        """Free the native graph."""
+        """Free the native graphs."""
         self._mesh.close()
+        if self._far is not None:
+            self._far.close()
+            self._far = None
 
     def faces(self, frame: np.ndarray) -> list[np.ndarray]:
         """All faces of an (H, W, 3) uint8 RGB picture, largest first: (478, 3) float64 each.
 
         x, y in pixels of that picture; z in the same unit, away from the camera, 0 near the head's middle.
         """
+        meshes = self._meshes(frame)
+        if not meshes and not self._video:
+            meshes = self._far_faces(frame)
+        return sorted(meshes, key=lambda mesh: -float(face_size(mesh)))
+
+    def _meshes(self, frame: np.ndarray) -> list[np.ndarray]:
         side = max(frame.shape[:2])
         picture = frame
         if frame.shape[:2] != (side, side):  # the native code distorts turned faces in other shapes
@@ -75,8 +96,28 @@ class FaceTracker:
         with contextlib.nullcontext() if self._seen else native_stderr_muted():  # ... and the first face
             found = self._mesh.process(np.ascontiguousarray(picture)).multi_face_landmarks
         self._seen = self._seen or bool(found)
-        meshes = [np.array([(p.x, p.y, p.z) for p in face.landmark], np.float64) * side for face in found or ()]
-        return sorted(meshes, key=lambda mesh: -float(face_size(mesh)))
+        return [np.array([(p.x, p.y, p.z) for p in face.landmark], np.float64) * side for face in found or ()]
+
+    def _far_faces(self, frame: np.ndarray) -> list[np.ndarray]:
+        """Detect small faces, then look for the mesh in the surroundings of each."""
+        with native_stderr_muted():
+            if self._far is None:
+                from mediapipe.python.solutions.face_detection import FaceDetection
+
+                self._far = FaceDetection(model_selection=1, min_detection_confidence=self._confidence)
+            found = self._far.process(np.ascontiguousarray(frame)).detections
+        height, width = frame.shape[:2]
+        meshes = []
+        for detection in found or ():
+            share = detection.location_data.relative_bounding_box
+            centre = (share.xmin + share.width / 2) * width, (share.ymin + share.height / 2) * height
+            reach = FAR_SURROUNDINGS / 2 * max(share.width * width, share.height * height)
+            left, right = (int(np.clip(centre[0] + sign * reach, 0, width)) for sign in (-1, 1))
+            top, bottom = (int(np.clip(centre[1] + sign * reach, 0, height)) for sign in (-1, 1))
+            if min(right - left, bottom - top) >= MIN_PICTURE:
+                near = self._meshes(frame[top:bottom, left:right])
+                meshes += [mesh + np.array([left, top, 0.0]) for mesh in near[:1]]
+        return meshes
 
     def track(self, frame: np.ndarray) -> np.ndarray | None:
         """The (largest) face of an (H, W, 3) uint8 RGB picture: (478, 3) as in `faces`, or None."""

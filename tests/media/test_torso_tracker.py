@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+
+from moda.landmarks import FACE_OVAL
+from moda.media.crop import crop_square, square_box, to_frame
+from moda.media.face_tracker import detect_faces
+from moda.media.torso_tracker import PersonSegmenter, shoulder_points, shoulders_from_edge, upper_edge
+from moda.representation import FRAME
+
+Y, X = np.mgrid[0:256, 0:256] * 2.0 + 1.0
+CHIN = 350.0
+
+
+def shoulder_line(x):
+    """The upper edge of the body of the drawn person: 400 at the neck, lower outwards."""
+    return 400 + 0.4 * np.maximum(np.abs(x - 256) - 50, 0)
+
+
+def drawn_mask(hair=False):
+    head = ((X - 256) / 90) ** 2 + ((Y - 230) / 130) ** 2 < 1
+    neck = (np.abs(X - 256) < 50) & (Y > 230)
+    body = shoulder_line(X) < Y
+    mask = head | neck | body
+    if hair:
+        mask |= (np.abs(X - 256) < 120) & (Y > 150)
+    return mask.astype(np.float32)
+
+
+def landmarks():
+    """An oval face over the drawn head: 160 wide, 240 high, chin at 350."""
+    points = np.zeros((478, 3))
+    points[:] = 256, 230, 7
+    angle = np.linspace(0, 2 * np.pi, len(FACE_OVAL), endpoint=False)
+    points[list(FACE_OVAL), 0] = 256 + 80 * np.sin(angle)
+    points[list(FACE_OVAL), 1] = 230 - 120 * np.cos(angle)
+    return points
+
+
+def test_points_lie_on_the_shoulders_from_the_neck_outwards():
+    points = shoulder_points(drawn_mask(), landmarks())
+    assert points.shape == (18, 3)
+    right, left = points[:9], points[9:]
+    assert (np.diff(right[:, 0]) < 0).all() and (np.diff(left[:, 0]) > 0).all()
+    assert right[0, 0] < 256 < left[0, 0]
+    np.testing.assert_allclose(points[:, 1], shoulder_line(points[:, 0]), atol=2.0)
+    np.testing.assert_allclose(right[:, 0] - 256, 256 - left[:, 0], atol=1e-6)  # a symmetric person
+    steps = np.linalg.norm(np.diff(left[:, :2], axis=0), axis=1)
+    assert steps.max() < 1.1 * steps.min()
+
+
+def test_depth_is_the_mean_of_the_head():
+    points = landmarks()
+    assert (shoulder_points(drawn_mask(), points)[:, 2] == points[:, 2].mean()).all()
+
+
+def test_the_resolution_of_the_mask_does_not_matter():
+    fine = np.repeat(np.repeat(drawn_mask(), 2, axis=0), 2, axis=1)
+    difference = np.abs(shoulder_points(fine, landmarks()) - shoulder_points(drawn_mask(), landmarks()))
+    assert difference.max() < 3.0
+
+
+def test_hair_hides_the_neck_but_the_line_goes_on():
+    bare, hairy = (shoulder_points(drawn_mask(hair), landmarks()) for hair in (False, True))
+    assert np.abs(hairy - bare)[:, :2].max() < 30
+    outer = np.abs(hairy[:, 0] - 256) > 125
+    np.testing.assert_allclose(hairy[outer, 1], shoulder_line(hairy[outer, 0]), atol=3.0)
+
+
+@pytest.mark.parametrize("mask", [np.zeros((256, 256)), np.ones((256, 256)), (Y < 300).astype(float)])
+def test_without_visible_shoulders_a_plausible_line_is_returned(mask):
+    points = shoulder_points(mask.astype(np.float32), landmarks())
+    assert np.isfinite(points).all()
+    assert (points[:, 1] >= CHIN).all() and (points[:, 1] < CHIN + 200).all()
+
+
+def test_a_face_at_the_picture_border_does_not_break_it():
+    for shift in (-400.0, 400.0):
+        moved = landmarks() + np.array([shift, shift / 2, 0])
+        assert np.isfinite(shoulder_points(drawn_mask(), moved)).all()
+
+
+def test_the_edge_is_found_between_rows():
+    mask = np.zeros((100, 100), np.float32)
+    mask[60:] = 1.0
+    mask[59] = 0.25
+    edge = upper_edge(mask) * 100 / FRAME
+    # Row centres: 59.5 holds 1/4, 60.5 holds 1; 1/2 lies a third of the way down from 59.5.
+    np.testing.assert_allclose(edge, 59.5 + 1 / 3, rtol=1e-5)
+
+
+def test_the_edge_is_all_that_is_needed():
+    np.testing.assert_array_equal(
+        shoulder_points(drawn_mask(), landmarks()), shoulders_from_edge(upper_edge(drawn_mask()), landmarks())
+    )
+
+
+def test_a_real_person_is_segmented(astronaut):
+    face = detect_faces(astronaut)[0]
+    box = square_box(face, astronaut.shape[1], astronaut.shape[0])
+    picture, points = crop_square(astronaut, box, 300), to_frame(face, box)
+    with PersonSegmenter() as segmenter:
+        mask = segmenter.mask(picture)
+    assert mask.shape == (300, 300) and mask.dtype == np.float32 and 0 <= mask.min() and mask.max() <= 1
+    columns, rows = (points[:, :2] * 300 / FRAME).astype(int).T
+    assert mask[rows, columns].mean() > 0.95
+    assert mask[:20, :20].mean() < 0.2
+    shoulders = shoulder_points(mask, points)
+    assert (shoulders[:, 1] > points[152, 1]).all() and (shoulders[:9, 0].max() < shoulders[9:, 0].min())
