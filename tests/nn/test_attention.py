@@ -107,3 +107,16 @@ def test_probattn_is_mu_plus_sigma_noise() -> None:
     narrow, _ = prob(s_a, v_s, noise)
     wide, _ = prob(s_a, v_s, noise + 1)
     torch.testing.assert_close(narrow, wide, rtol=0, atol=1e-5)
+
+
+def test_probattn_decoder_is_causal_in_its_target() -> None:
+    """With a memory that says nothing, later input leaves earlier output alone."""
+    torch.manual_seed(0)
+    prob = ProbAttn(16, layers=2, ffn=16).eval()
+    torch.nn.init.zeros_(prob.from_latent.weight)
+    s_a, v_s, noise = torch.randn(1, 12, 16), torch.randn(1, 16), torch.zeros(1, 12, 16)
+    changed = s_a.clone()
+    changed[:, 7:] += 1.0
+    before, after = prob(s_a, v_s, noise)[0], prob(changed, v_s, noise)[0]
+    torch.testing.assert_close(before[:, :7], after[:, :7], rtol=0, atol=1e-5)
+    assert (before[:, 7:] - after[:, 7:]).abs().max() > 1e-3
