@@ -40,8 +40,8 @@ def install(folder: Path, extra: str | None) -> None:
     wanted = fingerprint()
     # what `test` holds is enough without it too
     stamps = [folder / ".moda-test"] if extra else [folder / ".moda-run", folder / ".moda-test"]
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(folder.parent / f".{folder.name}.lock", "w") as lock:
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if any(stamp.is_file() and stamp.read_text() == wanted for stamp in stamps):
             know_checkout(folder)
