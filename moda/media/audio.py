@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from scipy import signal
 
 from moda.errors import MediaError, OutputError
 from moda.media.ffmpeg import QUIET, ffmpeg_program, input_arguments, last_line, require_file
@@ -70,6 +69,8 @@ def resample(wave: np.ndarray, source: int, target: int = SAMPLE_RATE) -> np.nda
     """Change the sample rate of (N,) samples with a Kaiser-windowed sinc; any pair of rates."""
     if source == target or len(wave) == 0:
         return wave
+    from scipy import signal  # here, as it takes a second to import and 16 kHz files do without
+
     common = math.gcd(source, target)
     up, down = target // common, source // common
     widest = max(up, down)
