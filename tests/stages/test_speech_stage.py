@@ -1,0 +1,236 @@
+"""Labelling speech with a teacher, and distilling it into the encoder of stage 1."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from data_prepare.speech import CHUNK, Source, label, list_sources, prepare_speech
+from moda import checkpoint as checkpoints
+from moda.checkpoint import Checkpoint
+from moda.cli.train import build_stage
+from moda.config import apply_overrides, load_yaml, parse
+from moda.data.speech import Crop, SpeechCrops, SpeechDataConfig, read_meta
+from moda.errors import ConfigError, DataError
+from moda.media.audio import write_wav
+from moda.representation import SAMPLE_RATE
+from moda.stages.registry import build_network
+from moda.stages.speech.network import log_mel
+from moda.stages.speech.stage import SpeechStage
+from moda.training.config import TrainConfig
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+
+class LoudnessTeacher:
+    """A real if humble teacher: soft classes of loudness, each frame by its own 320 samples."""
+
+    name = "loudness 1"
+
+    def __init__(self, symbols: int = 5) -> None:
+        self.symbols = [str(i) for i in range(symbols)]
+        self.longest = 0
+
+    def __call__(self, wave: np.ndarray) -> np.ndarray:
+        self.longest = max(self.longest, len(wave))
+        frames = np.pad(wave, (0, -len(wave) % 320)).reshape(-1, 320)
+        level = np.log10(np.square(frames).mean(axis=1) + 1e-4)[:, None]
+        logits = -4 * (level - np.linspace(-4, 0, len(self.symbols))) ** 2
+        return np.asarray(logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)), dtype=np.float32)
+
+
+def syllables(seconds: float, seed: int) -> np.ndarray:
+    """Noise that swells and fades: loudness is all there is to hear in it."""
+    random = np.random.default_rng(seed)
+    time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    swell = 0.5 + 0.5 * np.sin(2 * np.pi * (1.5 + random.random()) * time + 6 * random.random())
+    return (0.2 * swell**4 * random.standard_normal(len(time))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve sounds of three seconds and a short one, labelled into a folder."""
+    root = tmp_path_factory.mktemp("speech")
+    (root / "in").mkdir()
+    for number in range(12):
+        write_wav(root / "in" / f"{number}.wav", syllables(3, number))
+    write_wav(root / "in" / "short.wav", syllables(0.5, 99))
+    sources = list_sources(root / "in", None)
+    assert prepare_speech(sources, root / "in", root / "out", LoudnessTeacher()) == []
+    return root / "out"
+
+
+def make_stage(root: Path, *overrides: str) -> SpeechStage:
+    settings = [f"data.root={root}", "network.symbols=5", "data.augment.noise=0", *overrides]
+    tree = apply_overrides(load_yaml(CONFIGS / "debug" / "speech.yaml"), settings)
+    stage = build_stage(parse(TrainConfig, tree, source="debug"), source="debug")
+    assert isinstance(stage, SpeechStage)
+    return stage
+
+
+def batch_of(stage: SpeechStage, size: int = 4) -> tuple[SpeechCrops, Any]:
+    train, _ = stage.datasets()
+    return train, stage.collate([train[crop] for crop in stage.sampler(train, size, 0)[0]])
+
+
+def test_long_sounds_are_labelled_in_pieces_that_fit() -> None:
+    teacher = LoudnessTeacher()
+    wave = syllables(2.3 * CHUNK / SAMPLE_RATE, 0)
+    labels = label(teacher, wave)
+    assert labels.shape == (round(len(wave) / 320), 5) and labels.dtype == np.float16
+    assert teacher.longest < 1.2 * CHUNK
+    np.testing.assert_array_equal(labels, LoudnessTeacher()(wave)[: len(labels)].astype(np.float16))
+
+
+def test_a_group_is_in_one_split_and_lists_are_read(tmp_path: Path) -> None:
+    listing = tmp_path / "list.txt"
+    listing.write_text("a/x.wav\tanna\nb/y.wav\tanna\nc.wav\n")
+    sources = list_sources(tmp_path, listing)
+    assert sources == [Source("a/x.wav", "anna"), Source("b/y.wav", "anna"), Source("c.wav", "c.wav")]
+    assert sources[0].split == sources[1].split
+    splits = [Source(f"{i}.wav", str(i)).split for i in range(2000)]
+    assert 60 < splits.count("val") < 140
+    with pytest.raises(DataError, match="no such list file"):
+        list_sources(tmp_path, tmp_path / "none.txt")
+
+
+def test_labelling_goes_on_where_it_stopped_and_lists_what_failed(tmp_path: Path) -> None:
+    write_wav(tmp_path / "good.wav", syllables(1, 0))
+    (tmp_path / "bad.wav").write_text("not a sound")
+    sources = [Source("good.wav", "a"), Source("bad.wav", "b")]
+    (failure,) = prepare_speech(sources, tmp_path, tmp_path / "out", LoudnessTeacher())
+    assert failure.startswith("bad.wav: ")
+    before = (tmp_path / "out" / "good.wav.npz").stat().st_mtime_ns
+    prepare_speech(sources, tmp_path, tmp_path / "out", LoudnessTeacher())
+    assert (tmp_path / "out" / "good.wav.npz").stat().st_mtime_ns == before
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["good.wav.npz", "speech.json", "splits"]
+    assert read_meta(tmp_path / "out").teacher == "loudness 1"
+
+
+def test_a_crop_is_sound_and_labels_of_the_same_time(labelled: Path) -> None:
+    stage = make_stage(labelled, "data.augment.gain_db=0")
+    _, batch = batch_of(stage)
+    teacher = LoudnessTeacher()
+    for wave, posteriors, valid in zip(batch["wave"], batch["posteriors"], batch["valid"], strict=True):
+        seen = valid.numpy() > 0
+        np.testing.assert_allclose(posteriors[seen], teacher(wave.numpy())[seen], atol=0.05)
+    (short,) = [s for s in stage.datasets() if "short.wav" in s.names]
+    item = short[Crop(short.names.index("short.wav"), 0, 0)]
+    assert item["valid"].sum() == 25 and (item["wave"][8000:] == 0).all()
+
+
+def test_the_divergence_is_nil_for_the_teacher_itself_and_matches_torch(labelled: Path) -> None:
+    stage = make_stage(labelled, "loss.temperature=3")
+    _, batch = batch_of(stage)
+    stage.eval()
+    logits = stage.net(batch["wave"]).logits
+    valid = batch["valid"].bool()
+    student, teacher = (F.log_softmax(x[valid] / 3, -1) for x in (logits, batch["posteriors"]))
+    expected = 9 * F.kl_div(student, teacher, reduction="batchmean", log_target=True)
+    kl, _, _ = stage._compare(batch)
+    torch.testing.assert_close(kl, expected)
+    own = {**batch, "posteriors": F.log_softmax(logits, -1).detach()}
+    assert stage._compare(own)[0].item() == pytest.approx(0.0, abs=1e-4)
+
+
+def test_what_lies_behind_the_end_does_not_count(labelled: Path) -> None:
+    stage = make_stage(labelled)
+    _, batch = batch_of(stage)
+    stage.eval()
+    batch["valid"][:, 20:] = 0
+    before = [value.item() for value in stage._compare(batch)[:2]]
+    batch["posteriors"][:, 20:] = F.log_softmax(torch.randn(4, 30, 5) * 5, -1)
+    assert stage._compare(batch)[0].item() == pytest.approx(before[0], rel=1e-6)
+
+
+def test_log_mel_finds_the_tone_whatever_its_loudness() -> None:
+    time = torch.arange(16000) / SAMPLE_RATE
+    low, high = (torch.sin(2 * torch.pi * f * time)[None] for f in (300.0, 3000.0))
+    mel = log_mel(low, 80)
+    assert mel.shape == (1, 50, 80)
+    assert mel[0, 25].argmax() < log_mel(high, 80)[0, 25].argmax()
+    torch.testing.assert_close(log_mel(0.5 * low, 80)[0, 25, :20], mel[0, 25, :20], atol=0.35, rtol=0)
+    click = torch.zeros(1, 16000)
+    click[0, 320 * 20] = 1.0
+    assert log_mel(click, 80)[0].mean(-1).argmax() == 20
+
+
+def test_it_learns_and_stage_1_starts_from_it(labelled: Path, tmp_path: Path) -> None:
+    stage = make_stage(labelled)
+    train, val = stage.datasets()
+    check = stage.collate([val[i] for i in range(len(val))])
+
+    def score() -> dict[str, float]:
+        stage.eval()
+        with torch.no_grad():
+            return stage.validate(check)
+
+    before = score()
+    stage.train()
+    optimizer = torch.optim.Adam(stage.net.parameters(), lr=5e-3)
+    for epoch in range(4):
+        for crops in stage.sampler(train, 4, epoch):
+            batch = stage.collate([train[crop] for crop in crops])
+            ((player, terms),) = stage.losses(batch, torch.Generator())
+            assert player == "encoder" and set(terms) == {"kl", "mel"}
+            optimizer.zero_grad()
+            torch.stack(list(terms.values())).sum().backward()
+            optimizer.step()
+    after = score()
+    assert after["score"] < 0.7 * before["score"]
+    assert after["agreement"] > before["agreement"]
+
+    path = tmp_path / "speech.pt"
+    config = {"network": stage.network_config.model_dump(mode="json")}
+    checkpoints.save(path, Checkpoint("speech", config, dict(stage.network.state_dict())))
+    tree = apply_overrides(load_yaml(CONFIGS / "debug" / "audio2repr.yaml"), [f"network.wav2vec.init={path}"])
+    first: Any = build_stage(parse(TrainConfig, tree, source="debug"), source="debug")
+    for name, value in stage.network.wav2vec.state_dict().items():
+        assert torch.equal(first.network.wav2vec.state_dict()[name], value), name
+
+
+def test_default_encoders_are_the_same() -> None:
+    speech, first = (load_yaml(CONFIGS / "default" / f"{name}.yaml")["network"] for name in ("speech", "audio2repr"))
+    first["wav2vec"].pop("init")
+    assert speech["wav2vec"] == first["wav2vec"]
+    encoder: Any = build_network("speech", speech)
+    assert 4e6 < sum(p.numel() for p in encoder.wav2vec.parameters()) < 5e6
+
+
+def test_wrong_data_is_refused_with_a_line(labelled: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no speech\.json in .*label speech"):
+        SpeechCrops(SpeechDataConfig(root=tmp_path), training=True)
+    with pytest.raises(ConfigError, match=r"network.symbols is 7, .* labelled with 5 symbols by loudness 1"):
+        make_stage(labelled, "network.symbols=7").datasets()
+
+
+def test_the_teacher_named_in_the_docs(shared_data: Path) -> None:
+    pytest.importorskip("hama", reason="the teacher is a development extra")
+    from data_prepare.speech import Hama
+    from moda.media.audio import read_audio
+
+    (sound,) = list((shared_data / "speech" / "librispeech").glob("*103-1240-0000.opus"))
+    wave = read_audio(sound)[: 3 * SAMPLE_RATE]
+    teacher = Hama()
+    labels = label(teacher, wave).astype(np.float64)
+    assert labels.shape == (150, 191) and teacher.symbols[-1] == "<blank>"
+    np.testing.assert_allclose(np.exp(labels).sum(axis=1), 1, atol=0.01)
+    heard = [teacher.symbols[i] for i in labels.argmax(1)]
+    assert [s for s in ("æ", "p", "t") if s in heard] == ["æ", "p", "t"]  # "chapter one"
+
+
+def test_preview_shows_teacher_above_student(labelled: Path) -> None:
+    stage = make_stage(labelled)
+    _, batch = batch_of(stage)
+    stage.eval()
+    with torch.no_grad():
+        (picture,) = stage.preview(batch).values()
+    teacher: Tensor = batch["posteriors"][0].exp()
+    assert picture.shape == (2 * (5 + 4 + 5), 3 * 50, 3)
+    np.testing.assert_allclose(picture[:10:2, ::3, 0], (255 * teacher.T.sqrt()).numpy(), atol=1.01)
