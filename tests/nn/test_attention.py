@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from moda.nn.attention import ProbAttn, SpecAttn, alignment_mask, causal_mask, head_slopes, temporal_mask
+from moda.nn.positional import sinusoidal
 
 INF = float("-inf")
 
@@ -85,6 +86,13 @@ def test_position_is_told_along_time_and_not_along_the_batch(spec: SpecAttn) -> 
     assert (out[:, 1] - out[:, 0]).abs().max() > 1e-3
 
 
+def test_target_is_s_with_the_periodic_encoding(spec: SpecAttn) -> None:
+    seen = []
+    spec.decoder.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    spec(torch.zeros(1, 12, 16), torch.zeros(1, 12, 16))
+    torch.testing.assert_close(seen[0][0], sinusoidal(12, 16, period=5))
+
+
 def test_layers_of_a_stack_start_different(spec: SpecAttn) -> None:
     first, second = (layer.linear1.weight for layer in spec.decoder.layers)
     assert not torch.equal(first, second)
@@ -98,7 +106,12 @@ def test_probattn_is_mu_plus_sigma_noise() -> None:
     assert out.shape == mu.shape == logvar.shape == (2, 8, 16)
     again, _ = prob(s_a, v_s, noise)
     torch.testing.assert_close(out, again, rtol=0, atol=0)
+    seen = []
+    hook = prob.from_latent.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
     other, (same_mu, _) = prob(s_a, v_s, noise + 1)
+    hook.remove()
+    torch.testing.assert_close(seen[0], mu + logvar.div(2).exp() * (noise + 1))
+    assert (prob(s_a, v_s + 1, noise)[0] - out).abs().max() > 1e-3
     torch.testing.assert_close(mu, same_mu)
     assert (out - other).abs().max() > 1e-3
     # A posterior of no width leaves nothing of the noise.
