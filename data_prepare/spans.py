@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from data_prepare.job import Span
@@ -12,7 +14,8 @@ MAX_GAP = 5
 """Longest gap, frames, over which landmarks are interpolated and still count as tracked."""
 KEEP_SHARE = 0.9
 """Least share of tracked frames for a video to be kept as it is."""
-MIN_RUN = int(1.5 * FPS)
+MIN_RUN_SECONDS = 1.5
+MIN_RUN = math.ceil(MIN_RUN_SECONDS * FPS)
 """Shortest tracked run that is kept of a worse video, frames."""
 MIN_FRAMES = int(1.0 * FPS)
 FADED = 0.85

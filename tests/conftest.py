@@ -106,7 +106,7 @@ def synthetic_videos(
 
 
 @pytest.fixture(scope="session")
-def clip_store(tmp_path_factory: pytest.TempPathFactory, worker_id: str, synthetic_videos: Path):  # noqa: ANN201
+def clip_store(tmp_path_factory: pytest.TempPathFactory, worker_id: str, synthetic_videos: Path):
     """The `ClipStore` that preparation itself makes of `synthetic_videos`: one person in train, one in val."""
     from data_prepare.job import Options
     from data_prepare.runner import prepare

@@ -8,7 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from data_prepare.job import Job, Rejected, Span, Step
-from data_prepare.spans import KEEP_SHARE, MIN_RUN, choose_span, faded_ends, fill_gaps, find_cuts, short_gaps_filled
+from data_prepare.spans import (
+    KEEP_SHARE,
+    MIN_RUN_SECONDS,
+    choose_span,
+    faded_ends,
+    fill_gaps,
+    find_cuts,
+    short_gaps_filled,
+)
 from moda.media.crop import Box, crop_square
 from moda.media.face_tracker import FaceTracker
 from moda.media.torso_tracker import PersonSegmenter, upper_edge
@@ -96,9 +104,10 @@ def run(job: Job) -> None:
     tracked = short_gaps_filled(found, cuts)
     span = choose_span(tracked, cuts)
     if span is None:
+        shots = f", in {int(cuts.sum()) + 1} shots" if cuts.any() else ""
         raise Rejected(
-            f"the face is tracked in {tracked.mean():.0%} of {len(tracked)} frames (wanted {KEEP_SHARE:.0%}), "
-            f"and nowhere for {MIN_RUN / FPS:g} s on end"
+            f"the face is tracked in {tracked.mean():.0%} of {len(tracked)} frames{shots}, and in no shot "
+            f"for {MIN_RUN_SECONDS:g} s on end; wanted {KEEP_SHARE:.0%} of one shot, or that"
         )
     if span != Span(0, len(meshes)):
         with _writer(path, size) as writer:

@@ -81,9 +81,6 @@ def _main(argv: list[str]) -> int:
             if not console.is_terminal and progress.seconds - said[0] >= LINE_EVERY:
                 said[0] = progress.seconds
                 console.print(state)
-            if progress.latest is not None and progress.latest.status != "kept":
-                outcome = progress.latest
-                bar.console.print(f"{outcome.status}: {outcome.source}: {outcome.reason}", markup=False, soft_wrap=True)
 
         report = prepare(
             arguments.videos,

@@ -13,7 +13,6 @@ import numpy as np
 
 from moda.media.crop import face_size
 
-
 FAR_SURROUNDINGS = 2.5
 """Side of the part of the picture around a small face, in sizes of the detector's box."""
 MIN_PICTURE = 16

@@ -32,7 +32,7 @@ def test_medians_make_it_deaf_to_a_few_wrong_frames():
 @given(st.integers(64, 2000), st.integers(64, 2000), st.floats(-50, 2050), st.floats(-50, 2050), st.floats(4, 3000))
 def test_the_box_always_lies_inside_the_picture(width, height, x, y, size):
     left, top, side = square_box(face(x, y, size, 0.8 * size, frames=1), width, height)
-    assert 0 <= left and 0 <= top and side >= 2 and side % 2 == 0
+    assert left >= 0 and top >= 0 and side >= 2 and side % 2 == 0
     assert left + side <= width and top + side <= height
 
 
