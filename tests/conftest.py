@@ -1,7 +1,7 @@
 """Shared fixtures: the astronaut, a synthetic talking clip, a store prepared from two of them."""
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,9 +19,12 @@ STORE_SIZE = 128
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    import hypothesis
     import torch
 
     torch.set_num_threads(1)
+    hypothesis.settings.register_profile("moda", deadline=None, derandomize=True, max_examples=50)
+    hypothesis.settings.load_profile("moda")
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +64,7 @@ def moving_picture(picture: np.ndarray, frames: int, size: int = 512) -> Iterato
         )
 
 
-def write_clip(
+def _write_clip(
     path: Path, picture: np.ndarray, seconds: float = SECONDS, sound: bool = True, pitch: float = 140.0
 ) -> Path:
     """A video file of a moving picture, with speech-like sound or none."""
@@ -73,6 +76,12 @@ def write_clip(
             writer.write(frame)
     wav.unlink()
     return path
+
+
+@pytest.fixture(scope="session")
+def write_clip() -> Callable[..., Path]:
+    """write_clip(path, picture, seconds=3, sound=True, pitch=140) -> path: makes a video of a moving picture."""
+    return _write_clip
 
 
 @contextmanager
@@ -91,7 +100,7 @@ def synthetic_video(tmp_path_factory: pytest.TempPathFactory, worker_id: str, as
     """A 3 s clip at 25 fps, 512 px, with sound: the astronaut, moving a little."""
     with made_once(tmp_path_factory, worker_id, "synthetic") as folder:
         path = folder / "astronaut.mp4"
-        return path if path.exists() else write_clip(path, astronaut)
+        return path if path.exists() else _write_clip(path, astronaut)
 
 
 @pytest.fixture(scope="session")
@@ -101,7 +110,7 @@ def synthetic_videos(
     """A folder of two clips of two people: `astronaut.mp4` and `twin.mp4`, mirrored and of another colour."""
     with made_once(tmp_path_factory, worker_id, "synthetic") as folder:
         if not (folder / "twin.mp4").exists():
-            write_clip(folder / "twin.mp4", astronaut[:, ::-1, ::-1], pitch=210.0)
+            _write_clip(folder / "twin.mp4", astronaut[:, ::-1, ::-1], pitch=210.0)
         return folder
 
 
