@@ -137,3 +137,14 @@ def test_pretrained_with_missing_weights_is_refused(pretrained: Path, tmp_path: 
     (tmp_path / "config.json").write_text((pretrained / "config.json").read_text())
     with pytest.raises(CheckpointError, match=r"incomplete: encoder\.layer_norm\.weight"):
         SpeechEncoder(SMALL.model_copy(update={"pretrained": str(tmp_path)}))
+
+
+def test_interpolation_aligns_the_ends(encoder: SpeechEncoder) -> None:
+    seen = []
+    hook = encoder.model.feature_projection.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    wave = torch.randn(1, 640 * 25)
+    with torch.no_grad():
+        encoder(wave, 25)
+        cnn = encoder.model.feature_extractor(normalise_wave(wave, 0.01)).transpose(1, 2)  # (1, 49, C)
+    hook.remove()
+    torch.testing.assert_close(seen[0], cnn[:, ::2], rtol=1e-4, atol=1e-4)
