@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,12 +34,12 @@ WINDOW, STRIDE = 300, 150
 
 def frames_of(samples: int, fps: float = FPS, sample_rate: int = SAMPLE_RATE) -> int:
     """Number of video frames that `samples` of audio last, rounded to the nearest, at least 1."""
-    return max(1, int(round(samples * fps / sample_rate)))
+    return max(1, round(samples * fps / sample_rate))
 
 
 def samples_at(frame: int, fps: float = FPS, sample_rate: int = SAMPLE_RATE) -> int:
     """Audio sample at which video frame `frame` begins: by time, so that no drift builds up."""
-    return int(round(frame * sample_rate / fps))
+    return round(frame * sample_rate / fps)
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ class HeadPose:
     translation: np.ndarray
     scale: np.ndarray
 
-    def __getitem__(self, index: object) -> HeadPose:
-        return HeadPose(self.rotation[index], self.translation[index], self.scale[index])  # type: ignore[index]
+    def __getitem__(self, index: Any) -> HeadPose:
+        return HeadPose(self.rotation[index], self.translation[index], self.scale[index])
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ from moda.representation import Portrait
 
 OPEN_VIDEOS = 8
 """Videos a dataset keeps open."""
+SPAN = 12
+"""Frames among which the targets of an item lie: about one group of pictures, so one seek serves them."""
 TIME_RANGE = 6000
 """Training shifts the time of a clip by up to this many frames, so that it tells nothing by itself."""
 
@@ -67,13 +69,14 @@ class FramePairs(Dataset[dict[str, Tensor]]):
         if len(tracked) < 2:
             raise DataError(f"clip {clip.id} has {len(tracked)} tracked frames, wanted at least 2 ({clip.folder})")
         reference = int(rng.choice(tracked))
-        chosen = np.sort(rng.choice(tracked, self.targets, replace=len(tracked) < self.targets))
+        first = int(rng.integers(max(1, len(tracked) - SPAN + 1)))
+        near = tracked[first : first + SPAN]
+        chosen = np.sort(rng.choice(near, self.targets, replace=len(near) < self.targets))
         return self._pairs(clip, reference, chosen, rng)
 
     def _pairs(self, clip: Clip, reference: int, chosen: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
-        shade = self._shade(rng)
         portrait = Portrait(
-            image=shade[self._frame(clip, reference), np.arange(3)],
+            image=self._frame(clip, reference),
             landmarks=clip.landmarks[reference],
             pose=clip.pose[reference],
             subject=clip.subject,
@@ -82,12 +85,14 @@ class FramePairs(Dataset[dict[str, Tensor]]):
         )
         conditioner = ReferenceConditioner(portrait, self.size, warp=self.warp)
         inputs = conditioner.frames(clip.landmarks[chosen], clip.torso[chosen], whole=False)
-        pictures = [shade[self._frame(clip, int(index)), np.arange(3)] for index in chosen]
+        pictures = [self._frame(clip, int(index)) for index in chosen]
         targets = [cut(p, i.window) if i.window else p for p, i in zip(pictures, inputs, strict=True)]
         shift = int(rng.integers(TIME_RANGE)) if self.train and self.warp else 0
         item = stack_inputs(inputs)
         item["frame"] = torch.from_numpy(chosen.astype(np.int64) + shift)
         item["target"] = picture_tensor(targets)
+        if self.train and self.colour > 0:
+            self._shade(item, rng)
         return item
 
     def _frame(self, clip: Clip, index: int) -> np.ndarray:
@@ -99,11 +104,12 @@ class FramePairs(Dataset[dict[str, Tensor]]):
         frame = self._videos[clip.id][index]
         return crop_square(frame, Box(0, 0, len(frame)), self.size)
 
-    def _shade(self, rng: np.random.Generator) -> np.ndarray:
-        """A lookup table (256, 3) uint8: random gain a channel and gamma, the same for the whole item."""
-        levels = np.arange(256)[:, None] / 255.0
-        if not self.train or self.colour == 0:
-            return np.round(255 * np.repeat(levels, 3, axis=1)).astype(np.uint8)
+    def _shade(self, item: dict[str, Tensor], rng: np.random.Generator) -> None:
+        """Another light, in place: one random gamma and a gain a channel for all pictures of the item."""
+        levels = np.arange(256) / 255.0
         gamma = np.exp(rng.normal(0, self.colour))
-        gain = np.exp(rng.normal(0, self.colour, 3) * 0.5)
-        return np.round(255 * np.clip(gain * levels**gamma, 0, 1)).astype(np.uint8)
+        for channel, gain in enumerate(np.exp(rng.normal(0, 0.3 * self.colour, 3))):
+            table = np.round(255 * np.clip(gain * levels**gamma, 0, 1)).astype(np.uint8)
+            for name in {"reference", "warped", "target"} & item.keys():
+                picture = item[name][:, channel].numpy()
+                picture[:] = table[picture]

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -273,7 +274,10 @@ def run_script(config: Path, work: Path, *arguments: str, limit: int | None = No
         start += f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
     program = f"{start}from moda.cli.infer import main\nsys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", program, "voice.wav", "face.png", "--config", str(config), *arguments]
-    return subprocess.Popen(command, cwd=work, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, cwd=work, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(config: Path, work: Path) -> None:
@@ -288,11 +292,12 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(config: Path, work: Path) ->
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_kill_in_the_middle_leaves_nothing(config: Path, work: Path, number: signal.Signals, code: int) -> None:
-    write_wav(work / "voice.wav", np.random.default_rng(0).normal(0, 0.1, 16_000 * 20))
+    write_wav(work / "voice.wav", np.random.default_rng(0).normal(0, 0.1, 16_000 * 8))
     before = files(work)
     with run_script(config, work, "--size", "256") as process:
         while not any(name.startswith(".voice.mp4") for name in files(work)):
             assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
         process.send_signal(number)
         _, err = process.communicate(timeout=120)
     assert process.returncode == code

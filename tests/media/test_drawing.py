@@ -8,7 +8,7 @@ from moda.media.drawing import draw_condition, polygon_mask, tessellation
 
 def frontal_face() -> np.ndarray:
     vertices = canonical_face().vertices
-    return np.concatenate([vertices, np.repeat(vertices[[33, 263]], 5, axis=0)]) + [256.0, 230.0, 0.0]
+    return np.concatenate([vertices, np.repeat(vertices[[33, 263]], 5, axis=0)]) + np.array([256.0, 230.0, 0.0])
 
 
 def shoulders() -> np.ndarray:

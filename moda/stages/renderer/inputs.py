@@ -54,7 +54,7 @@ class NetworkConfig(Config):
         window = round(self.size * WINDOW_SHARE)
         if self.warp and window % fold:
             raise ValueError(
-                f"size {self.size} makes a window of {window}, wanted a multiple of {fold} for {len(self.widths)} widths"
+                f"size {self.size} makes a window of {window}, wanted a multiple of {fold} (2 to the number of widths)"
             )
         return self
 

@@ -24,7 +24,6 @@ from moda.stages.renderer.inputs import (
 )
 from moda.stages.renderer.session import RenderSession
 
-
 FOLD = 2
 """Side of the squares of pixels that the refining U-Net folds into channels."""
 OPEN_MASK = 1.0

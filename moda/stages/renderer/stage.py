@@ -26,13 +26,14 @@ from moda.data.frames import FramePairs
 from moda.nn import gan
 from moda.nn.discriminators import FeatureMaps
 from moda.nn.perceptual import Vgg19Features, perceptual_loss, style_loss
-from moda.stages.renderer.inputs import NetworkConfig, Painting, RendererInput, to_inputs, to_signed
+from moda.stages.renderer.inputs import NetworkConfig as RendererConfig
+from moda.stages.renderer.inputs import Painting, RendererInput, to_inputs, to_signed
 from moda.stages.renderer.network import build, build_discriminator
 from moda.stages.renderer.session import to_pixels
 from moda.training.stage import Stage, Terms
 
 
-class DataConfig(Config):
+class FramesConfig(Config):
     """Where the frames come from."""
 
     store: Path
@@ -47,7 +48,7 @@ class DataConfig(Config):
     """Strength of the colour augmentation, standard deviation of log gamma."""
 
 
-class LossConfig(Config):
+class RendererLossConfig(Config):
     """Weights of the terms."""
 
     adversarial: float = Field(1.0, ge=0)
@@ -71,14 +72,17 @@ class LossConfig(Config):
 class RendererStage(Stage):
     """Two players: the generator and its discriminator."""
 
-    name = "renderer"
-    DataConfig: ClassVar[type[Config]] = DataConfig
-    NetworkConfig: ClassVar[type[Config]] = NetworkConfig
-    LossConfig: ClassVar[type[Config]] = LossConfig
+    name: ClassVar[str] = "renderer"
+    DataConfig: ClassVar[type[Config]] = FramesConfig
+    NetworkConfig: ClassVar[type[Config]] = RendererConfig
+    LossConfig: ClassVar[type[Config]] = RendererLossConfig
 
-    def __init__(self, data: DataConfig, network: NetworkConfig, loss: LossConfig) -> None:
+    data_config: FramesConfig
+    network_config: RendererConfig
+    loss_config: RendererLossConfig
+
+    def __init__(self, data: FramesConfig, network: RendererConfig, loss: RendererLossConfig) -> None:
         super().__init__(data, network, loss)
-        self.data, self.weights = data, loss
         self.generator = build(network)
         self.discriminator = build_discriminator(network)
         self.vgg = Vgg19Features.load(loss.vgg) if loss.perceptual or loss.style else None
@@ -92,13 +96,13 @@ class RendererStage(Stage):
         return self.generator
 
     def datasets(self) -> tuple[Dataset[Any], Dataset[Any]]:
-        store = ClipStore.open(self.data.store)
-        train = self._pairs(store.split(self.data.train), train=True)
-        held_out = store.split(self.data.val)
+        store = ClipStore.open(self.data_config.store)
+        train = self._pairs(store.split(self.data_config.train), train=True)
+        held_out = store.split(self.data_config.val)
         return train, self._pairs(held_out, train=False) if held_out else Subset(train, [])
 
     def _pairs(self, clips: list[Clip], *, train: bool) -> FramePairs:
-        config, data = self.generator.config, self.data
+        config, data = self.network_config, self.data_config
         return FramePairs(
             clips, size=config.size, warp=config.warp, targets=data.targets, train=train, colour=data.colour
         )
@@ -119,14 +123,14 @@ class RendererStage(Stage):
 
     def _judge(self, inputs: RendererInput, picture: Tensor) -> list[FeatureMaps]:
         verdict: list[FeatureMaps] = self.discriminator(
-            torch.cat([inputs.channels(self.generator.config), picture], dim=1)
+            torch.cat([inputs.channels(self.network_config), picture], dim=1)
         )
         return verdict
 
     def _generator_terms(
         self, inputs: RendererInput, target: Tensor, real: Tensor, region: Tensor, painting: Painting
     ) -> dict[str, Tensor]:
-        weights = self.weights
+        weights = self.loss_config
         terms = {"l1": weights.l1 * masked_l1(painting.picture, target, region)}
         if weights.gradient:
             terms["gradient"] = weights.gradient * gradient_l1(painting.picture, target, region)
