@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 from moda.data.clip import Clip
 from moda.errors import DataError
+from moda.landmarks import lip_opening
 from moda.media.conditioning import ReferenceConditioner, cut, picture_tensor, stack_inputs
 from moda.media.crop import Box, crop_square
 from moda.media.video import VideoReader
@@ -25,6 +26,9 @@ OPEN_VIDEOS = 8
 """Videos a dataset keeps open."""
 SPAN = 12
 """Frames among which the targets of an item lie: about one group of pictures, so one seek serves them."""
+OPEN_MOUTH_DRAWS = 2
+"""Of this many random spans the one with the widest mouth is taken: the inside of the mouth is what
+the refining renderer has to learn, and most frames show none."""
 TIME_RANGE = 6000
 """Training shifts the time of a clip by up to this many frames, so that it tells nothing by itself."""
 
@@ -69,10 +73,16 @@ class FramePairs(Dataset[dict[str, Tensor]]):
         if len(tracked) < 2:
             raise DataError(f"clip {clip.id} has {len(tracked)} tracked frames, wanted at least 2 ({clip.folder})")
         reference = int(rng.choice(tracked))
-        first = int(rng.integers(max(1, len(tracked) - SPAN + 1)))
+        first = self._start(clip, tracked, rng)
         near = tracked[first : first + SPAN]
         chosen = np.sort(rng.choice(near, self.targets, replace=len(near) < self.targets))
         return self._pairs(clip, reference, chosen, rng)
+
+    def _start(self, clip: Clip, tracked: np.ndarray, rng: np.random.Generator) -> int:
+        """Where among the tracked frames the targets begin; with a warp, open mouths are drawn more often."""
+        starts = rng.integers(max(1, len(tracked) - SPAN + 1), size=OPEN_MOUTH_DRAWS if self.warp else 1)
+        openings = [lip_opening(clip.canonical[tracked[start : start + SPAN]]).mean() for start in starts]
+        return int(starts[int(np.argmax(openings))])
 
     def _pairs(self, clip: Clip, reference: int, chosen: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
         portrait = Portrait(

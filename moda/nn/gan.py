@@ -22,28 +22,45 @@ def logits_of(verdict: Verdict) -> list[Tensor]:
     return [verdict] if isinstance(verdict, Tensor) else [maps[-1] for maps in verdict]
 
 
-def discriminator_loss(real: Verdict, fake: Verdict) -> Tensor:
-    """Sum over scales of mean (D(real) - 1)^2 + mean D(fake)^2; `fake` from a detached picture."""
+def discriminator_loss(real: Verdict, fake: Verdict, weight: Tensor | None = None) -> Tensor:
+    """Sum over scales of mean (D(real) - 1)^2 + mean D(fake)^2; `fake` from a detached picture.
+
+    weight: (B, 1, H, W), where the verdict counts (see `weighted_mean`); everywhere without it.
+    """
     terms = [
-        (r.float() - 1).square().mean() + f.float().square().mean()
+        weighted_mean((r.float() - 1).square(), weight) + weighted_mean(f.float().square(), weight)
         for r, f in zip(logits_of(real), logits_of(fake), strict=True)
     ]
     return torch.stack(terms).sum()
 
 
-def generator_loss(fake: Verdict) -> Tensor:
-    """Sum over scales of mean (D(fake) - 1)^2."""
-    return torch.stack([(f.float() - 1).square().mean() for f in logits_of(fake)]).sum()
+def generator_loss(fake: Verdict, weight: Tensor | None = None) -> Tensor:
+    """Sum over scales of mean (D(fake) - 1)^2, where `weight` counts."""
+    return torch.stack([weighted_mean((f.float() - 1).square(), weight) for f in logits_of(fake)]).sum()
 
 
-def feature_matching_loss(real: Sequence[FeatureMaps], fake: Sequence[FeatureMaps]) -> Tensor:
+def feature_matching_loss(
+    real: Sequence[FeatureMaps], fake: Sequence[FeatureMaps], weight: Tensor | None = None
+) -> Tensor:
     """Mean over scales and inner layers of L1 between the discriminator's maps; the logits are left out.
 
     The maps of the true picture are constants: only the generator is moved by this loss.
     """
     terms = [
-        (f.float() - r.detach().float()).abs().mean()
+        weighted_mean((f.float() - r.detach().float()).abs(), weight)
         for maps_real, maps_fake in zip(real, fake, strict=True)
         for r, f in zip(maps_real[:-1], maps_fake[:-1], strict=True)
     ]
     return torch.stack(terms).mean()
+
+
+def weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:
+    """Mean of values (B, C, h, w), weighted by `weight` (B, 1, H, W) averaged down to h x w.
+
+    Where the true and the false picture are the same, a patch says nothing: weights keep the many
+    such patches from drowning the few that do.
+    """
+    if weight is None:
+        return values.mean()
+    local = torch.nn.functional.adaptive_avg_pool2d(weight, values.shape[-2:])
+    return (values * local).sum() / (values.shape[1] * local.sum()).clamp_min(1e-6)

@@ -26,6 +26,8 @@ from moda.stages.renderer.session import RenderSession
 
 FOLD = 2
 """Side of the squares of pixels that the refining U-Net folds into channels."""
+DETAIL = 16
+"""Channels at the window's full resolution."""
 OPEN_MASK = 1.0
 """Added to the mask's logit, so that training starts by painting and learns where not to."""
 
@@ -76,7 +78,7 @@ class RefiningRenderer(Renderer):
     """Paints inside the region of the mouth window and keeps the warp elsewhere.
 
     picture = warped + region * mask * (colour - warped), mask and colour from one U-Net, which works
-    at half the window's resolution (pixels folded into channels on the way in, unfolded on the way out).
+    at half the window's resolution (pixels folded into channels on the way in) but for its last two layers.
     The bound is exact: where the region is 0 the output is the warp, whatever the weights are.
     """
 
@@ -88,11 +90,13 @@ class RefiningRenderer(Renderer):
         self.down = nn.ModuleList(_Block(a, b, 2) for a, b in pairwise(widths))
         self.middle = _Block(widths[-1], widths[-1])
         self.up = nn.ModuleList(_Block(b + a, a) for b, a in pairwise(reversed(widths)))
-        self.paint = nn.Conv2d(widths[0], (PICTURE + 1) * FOLD**2, 3, 1, 1)
+        self.unfold = nn.Conv2d(widths[0], DETAIL, 3, 1, 1)
+        self.paint = nn.Conv2d(DETAIL + picture_channels(config), PICTURE + 1, 3, 1, 1)
 
     def forward(self, inputs: RendererInput) -> Painting:
         assert inputs.warped is not None and inputs.region is not None
-        x = nn.functional.pixel_unshuffle(inputs.pictures(), FOLD)
+        pictures = inputs.pictures()
+        x = nn.functional.pixel_unshuffle(pictures, FOLD)
         x = torch.relu(self.enter(torch.cat([x, *inputs.time(self.config, x.shape[-2], x.shape[-1])], dim=1)))
         skips = []
         for down in self.down:
@@ -102,7 +106,8 @@ class RefiningRenderer(Renderer):
         for up in self.up:
             x = nn.functional.interpolate(x, scale_factor=2, mode="nearest")
             x = up(torch.cat([x, skips.pop()], dim=1))
-        out = nn.functional.pixel_shuffle(self.paint(x), FOLD)
+        detail = torch.relu(self.unfold(nn.functional.interpolate(x, scale_factor=FOLD, mode="nearest")))
+        out = self.paint(torch.cat([detail, pictures], dim=1))
         mask = inputs.region * torch.sigmoid(out[:, PICTURE:] + OPEN_MASK)
         colour = torch.tanh(out[:, :PICTURE])
         return Painting(inputs.warped + mask * (colour - inputs.warped), colour, mask)

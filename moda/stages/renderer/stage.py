@@ -117,7 +117,8 @@ class RendererStage(Stage):
         real = target if inputs.warped is None else inputs.warped + region * (target - inputs.warped)
         painting: Painting = self.generator(inputs)
 
-        loss = gan.discriminator_loss(self._judge(inputs, real), self._judge(inputs, painting.picture.detach()))
+        verdicts = self._judge(inputs, real), self._judge(inputs, painting.picture.detach())
+        loss = gan.discriminator_loss(*verdicts, inputs.region)
         yield "discriminator", {"discriminator": loss}
         yield "generator", self._generator_terms(inputs, target, real, region, painting)
 
@@ -136,8 +137,8 @@ class RendererStage(Stage):
             terms["gradient"] = weights.gradient * gradient_l1(painting.picture, target, region)
         if weights.adversarial or weights.feature_matching:
             fake, true = self._judge(inputs, painting.picture), self._judge(inputs, real)
-            terms["adversarial"] = weights.adversarial * gan.generator_loss(fake)
-            terms["feature_matching"] = weights.feature_matching * gan.feature_matching_loss(true, fake)
+            terms["adversarial"] = weights.adversarial * gan.generator_loss(fake, inputs.region)
+            terms["feature_matching"] = weights.feature_matching * gan.feature_matching_loss(true, fake, inputs.region)
         if self.vgg is not None:
             true_maps, fake_maps = self.vgg(real), self.vgg(painting.picture)
             terms["perceptual"] = weights.perceptual * perceptual_loss(true_maps, fake_maps)
