@@ -163,6 +163,22 @@ def test_lips_at_a_frame_do_not_wait_for_later_speech_features() -> None:
     assert (one[:, 20:] - two[:, 20:]).abs().max() > 1e-3
 
 
+def test_branches_read_what_the_paper_says() -> None:
+    """SpecAttn: target s = s_a + v_s, memory s_a. The VAE: s_a, v_s and the noise."""
+    net = network(small())
+    seen: dict[str, tuple[torch.Tensor, ...]] = {}
+    assert net.spec is not None and net.prob is not None
+    net.spec.register_forward_pre_hook(lambda module, given: seen.update(spec=given))
+    net.prob.register_forward_pre_hook(lambda module, given: seen.update(prob=given))
+    wave, subject = inputs(batch=2)
+    noise = torch.randn(2, FRAMES, 16)
+    with torch.no_grad():
+        net(wave, subject, FRAMES, noise)
+        s_a, v_s = net.audio(net.wav2vec(wave, FRAMES)), net.subject(subject.flatten(1))
+    for found, wanted in zip(seen["spec"] + seen["prob"], (s_a + v_s[:, None], s_a, s_a, v_s, noise), strict=True):
+        torch.testing.assert_close(found, wanted)
+
+
 def test_output_is_in_physical_units() -> None:
     net = network(small(body="spec_only"))
     wave, subject = inputs()
