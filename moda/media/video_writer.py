@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -91,16 +94,12 @@ class VideoWriter:
             *("-f", "mp4", f"file:{target.absolute()}"),
         ]
         self._errors = tempfile.TemporaryFile()
-        # A session of its own: Ctrl-C reaches this program, which then decides what becomes of the file.
-        # Signals ignored here stay ignored: a file-size limit is then an error that ffmpeg can name.
-        self._process = subprocess.Popen(
-            [arg for arg in command if arg != "-nostdin"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=self._errors,
-            start_new_session=True,
-            restore_signals=False,
-        )
+        try:
+            with _signals_held():
+                self._process = _start([arg for arg in command if arg != "-nostdin"], self._errors)
+        except BaseException:
+            self._clean_up()
+            raise
         return self
 
     def write(self, frame: np.ndarray) -> None:
@@ -122,9 +121,7 @@ class VideoWriter:
             if kind is None:
                 self._complete()
         finally:
-            self._stop()
-            self._temporary.unlink(missing_ok=True)
-            self._silent.unlink(missing_ok=True)
+            self._clean_up()
 
     def _complete(self) -> None:
         assert self._process is not None and self._process.stdin is not None
@@ -159,37 +156,72 @@ class VideoWriter:
             *("-af", filters, "-c:a", "aac", "-b:a", "160k", *self._finish()),
             *("-f", "mp4", f"file:{self._temporary.absolute()}"),
         ]
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            start_new_session=True,
-            restore_signals=False,
-        )
-        if done.returncode != 0:
-            reason = last_line(done.stderr, done.returncode)
-            raise OutputError(f"cannot write {self.path} with the sound of {audio}: {reason}")
+        assert self._errors is not None
+        with _signals_held():
+            self._process = _start(command, self._errors)
+        if self._process.wait() != 0:
+            raise self._failure(f" with the sound of {audio}")
 
     def _finish(self) -> list[str]:
         tags = [part for key, value in self._tags.items() for part in ("-metadata", f"{key}={value}")]
         return [*tags, "-movflags", "+faststart"]
 
-    def _failure(self) -> OutputError:
-        self._stop(kill=False)
+    def _failure(self, what: str = "") -> OutputError:
         assert self._process is not None and self._errors is not None
+        _close(self._process)
+        code = self._process.wait()
         self._errors.seek(0)
-        return OutputError(f"cannot write {self.path}: {last_line(self._errors.read(), self._process.returncode)}")
+        return OutputError(f"cannot write {self.path}{what}: {last_line(self._errors.read(), code)}")
 
-    def _stop(self, kill: bool = True) -> None:
-        process = self._process
-        if process is None:
-            return
-        if process.poll() is None and kill:
-            process.kill()
-        try:
-            if process.stdin is not None:
-                process.stdin.close()
-        except OSError:
-            pass  # it is gone already; its error was reported
-        process.wait()
+    def _clean_up(self) -> None:
+        """End ffmpeg and remove what is not finished; a second Ctrl-C waits for it."""
+        with _signals_held():
+            if self._process is not None:
+                self._process.kill()
+                _close(self._process)
+                self._process.wait()
+            self._temporary.unlink(missing_ok=True)
+            self._silent.unlink(missing_ok=True)
+            if self._errors is not None:
+                self._errors.close()
+
+
+def _start(command: list[str], errors: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start ffmpeg in a session of its own, so that Ctrl-C reaches this program alone, which decides
+    what becomes of the file. Signals ignored here stay ignored: a limit on file size is then an
+    error that ffmpeg can name.
+    """
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=errors,
+        start_new_session=True,
+        restore_signals=False,
+    )
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    try:
+        if process.stdin is not None:
+            process.stdin.close()
+    except OSError:
+        pass  # what was still buffered cannot be written: it is gone, and that was reported
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Ctrl-C and kill wait until the block ends: a process that was started is then known, so it can be ended."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    numbers = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not None]
+    before = {number: signal.signal(number, lambda got, frame: held.append(got)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for got in dict.fromkeys(held):
+            signal.raise_signal(got)

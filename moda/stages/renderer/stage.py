@@ -28,7 +28,7 @@ from moda.nn.discriminators import FeatureMaps
 from moda.nn.perceptual import Vgg19Features, perceptual_loss, style_loss
 from moda.stages.renderer.inputs import NetworkConfig as RendererConfig
 from moda.stages.renderer.inputs import Painting, RendererInput, to_inputs, to_signed
-from moda.stages.renderer.network import build, build_discriminator
+from moda.stages.renderer.network import build, build_discriminator, judged
 from moda.stages.renderer.session import to_pixels
 from moda.training.stage import Stage, Terms
 
@@ -123,9 +123,7 @@ class RendererStage(Stage):
         yield "generator", self._generator_terms(inputs, target, real, region, painting)
 
     def _judge(self, inputs: RendererInput, picture: Tensor) -> list[FeatureMaps]:
-        verdict: list[FeatureMaps] = self.discriminator(
-            torch.cat([inputs.channels(self.network_config), picture], dim=1)
-        )
+        verdict: list[FeatureMaps] = self.discriminator(judged(inputs, picture, self.network_config))
         return verdict
 
     def _generator_terms(

@@ -1,0 +1,89 @@
+"""Losses and validation of the renderer stage."""
+
+import numpy as np
+import pytest
+import torch
+
+from moda.config import load_yaml, parse
+from moda.data.clip import ClipStore
+from moda.stages.renderer.stage import RendererStage, gradient_l1, masked_l1, sharpness
+
+
+@pytest.fixture
+def stage(clip_store: ClipStore) -> RendererStage:
+    tree = load_yaml("configs/debug/renderer.yaml")
+    tree["data"]["store"] = str(clip_store.root)
+    torch.manual_seed(0)
+    sections = [
+        parse(cls, tree[name], source="debug")
+        for cls, name in (
+            (RendererStage.DataConfig, "data"),
+            (RendererStage.NetworkConfig, "network"),
+            (RendererStage.LossConfig, "loss"),
+        )
+    ]
+    return RendererStage(*sections)
+
+
+def batch_of(stage: RendererStage) -> dict[str, torch.Tensor]:
+    train, _ = stage.datasets()
+    np.random.seed(0)
+    return stage.collate([train[0], train[1]])
+
+
+def test_items_become_one_batch(stage: RendererStage) -> None:
+    assert batch_of(stage)["target"].shape[:2] == (4, 3)
+
+
+def test_discriminator_goes_first_and_the_generator_learns(stage: RendererStage) -> None:
+    batch = batch_of(stage)
+    optimisers = {name: torch.optim.Adam(player.parameters(), 2e-3) for name, player in stage.players.items()}
+    first, history = None, []
+    for _ in range(25):
+        order = []
+        for player, terms in stage.losses(batch, torch.Generator()):
+            order.append(player)
+            optimisers[player].zero_grad()
+            torch.stack(list(terms.values())).sum().backward(inputs=list(stage.players[player].parameters()))
+            optimisers[player].step()
+            if player == "generator":
+                history.append(float(terms["l1"].detach()))
+        first = first or order
+    assert first == ["discriminator", "generator"]
+    assert np.mean(history[-3:]) < 0.8 * history[0], history
+
+
+def test_losses_look_at_the_region_only() -> None:
+    region = torch.zeros(1, 1, 8, 8)
+    region[..., 2:4, 2:4] = 1
+    picture, target = torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8)
+    target[..., 6:, 6:] = 1
+    assert masked_l1(picture, target, region) == 0
+    target[..., 2:4, 2:4] = 0.5
+    assert masked_l1(picture, target, region) == pytest.approx(0.5)
+    assert gradient_l1(picture, target, torch.ones_like(region)) > 0
+
+
+def test_sharpness_falls_with_blur() -> None:
+    torch.manual_seed(0)
+    picture = torch.rand(1, 3, 32, 32)
+    blurred = torch.nn.functional.avg_pool2d(picture, 3, 1, 1)
+    ones = torch.ones(1, 1, 32, 32)
+    assert sharpness(blurred, ones) < 0.5 * sharpness(picture, ones)
+
+
+def test_validation_compares_with_the_warp(stage: RendererStage) -> None:
+    stage.eval()
+    with torch.no_grad():
+        scores = stage.validate(batch_of(stage))
+    assert scores.keys() == {"l1", "l1_to_warp", "sharpness", "score"}
+    assert all(np.isfinite(value) and value >= 0 for value in scores.values())
+    assert scores["score"] == scores["l1"]
+
+
+def test_preview_is_a_sheet_of_pictures(stage: RendererStage) -> None:
+    stage.eval()
+    with torch.no_grad():
+        sheet = stage.preview(batch_of(stage))["frames"]
+    assert sheet.dtype == np.uint8
+    assert sheet.shape == (4 * 24, 5 * 24, 3)
