@@ -26,7 +26,7 @@ OPEN_VIDEOS = 8
 """Videos a dataset keeps open."""
 SPAN = 12
 """Frames among which the targets of an item lie: about one group of pictures, so one seek serves them."""
-OPEN_MOUTH_DRAWS = 2
+OPEN_MOUTH_DRAWS = 3
 """Of this many random spans the one with the widest mouth is taken: the inside of the mouth is what
 the refining renderer has to learn, and most frames show none."""
 TIME_RANGE = 6000

@@ -1,7 +1,7 @@
 """Training of the renderer (paper section 3.3; method, section 5).
 
     L_D = (D(real) - 1)^2 + D(fake)^2
-    L_G = adversarial * (D(fake) - 1)^2 + l1 * L1 + gradient * L1 of image gradients
+    L_G = adversarial * (D(fake) - 1)^2 + l1 * L1 + edges * L1 of image gradients
         + feature_matching * FM + perceptual * VGG + style * Gram + mask * mean(mask)
 
 With a warp, all of it is measured inside the region that may be painted; D compares the picture
@@ -55,7 +55,7 @@ class RendererLossConfig(Config):
     """LSGAN; 0 trains without the discriminator's gradient."""
     l1: float = Field(100.0, ge=0)
     """L1 of pictures in [-1, 1] (paper: 100)."""
-    gradient: float = Field(0.0, ge=0)
+    edges: float = Field(0.0, ge=0)
     """L1 of horizontal and vertical differences; sharpens edges."""
     feature_matching: float = Field(10.0, ge=0)
     """L1 of the discriminator's inner maps (paper: 10)."""
@@ -131,8 +131,8 @@ class RendererStage(Stage):
     ) -> dict[str, Tensor]:
         weights = self.loss_config
         terms = {"l1": weights.l1 * masked_l1(painting.picture, target, region)}
-        if weights.gradient:
-            terms["gradient"] = weights.gradient * gradient_l1(painting.picture, target, region)
+        if weights.edges:
+            terms["edges"] = weights.edges * gradient_l1(painting.picture, target, region)
         if weights.adversarial or weights.feature_matching:
             fake, true = self._judge(inputs, painting.picture), self._judge(inputs, real)
             terms["adversarial"] = weights.adversarial * gan.generator_loss(fake, inputs.region)
