@@ -52,6 +52,8 @@ class SpeechConfig(Config):
     """SpecAugment's time masks (probability 0.05, 10 steps) on the resampled features; in training only."""
     freeze_cnn: bool = True
     """Keep the CNN as it is (the paper does, with pretrained weights). False where it starts at random."""
+    freeze: bool = False
+    """Keep the whole encoder as it is, the transformer too: for little footage of few people."""
     quiet: float = 3.16e-4
     """RMS under which sound counts as silence: the waveform is divided by sqrt(variance + quiet^2).
     3.16e-4 squared is the 1e-7 of wav2vec2's own feature extractor."""
@@ -93,17 +95,24 @@ class SpeechEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.model = Wav2Vec2Model(config.transformers_config()) if config.pretrained is None else _pretrained(config)
-        if config.freeze_cnn:
+        if config.freeze_cnn or config.freeze:
             self.model.freeze_feature_encoder()
+        if config.freeze:
+            self.model.requires_grad_(False)
 
     def forward(self, wave: Tensor, frames: int) -> Tensor:
         wave = normalise_wave(wave, self.config.quiet)
         if wave.shape[-1] < MIN_SAMPLES:
             wave = F.pad(wave, (0, MIN_SAMPLES - wave.shape[-1]))
         # A trainer may switch requires_grad of a whole network on and off: frozen must not hang on it.
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.freeze_cnn):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not (self.config.freeze_cnn or self.config.freeze)):
             features: Tensor = self.model.feature_extractor(wave)  # (B, C, L)
         features = F.interpolate(features, size=frames, mode="linear", align_corners=True)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.freeze):
+            return self._transform(features, frames)
+
+    def _transform(self, features: Tensor, frames: int) -> Tensor:
+        """Feature projection and transformer: (B, C, T) -> (B, T, hidden)."""
         hidden: Tensor = self.model.feature_projection(features.transpose(1, 2))[0]  # (B, T, hidden)
         if self.training and self.config.spec_augment and frames > self.model.config.mask_time_length:
             hidden = self.model._mask_hidden_states(hidden.clone())

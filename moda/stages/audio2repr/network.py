@@ -24,6 +24,7 @@ from moda.landmarks import N_EYES, N_LANDMARKS, N_LIPS, N_TORSO
 from moda.nn.attention import Latent, ProbAttn, SlopeKind, SpecAttn
 from moda.nn.blocks import MLP, NormKind
 from moda.nn.flow import FlowAttn, Solver
+from moda.nn.mel import LogMel
 from moda.nn.wav2vec import SpeechConfig, SpeechEncoder
 from moda.normalization import Normalizer
 from moda.representation import HEAD, STRIDE, WINDOW
@@ -93,6 +94,10 @@ class NetworkConfig(Config):
     """Slopes of M_T: "faceformer" 2^(-2k) a head, or the released code's "single" 1/256."""
     norm: NormKind = "batch"
     """Norm in the MLPs. "layer" behaves alike in training and inference, and with one subject a batch."""
+    mel_bands: int = Field(default=0, ge=0)
+    """Log-mel bands given beside the speech encoder's features (nn.mel); 0 = none, as in the paper."""
+    audio_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout of what the audio's MLP reads."""
     lip_hidden: tuple[int, ...] = (512,)
     """Hidden widths of the lips' head."""
     other_hidden: tuple[int, ...] = (256, 256)
@@ -161,7 +166,10 @@ class Audio2Repr(nn.Module):
         self.normalizers = nn.ModuleDict({name: Normalizer(*shape) for name, shape in SHAPES.items()})
         self.normalizers["subject"] = Normalizer(N_LANDMARKS, 3)
         self.wav2vec = SpeechEncoder(config.wav2vec)
-        self.audio = MLP((config.wav2vec.hidden, d, d), config.norm)  # point 2
+        self.mel = LogMel(config.mel_bands, config.wav2vec.quiet) if config.mel_bands else None
+        heard = config.wav2vec.hidden + (self.mel.channels if self.mel is not None else 0)
+        self.audio_dropout = nn.Dropout(config.audio_dropout)
+        self.audio = MLP((heard, d, d), config.norm)  # point 2
         self.subject = MLP((3 * N_LANDMARKS, d, d, d), config.norm)  # point 3
 
         self.spec: SpecAttn | None = None
@@ -199,7 +207,10 @@ class Audio2Repr(nn.Module):
 
     def features(self, wave: Tensor, subject: Tensor, frames: int) -> Features:
         """What all branches read: points 1 to 4 of method.md section 2."""
-        audio = self.audio(self.wav2vec(wave, frames))
+        heard = self.wav2vec(wave, frames)
+        if self.mel is not None:
+            heard = torch.cat((heard, self.mel(wave, frames)), dim=-1)
+        audio = self.audio(self.audio_dropout(heard))
         v_s = self.subject(self.normalizer("subject").normalize(subject).flatten(1))
         return Features(audio, v_s, audio + v_s[:, None])
 

@@ -1,0 +1,47 @@
+"""Log-mel frames at the video rate, beside the speech encoder.
+
+Not in the paper. A small encoder that has heard an hour of speech keeps less of the spectrum than a
+face needs: on 11 unseen people the lip opening predicted from its features alone correlated 0.35 with
+the truth, from log-mel 0.41, from both 0.43 (the same small network on each).
+
+Dimension letters: B batch, N audio samples (16 kHz), T frames (25 fps), M mel bands.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchaudio.functional import melscale_fbanks
+
+from moda.nn.wav2vec import normalise_wave
+from moda.representation import FPS, SAMPLE_RATE
+
+SLICES = 4
+"""Spectra a video frame: one every 10 ms."""
+FFT = 400
+FLOOR, CENTRE, SPREAD = 1e-3, -3.0, 3.0
+
+
+class LogMel(nn.Module):
+    """Waveform (B, N), T -> (B, T, 4 M): the four spectra of each video frame, about zero mean and unit spread."""
+
+    window: Tensor
+    filters: Tensor
+
+    def __init__(self, bands: int, quiet: float) -> None:
+        super().__init__()
+        self.channels = SLICES * bands
+        self.quiet = quiet
+        self.register_buffer("window", torch.hann_window(FFT), persistent=False)
+        filters = melscale_fbanks(FFT // 2 + 1, 0.0, SAMPLE_RATE / 2, bands, SAMPLE_RATE)
+        self.register_buffer("filters", filters, persistent=False)
+
+    def forward(self, wave: Tensor, frames: int) -> Tensor:
+        hop = round(SAMPLE_RATE / FPS) // SLICES
+        wave = normalise_wave(wave, self.quiet)
+        wave = F.pad(wave, (FFT // 2, max(0, hop * SLICES * frames - wave.shape[-1]) + FFT // 2))
+        spectra = torch.stft(wave, FFT, hop, window=self.window, center=False, return_complex=True)
+        power = spectra.abs().square()[..., : SLICES * frames].transpose(1, 2)  # (B, 4T, FFT/2 + 1)
+        levels = torch.log(power @ self.filters + FLOOR)
+        return ((levels - CENTRE) / SPREAD).reshape(len(wave), frames, self.channels)

@@ -1,0 +1,47 @@
+"""Log-mel frames at the video rate."""
+
+import math
+
+import pytest
+import torch
+
+from moda.nn.mel import SLICES, LogMel
+from moda.nn.wav2vec import SpeechConfig, SpeechEncoder
+
+QUIET = 0.01
+
+
+def tone(hertz: float, frames: int) -> torch.Tensor:
+    time = torch.arange(frames * 640) / 16_000
+    return 0.3 * torch.sin(2 * math.pi * hertz * time)[None]
+
+
+@pytest.mark.parametrize("frames", [1, 2, 25, 300])
+def test_exactly_t_frames_and_finite_in_silence(frames: int) -> None:
+    mel = LogMel(40, QUIET)
+    for wave in (torch.zeros(2, frames * 640), torch.randn(2, frames * 640)):
+        levels = mel(wave, frames)
+        assert levels.shape == (2, frames, SLICES * 40) == (2, frames, mel.channels)
+        assert torch.isfinite(levels).all()
+
+
+def test_a_higher_tone_lights_a_higher_band() -> None:
+    mel = LogMel(40, QUIET)
+    bands = [int(mel(tone(hertz, 10), 10)[0, 5].reshape(SLICES, 40).mean(0).argmax()) for hertz in (200, 800, 3000)]
+    assert bands[0] < bands[1] < bands[2]
+
+
+def test_a_click_is_heard_in_its_own_frame() -> None:
+    wave = torch.zeros(1, 10 * 640)
+    wave[0, 6 * 640 + 320] = 1.0
+    levels = LogMel(40, QUIET)(wave, 10)[0].sum(-1)
+    assert int(levels.argmax()) == 6
+
+
+def test_a_frozen_encoder_gets_no_gradient_and_the_rest_does() -> None:
+    config = SpeechConfig(hidden=16, layers=1, heads=2, ffn=16, conv_dim=8, freeze=True, spec_augment=False)
+    encoder = SpeechEncoder(config)
+    head = torch.nn.Linear(16, 1)
+    head(encoder(torch.randn(1, 6400), 10)).sum().backward()
+    assert head.weight.grad is not None
+    assert all(p.grad is None and not p.requires_grad for p in encoder.parameters())
