@@ -290,16 +290,15 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(config: Path, work: Path) ->
     assert files(work) == before
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_kill_in_the_middle_leaves_nothing(config: Path, work: Path, number: signal.Signals, code: int) -> None:
+def test_a_kill_in_the_middle_leaves_nothing(config: Path, work: Path) -> None:
     write_wav(work / "voice.wav", np.random.default_rng(0).normal(0, 0.1, 16_000 * 8))
     before = files(work)
     with run_script(config, work, "--size", "256") as process:
         while not any(name.startswith(".voice.mp4") for name in files(work)):
             assert process.poll() is None, process.communicate()
             time.sleep(0.02)
-        process.send_signal(number)
+        process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=120)
-    assert process.returncode == code
+    assert process.returncode == 143
     assert "Traceback" not in err
     assert files(work) == before

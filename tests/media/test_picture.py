@@ -142,7 +142,8 @@ def test_resolution_of_the_source_does_not_matter(astronaut: np.ndarray, portrai
 
 
 def test_the_largest_face_is_taken_unless_one_is_named(astronaut: np.ndarray) -> None:
-    small = np.array(Image.fromarray(astronaut[:400, 50:450]).resize((360, 360)))
+    twin = np.ascontiguousarray(astronaut[:400, 50:450][:, ::-1, ::-1])  # mirrored, and blue for red
+    small = np.array(Image.fromarray(twin).resize((360, 360)))
     both = np.full((512, 880, 3), 128, np.uint8)
     both[:, :512] = astronaut
     both[100:460, 516:876] = small
