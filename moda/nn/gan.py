@@ -62,5 +62,6 @@ def weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:
     """
     if weight is None:
         return values.mean()
-    local = torch.nn.functional.adaptive_avg_pool2d(weight, values.shape[-2:])
+    height, width = values.shape[-2:]
+    local = torch.nn.functional.adaptive_avg_pool2d(weight, (height, width))
     return (values * local).sum() / (values.shape[1] * local.sum()).clamp_min(1e-6)

@@ -32,3 +32,15 @@ def test_feature_matching_leaves_the_logits_out_and_moves_only_the_generator() -
     assert fake[1][0].grad is not None
     assert real[0][0].grad is None
     assert fake[0][2].grad is None
+
+
+def test_weights_keep_patches_that_say_nothing_out() -> None:
+    weight = torch.zeros(1, 1, 8, 8)
+    weight[..., :4, :4] = 1.0
+    real = [[torch.ones(1, 2, 4, 4), torch.ones(1, 1, 2, 2)]]
+    fake = [[torch.zeros(1, 2, 4, 4), torch.zeros(1, 1, 2, 2)]]
+    fake[0][1][..., 1, 1] = 7.0  # outside the weight
+    assert gan.discriminator_loss(real, fake, weight) == 0
+    assert gan.generator_loss(fake, weight) == 1
+    assert gan.feature_matching_loss(real, fake, weight) == 1
+    assert gan.discriminator_loss(real, fake) > 1
