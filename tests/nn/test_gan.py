@@ -40,7 +40,7 @@ def test_weights_keep_patches_that_say_nothing_out() -> None:
     real = [[torch.ones(1, 2, 4, 4), torch.ones(1, 1, 2, 2)]]
     fake = [[torch.zeros(1, 2, 4, 4), torch.zeros(1, 1, 2, 2)]]
     fake[0][1][..., 1, 1] = 7.0  # outside the weight
-    assert gan.discriminator_loss(real, fake, weight) == 0
-    assert gan.generator_loss(fake, weight) == 1
-    assert gan.feature_matching_loss(real, fake, weight) == 1
-    assert gan.discriminator_loss(real, fake) > 1
+    assert discriminator_loss(real, fake, weight) == 0
+    assert generator_loss(fake, weight) == 1
+    assert feature_matching_loss(real, fake, weight) == 1
+    assert discriminator_loss(real, fake) > 1
