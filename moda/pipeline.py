@@ -47,6 +47,19 @@ class CheckpointPaths(Config):
     """Stage 3, landmarks to frames."""
 
 
+class GainConfig(Config):
+    """How much of its motion each part keeps; 1 as predicted, 0 still."""
+
+    lips: float = Field(1.0, ge=0, le=4)
+    """Lips. A network trained with L1 moves them less than people do (see assets/MODEL_CARD.md)."""
+    eyes: float = Field(1.0, ge=0, le=4)
+    """Eyes, brows and irises."""
+    head: float = Field(1.0, ge=0, le=4)
+    """Head rotation, translation and scale."""
+    torso: float = Field(1.0, ge=0, le=4)
+    """Shoulders."""
+
+
 class AnimationConfig(Config):
     """How a portrait is animated (configs/default/infer.yaml)."""
 
@@ -58,6 +71,8 @@ class AnimationConfig(Config):
     """Frames per second of the video. Motion is made at 25 and resampled by time."""
     smoothing: SmoothingConfig = SmoothingConfig()
     """Temporal filter of the motion."""
+    gains: GainConfig = GainConfig()
+    """Size of the motion, by part."""
     flow_steps: int | None = Field(None, ge=1, le=1000)
     """Steps of stage 1's flow solver; null = as in its checkpoint."""
     silence_db: float = -70.0
@@ -168,9 +183,9 @@ class Animator:
                 f"stage audio2repr gave values that are not finite for {', '.join(bad)}; train it again"
             )
         parts["lips"] = parts["lips"] * mouth_gate(samples, frames, self.config.silence_db)[:, None, None]
-        motion = smooth_motion(
-            Motion(parts["lips"], parts["eyes"], parts["head"], parts["torso"]), self.config.smoothing
-        )
+        gains = self.config.gains
+        motion = Motion(parts["lips"], parts["eyes"], parts["head"], parts["torso"])
+        motion = smooth_motion(motion.scaled(gains.lips, gains.eyes, gains.head, gains.torso), self.config.smoothing)
         return motion.at_fps(self.config.fps, frames_of(len(wave), self.config.fps))
 
     def landmarks(self, motion: Motion, portrait: Portrait) -> tuple[np.ndarray, np.ndarray]:

@@ -102,6 +102,12 @@ class Motion:
 
         return Motion(mix(self.lips), mix(self.eyes), mix(self.head), mix(self.torso), fps)
 
+    def scaled(self, lips: float = 1.0, eyes: float = 1.0, head: float = 1.0, torso: float = 1.0) -> Motion:
+        """The same motion, each part larger or smaller about the subject's rest; 0 freezes it there."""
+        return replace(
+            self, lips=self.lips * lips, eyes=self.eyes * eyes, head=self.head * head, torso=self.torso * torso
+        )
+
     def save(self, path: Path) -> None:
         """Write an npz that `Motion.load` reads back exactly."""
         np.savez_compressed(path, **{f.name: np.asarray(getattr(self, f.name)) for f in fields(self)})
