@@ -44,7 +44,7 @@ def test_a_motion_file_is_read_back_exactly(tmp_path: Path) -> None:
 def test_what_is_no_motion_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "other.npz"
     np.savez(path, lips=np.zeros(3))
-    with pytest.raises(DataError, match="other.npz"):
+    with pytest.raises(DataError, match="other"):
         Motion.load(path)
     with pytest.raises(DataError, match="'head' has shape"):
         Motion(motion().lips, motion().eyes, motion().head[:, :6], motion().torso)
