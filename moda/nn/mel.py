@@ -33,8 +33,9 @@ class LogMel(nn.Module):
         super().__init__()
         self.channels = SLICES * bands
         self.quiet = quiet
+        with torch.device("cpu"):  # torchaudio reads values while it makes them: not possible on "meta"
+            filters = melscale_fbanks(FFT // 2 + 1, 0.0, SAMPLE_RATE / 2, bands, SAMPLE_RATE)
         self.register_buffer("window", torch.hann_window(FFT), persistent=False)
-        filters = melscale_fbanks(FFT // 2 + 1, 0.0, SAMPLE_RATE / 2, bands, SAMPLE_RATE)
         self.register_buffer("filters", filters, persistent=False)
 
     def forward(self, wave: Tensor, frames: int) -> Tensor:
