@@ -51,7 +51,7 @@ class GainConfig(Config):
     """How much of its motion each part keeps; 1 as predicted, 0 still."""
 
     lips: float = Field(1.0, ge=0, le=4)
-    """Lips. A network trained with L1 moves them less than people do (see assets/MODEL_CARD.md)."""
+    """Lips, about the closed mouth."""
     eyes: float = Field(1.0, ge=0, le=4)
     """Eyes, brows and irises."""
     head: float = Field(1.0, ge=0, le=4)
@@ -73,6 +73,8 @@ class AnimationConfig(Config):
     """Temporal filter of the motion."""
     gains: GainConfig = GainConfig()
     """Size of the motion, by part."""
+    lip_contrast: float = Field(1.0, ge=0, le=4)
+    """Enlarges the lips' movement about their own mean over the clip, where a gain would hold the mouth open."""
     flow_steps: int | None = Field(None, ge=1, le=1000)
     """Steps of stage 1's flow solver; null = as in its checkpoint."""
     silence_db: float = -70.0
@@ -182,7 +184,10 @@ class Animator:
             raise CheckpointError(
                 f"stage audio2repr gave values that are not finite for {', '.join(bad)}; train it again"
             )
-        parts["lips"] = parts["lips"] * mouth_gate(samples, frames, self.config.silence_db)[:, None, None]
+        parts["lips"] = (
+            with_contrast(parts["lips"], self.config.lip_contrast)
+            * mouth_gate(samples, frames, self.config.silence_db)[:, None, None]
+        )
         gains = self.config.gains
         motion = Motion(parts["lips"], parts["eyes"], parts["head"], parts["torso"])
         motion = smooth_motion(motion.scaled(gains.lips, gains.eyes, gains.head, gains.torso), self.config.smoothing)
@@ -236,6 +241,12 @@ def fit_motion(motion: Motion, fps: float, samples: int) -> Motion:
             f"the motion lasts {seconds:.2f} s and the sound {wanted:.2f} s; give the sound it was made from"
         )
     return motion.at_fps(fps, frames_of(samples, fps))
+
+
+def with_contrast(lips: np.ndarray, contrast: float) -> np.ndarray:
+    """Lips (T, 40, 3) with their deviation from the clip's mean enlarged; L1 training makes it too small."""
+    mean = lips.mean(axis=0, keepdims=True)
+    return mean + contrast * (lips - mean)
 
 
 def mouth_gate(samples: np.ndarray, frames: int, silence_db: float) -> np.ndarray:

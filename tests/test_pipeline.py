@@ -18,7 +18,7 @@ from moda.errors import CheckpointError, ConfigError, DataError
 from moda.geometry import apply_head, fit_head_pose, to_image
 from moda.landmarks import EYES, LIPS
 from moda.media.picture import make_portrait
-from moda.pipeline import AnimationConfig, Animator, choose_device, fit_motion, mouth_gate
+from moda.pipeline import AnimationConfig, Animator, choose_device, fit_motion, mouth_gate, with_contrast
 from moda.representation import FPS, SAMPLE_RATE, Motion, Portrait, frames_of, samples_at
 from moda.smoothing import SmoothingConfig
 from tests.random_checkpoints import write_checkpoints
@@ -294,3 +294,11 @@ def test_networks_without_noise_or_window_are_served(portrait: Portrait) -> None
     motion = Animator(AnimationConfig(), {"audio2repr": Constant()}, CPU).motion(speech(13), portrait)
     assert len(motion) == 325
     assert np.allclose(motion.lips, 1, atol=1e-5) and np.allclose(motion.head, 1, atol=1e-5)
+
+
+def test_contrast_enlarges_the_movement_and_keeps_its_mean() -> None:
+    lips = np.random.default_rng(0).normal(3.0, 1.0, (50, 40, 3))
+    wider = with_contrast(lips, 2.0)
+    assert np.allclose(wider.mean(0), lips.mean(0))
+    assert np.allclose(wider.std(0), 2 * lips.std(0))
+    assert np.allclose(with_contrast(lips, 1.0), lips)
