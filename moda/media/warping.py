@@ -70,6 +70,7 @@ class ReferenceWarp:
         layer = np.repeat([0, 2], [len(self._outer), len(face)])
         self._layer = np.where(self._mouth[:-1], 1, layer)
         self._source_area = _signed_area(self._source[self._triangles])
+        self._source_bounds = _bounds(self._source[self._triangles] * (size / FRAME), size)
         # Which way round a triangle that faces the camera goes. A closed mouth has no area to tell it from.
         self._winding = np.append(
             self._source_area[: len(self._outer)], _signed_area(canonical_face().vertices[face, :2])
@@ -96,6 +97,10 @@ class ReferenceWarp:
         maps = inverse[index]
         map_x = maps[..., 0] * grid_x + maps[..., 1] * grid_y + maps[..., 2]
         map_y = maps[..., 3] * grid_x + maps[..., 4] * grid_y + maps[..., 5]
+        # A sliver's map is steep, and polygons cover a little more than their area: stay in its source triangle.
+        bounds = self._source_bounds[index]
+        map_x = np.clip(map_x, bounds[..., 0], bounds[..., 2])
+        map_y = np.clip(map_y, bounds[..., 1], bounds[..., 3])
         warped = cv2.remap(self._picture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         known = validity[index]
         colour = warped[..., :3].astype(np.float32)
@@ -168,6 +173,12 @@ def _signed_area(corners: np.ndarray) -> np.ndarray:
     """Twice the signed area of triangles (N, 3, 2) -> (N,)."""
     a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
+
+
+def _bounds(corners: np.ndarray, size: int) -> np.ndarray:
+    """Left, top, right, bottom of triangles (N, 3, 2) in pixel indices, and the whole picture as the last row."""
+    boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1) - 0.5
+    return np.concatenate([boxes, [[0.0, 0.0, size, size]]]).astype(np.float32)
 
 
 def _affine_maps(target: np.ndarray, source: np.ndarray) -> np.ndarray:
