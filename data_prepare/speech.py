@@ -57,7 +57,7 @@ class Hama:
         try:
             from importlib.metadata import version
 
-            from hama.asr import ASRModel  # type: ignore[import-untyped]
+            from hama.asr import ASRModel
         except ImportError as error:
             raise DataError(f"the phoneme teacher needs 'hama' ({error}); pip install hama==1.7.0") from error
         self._model = ASRModel()
