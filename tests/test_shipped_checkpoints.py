@@ -1,0 +1,66 @@
+"""The checkpoints in assets/: small, loadable, and as the model card says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from moda.config import load_yaml, parse
+from moda.media.audio import read_audio
+from moda.media.picture import make_portrait
+from moda.pipeline import ROOT, AnimationConfig, Animator
+from moda.representation import SAMPLE_RATE, Portrait
+
+LIMIT = 20_000_000
+
+
+@pytest.fixture(scope="module")
+def animator() -> Animator:
+    config = parse(AnimationConfig, load_yaml(ROOT / "configs" / "default" / "infer.yaml"), source="default")
+    return Animator.from_config(config, torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def portrait(astronaut: np.ndarray) -> Portrait:
+    return make_portrait(astronaut, 256)
+
+
+@pytest.fixture(scope="module")
+def speech() -> np.ndarray:
+    return read_audio(ROOT / "assets" / "demo.wav")[: 4 * SAMPLE_RATE]
+
+
+def test_each_is_under_20_mb() -> None:
+    files = sorted((ROOT / "assets" / "checkpoints").glob("*.pt"))
+    assert [file.stem for file in files] == ["audio2repr", "faco", "renderer"]
+    assert all(file.stat().st_size < LIMIT for file in files)
+
+
+def test_a_seed_changes_head_eyes_and_shoulders_and_leaves_the_lips(
+    animator: Animator, portrait: Portrait, speech: np.ndarray
+) -> None:
+    first, second = (animator.motion(speech, portrait, seed) for seed in (0, 1))
+    assert np.array_equal(first.lips, second.lips)
+    for name in ("eyes", "head", "torso"):
+        assert np.abs(getattr(first, name) - getattr(second, name)).mean() > 0.01, name
+
+
+def test_lips_move_in_speech_and_rest_in_silence(animator: Animator, portrait: Portrait, speech: np.ndarray) -> None:
+    spoken = animator.motion(speech, portrait)
+    silent = animator.motion(np.zeros_like(speech), portrait)
+    assert spoken.lips.std(axis=0).max() > 0.5
+    assert np.abs(silent.lips).max() < 1e-3
+    assert silent.head[:, :3].std(axis=0).max() > 0.1, "the head still lives"
+
+
+def test_frames_show_the_same_person_with_a_still_background(
+    animator: Animator, portrait: Portrait, speech: np.ndarray
+) -> None:
+    motion = animator.motion(speech[: 2 * SAMPLE_RATE], portrait)
+    frames = np.stack(list(animator.frames(motion, portrait))).astype(float)
+    assert frames.shape == (50, 256, 256, 3)
+    corner = frames[:, :40, -20:]
+    assert np.abs(corner - corner[0]).max() <= 3
+    assert np.abs(frames.mean(axis=0) - portrait.image).mean() < 25
+    assert np.abs(np.diff(frames[:, 60:160, 60:160], axis=0)).mean() > 0.2, "the face moves"
