@@ -11,6 +11,7 @@ Units, declared once:
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -118,9 +119,11 @@ class Motion:
         try:
             with np.load(path, allow_pickle=False) as data:
                 arrays = {f.name: data[f.name] for f in fields(Motion)}
+        except (zipfile.BadZipFile, EOFError) as error:
+            raise DataError(f"the motion file is cut short or damaged: {path} ({error})") from error
         except (OSError, ValueError, KeyError) as error:
             raise DataError(f"not a motion file: {path} ({error})") from error
-        return replace(Motion(**{**arrays, "fps": float(arrays["fps"])}))
+        return Motion(**{**arrays, "fps": float(arrays["fps"])})
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,14 @@ def test_what_is_no_motion_is_refused_by_name(tmp_path: Path) -> None:
         Motion(motion().lips, motion().eyes, motion().head[:, :6], motion().torso)
 
 
+def test_a_motion_file_cut_short_is_refused_by_name(tmp_path: Path) -> None:
+    whole, short = tmp_path / "whole.npz", tmp_path / "short.npz"
+    motion().save(whole)
+    short.write_bytes(whole.read_bytes()[:2000])
+    with pytest.raises(DataError, match="short"):
+        Motion.load(short)
+
+
 def test_resampling_by_time_keeps_ends_and_middle() -> None:
     ramp = motion(11)
     ramp = Motion(ramp.lips, ramp.eyes, np.repeat(np.arange(11.0)[:, None], HEAD, axis=1), ramp.torso)

@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 import time
-import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from moda.cli.main import run
 from moda.config import apply_overrides, load_yaml, parse
-from moda.errors import DataError, OutputError
+from moda.errors import OutputError
 from moda.media.audio import read_audio
 from moda.media.picture import make_portrait, read_picture
 from moda.media.video import VideoWriter
@@ -71,7 +70,7 @@ def _main(argv: list[str]) -> int:
     timings = Timings()
     with timings.measure("reading"):
         wave = read_audio(arguments.audio)
-        given = None if arguments.motion is None else _load_motion(arguments.motion)
+        given = None if arguments.motion is None else Motion.load(arguments.motion)
         motion = None if given is None else fit_motion(given, config.fps, len(wave))
         portrait = make_portrait(read_picture(arguments.picture), config.size, source=arguments.picture)
     with timings.measure("loading"):
@@ -123,13 +122,6 @@ def _check_outputs(arguments: argparse.Namespace, output: Path) -> None:
             if path.resolve() == source.resolve() or (path.exists() and source.exists() and path.samefile(source)):
                 raise OutputError(f"the output would overwrite the input {source}; name another with --output")
         require_writable(path)
-
-
-def _load_motion(path: Path) -> Motion:
-    try:
-        return Motion.load(path)
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise DataError(f"the motion file is cut short or damaged: {path} ({error})") from error
 
 
 def _save_motion(motion: Motion, path: Path) -> None:

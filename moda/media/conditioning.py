@@ -66,7 +66,7 @@ def mouth_region(landmarks: np.ndarray, size: int) -> np.ndarray:
 
 
 def cut(picture: np.ndarray, window: Window) -> np.ndarray:
-    """The part of a picture (H, W, ...) inside a window."""
+    """The part of a picture (H, W, ...) inside a window: a view, so writing to it writes to the picture."""
     left, top, side = window
     return picture[top : top + side, left : left + side]
 

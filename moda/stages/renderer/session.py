@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from moda.media.conditioning import FrameInputs, ReferenceConditioner, stack_inputs
+from moda.media.conditioning import FrameInputs, ReferenceConditioner, cut, stack_inputs
 from moda.representation import Portrait
 from moda.stages.renderer.inputs import NetworkConfig, Painting, to_inputs
 
@@ -54,8 +54,7 @@ class RenderSession:
         layers = painted.permute(0, 2, 3, 1).cpu().numpy()
         for picture, frame, layer in zip(pictures, frames, layers, strict=True):
             assert frame.window is not None
-            left, top, width = frame.window
-            inside = picture[top : top + width, left : left + width]
+            inside = cut(picture, frame.window)
             mixed = inside + layer[..., 3:] * (layer[..., :3] - inside)
             inside[:] = np.clip(np.round(mixed), 0, 255).astype(np.uint8)
         return pictures
