@@ -9,6 +9,8 @@ leading T is frames. Rotations are degrees pitch, yaw, roll about x, y, z, appli
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -113,6 +115,25 @@ def _similarity(points: np.ndarray, model: np.ndarray, weights: np.ndarray) -> t
     return rotation, np.maximum(scale, 1e-6)
 
 
+def fit_under_rotation(landmarks: np.ndarray, rotation: np.ndarray) -> HeadPose:
+    """Pose of every frame whose rotation is known: landmarks (T, 478, 3) pixels, rotation (T, 3) degrees.
+
+    The scale and translation that carry the rigid canonical points, so turned, onto the detected x and
+    y: the closed form of what `fit_head_pose` minimises, with its weights, so that its own rotation
+    gives its own pose. A scale of 0 or less says that the rotation contradicts the landmarks.
+    """
+    face = canonical_face()
+    weights = face.rigid_weights
+    turned = face.vertices[face.rigid] @ np.swapaxes(rotation_matrix(rotation), 1, 2)
+    turned_mean = np.einsum("v,tvc->tc", weights, turned)
+    points = landmarks[:, face.rigid].astype(np.float64)
+    points_mean = np.einsum("v,tvc->tc", weights, points)
+    model = (turned - turned_mean[:, None])[..., :2]
+    shared = np.einsum("v,tvc,tvc->t", weights, model, (points - points_mean[:, None])[..., :2])
+    scale = shared / np.einsum("v,tvc->t", weights, model**2)
+    return HeadPose(rotation.astype(np.float64), points_mean - scale[:, None] * turned_mean, scale)
+
+
 def relative_head(pose: HeadPose, reference: HeadPose) -> np.ndarray:
     """Pose (T) as head motion (T, 7) from a reference pose (one frame); inverse of `apply_head`."""
     return np.concatenate(
@@ -180,16 +201,39 @@ def face_offsets(canonical: np.ndarray, subject: np.ndarray) -> np.ndarray:
     return canonical - subject
 
 
+@dataclass(frozen=True)
+class Rest:
+    """What a clip's motion is relative to: pose of one frame, torso (18, 3) pixels."""
+
+    pose: HeadPose
+    torso: np.ndarray
+
+    @staticmethod
+    def of(pose: HeadPose, torso: np.ndarray) -> Rest:
+        """Rest of a whole clip: pose (T), torso (T, 18, 3)."""
+        return Rest(rest_pose(pose), rest_torso(torso))
+
+
 def motion_targets(
-    canonical: np.ndarray, pose: HeadPose, torso: np.ndarray, subject: np.ndarray, fps: float = FPS
+    canonical: np.ndarray,
+    pose: HeadPose,
+    torso: np.ndarray,
+    subject: np.ndarray,
+    fps: float = FPS,
+    *,
+    rest: Rest | None = None,
 ) -> Motion:
-    """What stage 1 learns to predict, from a tracked clip of T frames (method, section 1)."""
+    """What stage 1 learns to predict, from T frames of a tracked clip (method, section 1).
+
+    rest: of the whole clip, where the frames are only a part of it.
+    """
     offsets = face_offsets(canonical, subject)
+    rest = rest or Rest.of(pose, torso)
     return Motion(
         lips=offsets[:, list(LIPS)],
         eyes=offsets[:, list(EYES)],
-        head=relative_head(pose, rest_pose(pose)),
-        torso=torso - rest_torso(torso),
+        head=relative_head(pose, rest.pose),
+        torso=torso - rest.torso,
         fps=fps,
     )
 

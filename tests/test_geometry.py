@@ -54,6 +54,34 @@ def test_degenerate_points_fall_back_to_a_finite_pose():
     assert (found.scale > 0).all()
 
 
+def test_under_its_own_rotation_a_face_gets_its_own_pose():
+    rng = np.random.default_rng(5)
+    count = 12
+    pose = HeadPose(rng.uniform(-30, 30, (count, 3)), rng.normal(250, 30, (count, 3)), rng.uniform(0.5, 2, count))
+    landmarks = geometry.to_image(face_with_irises()[None], pose) + rng.normal(0, 1, (count, N_LANDMARKS, 3))
+    fitted = geometry.fit_head_pose(landmarks)
+    found = geometry.fit_under_rotation(landmarks, fitted.rotation)
+    assert np.array_equal(found.rotation, fitted.rotation)
+    assert np.abs(found.scale - fitted.scale).max() < 1e-6
+    assert np.abs(found.translation - fitted.translation).max() < 1e-6
+
+
+def test_under_another_rotation_no_other_scale_or_place_fits_better():
+    pose = one_pose((4.0, -15.0, 2.0), (250.0, 230.0, 20.0), 1.2)
+    landmarks = geometry.to_image(face_with_irises()[None], pose)
+    found = geometry.fit_under_rotation(landmarks, pose.rotation + [[3.0, 5.0, -4.0]])
+    face = canonical_face()
+
+    def error(scale: float, shift: float) -> float:
+        moved = HeadPose(found.rotation, found.translation + [[shift, 0.0, 0.0]], found.scale * scale)
+        gap = geometry.to_image(face.vertices[None], moved)[:, face.rigid, :2] - landmarks[:, face.rigid, :2]
+        return float(np.einsum("v,tvc->", face.rigid_weights, gap**2))
+
+    assert 0 < error(1.0, 0.0) < min(error(1.01, 0.0), error(0.99, 0.0), error(1.0, 0.3), error(1.0, -0.3))
+    turned = geometry.fit_under_rotation(landmarks, pose.rotation + [[0.0, 0.0, 180.0]])
+    assert turned.scale[0] < 0, "upside down contradicts the landmarks"
+
+
 def test_relative_head_and_apply_head_are_inverses():
     rng = np.random.default_rng(1)
     pose = HeadPose(rng.normal(0, 10, (20, 3)), rng.normal(250, 9, (20, 3)), rng.uniform(0.8, 1.2, 20))
