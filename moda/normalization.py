@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,6 +13,54 @@ from moda.errors import TrainingError
 
 FLOOR = 1e-3
 """Smallest standard deviation used: a channel that never moves is not blown up by its noise."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What mean and spread of many values need, in float64; those of parts merge to those of the whole.
+
+    count: number of values. mean: (*shape). squares: (*shape) sums of squared deviations from the
+    mean. scatter: (K, K) sums of products of deviations, K channels flattened, or None.
+    """
+
+    count: int
+    mean: np.ndarray
+    squares: np.ndarray
+    scatter: np.ndarray | None = None
+
+    @staticmethod
+    def of(values: np.ndarray, *, scatter: bool = False) -> Moments:
+        """Moments of (N, *shape) values, N may be 0; scatter: with the products between channels."""
+        values = values.astype(np.float64)
+        if len(values) == 0:
+            zero = np.zeros(values.shape[1:])
+            return Moments(0, zero, zero, np.zeros((zero.size, zero.size)) if scatter else None)
+        mean = values.mean(axis=0)
+        deviations = (values - mean).reshape(len(values), -1)
+        squares = np.einsum("nk,nk->k", deviations, deviations).reshape(mean.shape)
+        return Moments(len(values), mean, squares, deviations.T @ deviations if scatter else None)
+
+    def merge(self, other: Moments) -> Moments:
+        """Moments of both sets of values together (Chan, Golub and LeVeque 1979, eq. 2.1)."""
+        count = self.count + other.count
+        if count == 0:
+            return self
+        delta = other.mean - self.mean
+        share = self.count * other.count / count
+        scatter = None
+        if self.scatter is not None and other.scatter is not None:
+            scatter = self.scatter + other.scatter + share * np.outer(delta, delta)
+        return Moments(
+            count,
+            self.mean + delta * (other.count / count),
+            self.squares + other.squares + share * delta**2,
+            scatter,
+        )
+
+    @property
+    def variance(self) -> np.ndarray:
+        """(*shape) mean squared deviation."""
+        return self.squares / max(self.count, 1)
 
 
 class Normalizer(nn.Module):
@@ -53,33 +102,30 @@ class Normalizer(nn.Module):
         Raises `TrainingError` naming the array that holds NaN or infinity or has another shape, and
         when there are fewer than two values.
         """
-        count, mean, squares = 0, np.zeros(0), np.zeros(0)
+        total: Moments | None = None
         for index, item in enumerate(arrays):
             name, array = item if isinstance(item, tuple) else (f"array {index}", item)
-            values = np.asarray(array.detach().cpu() if isinstance(array, Tensor) else array, dtype=np.float64)
+            values = np.asarray(array.detach().cpu() if isinstance(array, Tensor) else array)
             if values.ndim < axes:
                 raise TrainingError(f"{source}, {name}: shape {values.shape}, wanted {axes} trailing axes or more")
             shape = values.shape[values.ndim - axes :]
-            if index == 0:
-                mean, squares = np.zeros(shape), np.zeros(shape)
-            if shape != mean.shape:
-                raise TrainingError(f"{source}, {name}: channels {shape}, wanted {mean.shape} as in those before")
+            if total is not None and shape != total.mean.shape:
+                raise TrainingError(f"{source}, {name}: channels {shape}, wanted {total.mean.shape} as in those before")
             if not np.isfinite(values).all():
                 raise TrainingError(f"{source}, {name}: holds values that are not finite; repair or remove it")
-            values = values.reshape(-1, *shape)
-            if len(values) == 0:
-                continue
-            here = values.mean(axis=0)
-            delta = here - mean
-            total = count + len(values)
-            squares = squares + ((values - here) ** 2).sum(axis=0) + delta**2 * count * len(values) / total
-            mean = mean + delta * len(values) / total
-            count = total
-        if count < 2:
+            here = Moments.of(values.reshape(-1, *shape))
+            total = here if total is None else total.merge(here)
+        count = 0 if total is None else total.count
+        if total is None or count < 2:
             raise TrainingError(f"{source}: {count} values, wanted two or more to compute statistics")
-        fitted = cls(*mean.shape)
-        fitted.mean.copy_(torch.from_numpy(mean))
-        fitted.std.copy_(torch.from_numpy(np.maximum(np.sqrt(squares / count), floor)))
+        return cls.from_moments(total, floor=floor)
+
+    @classmethod
+    def from_moments(cls, moments: Moments, *, floor: float = FLOOR) -> Normalizer:
+        """The statistics that `moments` sum up; a single value has no spread, and the floor serves."""
+        fitted = cls(*moments.mean.shape)
+        fitted.mean.copy_(torch.from_numpy(moments.mean))
+        fitted.std.copy_(torch.from_numpy(np.maximum(np.sqrt(moments.variance), floor)))
         return fitted
 
     def assign(self, other: Normalizer) -> None:

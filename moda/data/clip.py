@@ -1,33 +1,41 @@
-"""The clip store: prepared clips on disk, format version 1.
+"""The clip store: prepared clips on disk, format version 2.
 
-    STORE/store.json            {"format": 1, "fps": 25, "size": 512, "sample_rate": 16000}
+    STORE/store.json            {"format": 2, "fps": 25, "size": 512, "sample_rate": 16000}
     STORE/clips/<id>/video.mp4  size x size, 25 fps, short groups of pictures, for random access
-                     audio.wav  16 kHz mono, `samples_at(frames)` samples; absent if the source is silent
-                     track.npz  landmarks (T, 478, 3) pixels of the square frame, tracked (T,) bool
-                     motion.npz rotation (T, 3), translation (T, 3), scale (T,), canonical (T, 478, 3),
-                                subject (478, 3), torso (T, 18, 3)
+                     audio.wav  16 kHz mono, in time with the picture; absent if the source is silent
+                     *.npy      one array each, see `arrays.ARRAYS`
+                     moments.npz  sums for training statistics, see `moments`
                      clip.json  who and what, written last: a folder without it is not a clip
     STORE/splits/{train,val,test}.txt  clip ids, one a line; no identity is in two of them
 
-Frame `t` is the picture at `t / 25` seconds in all of these.
+Frame `t` is the picture at `t / 25` seconds in all of these. A clip holds no arrays and no open
+files: what is asked for is mapped, and only the part that is looked at is read.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import zipfile
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 
+from moda.data.arrays import ARRAYS, map_array, write_array
+from moda.data.moments import read_moments, read_rest
 from moda.errors import DataError, OutputError
+from moda.geometry import Rest, motion_targets, to_canonical
+from moda.landmarks import EYES, LIPS, N_LANDMARKS
 from moda.media.audio import read_audio
-from moda.representation import FPS, SAMPLE_RATE, HeadPose
+from moda.normalization import Moments
+from moda.representation import FPS, SAMPLE_RATE, HeadPose, Motion
 
-FORMAT = 1
+__all__ = ["ARRAYS", "FORMAT", "SPLITS", "Clip", "ClipStore", "read_json", "write_array", "write_json", "write_text"]
+
+FORMAT = 2
 SPLITS = ("train", "val", "test")
 
 
@@ -59,7 +67,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 class Clip:
-    """One prepared clip. Arrays are read from disk when first asked for, then kept."""
+    """One prepared clip; may be sent to another process."""
 
     def __init__(self, folder: Path, record: dict[str, Any]) -> None:
         self.folder = folder
@@ -97,68 +105,83 @@ class Clip:
         """The 16 kHz mono sound; exists only if `has_audio`."""
         return self.folder / "audio.wav"
 
-    def _read(self, name: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-        path = self.folder / name
-        try:
-            with np.load(path, allow_pickle=False) as data:
-                arrays = {key: data[key] for key in shapes}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise DataError(f"cannot read {path}: {error}; prepare the clip again") from error
-        for key, shape in shapes.items():
-            if arrays[key].shape != shape:
-                raise DataError(
-                    f"'{key}' in {path} has shape {arrays[key].shape}, wanted {shape}; prepare the clip again"
-                )
-        return arrays
-
-    @cached_property
-    def _track(self) -> dict[str, np.ndarray]:
-        return self._read("track.npz", {"landmarks": (self.frames, 478, 3), "tracked": (self.frames,)})
-
-    @cached_property
-    def _motion(self) -> dict[str, np.ndarray]:
-        frames = self.frames
-        return self._read(
-            "motion.npz",
-            {
-                "rotation": (frames, 3),
-                "translation": (frames, 3),
-                "scale": (frames,),
-                "canonical": (frames, 478, 3),
-                "subject": (478, 3),
-                "torso": (frames, 18, 3),
-            },
-        )
+    def _map(self, name: str) -> np.ndarray:
+        return map_array(self.folder, name, self.frames)
 
     @property
     def landmarks(self) -> np.ndarray:
         """(T, 478, 3) float32, pixels of the square frame; untracked frames are filled from their neighbours."""
-        return self._track["landmarks"]
+        return self._map("landmarks")
 
     @property
     def tracked(self) -> np.ndarray:
         """(T,) bool: the face was really found in this frame (or in a gap of a few frames around it)."""
-        return self._track["tracked"]
+        return self._map("tracked")
 
     @property
     def pose(self) -> HeadPose:
-        """Smoothed head pose, (T, ...), float64: `canonical` is the exact inverse of the landmarks under it."""
-        return HeadPose(self._motion["rotation"], self._motion["translation"], self._motion["scale"])
-
-    @property
-    def canonical(self) -> np.ndarray:
-        """(T, 478, 3) float32 landmarks without the head's motion."""
-        return self._motion["canonical"]
+        """Smoothed head pose, (T, ...), float64."""
+        return HeadPose(self._map("rotation"), self._map("translation"), self._map("scale"))
 
     @property
     def subject(self) -> np.ndarray:
         """(478, 3) float32 canonical mesh of this person at rest."""
-        return self._motion["subject"]
+        return self._map("subject")
 
     @property
     def torso(self) -> np.ndarray:
         """(T, 18, 3) float32 shoulder points, pixels of the square frame."""
-        return self._motion["torso"]
+        return self._map("torso")
+
+    @property
+    def canonical(self) -> np.ndarray:
+        """(T, 478, 3) float32 landmarks without the head's motion: all of them, computed; see `canonical_at`."""
+        return self.canonical_at(slice(None))
+
+    def canonical_at(self, frames: slice | np.ndarray, points: Sequence[int] | None = None) -> np.ndarray:
+        """Canonical landmarks of some frames, all points or some: (frames, points, 3) float32."""
+        landmarks = self.landmarks[frames]
+        if points is not None:
+            landmarks = landmarks[:, list(points)]
+        return to_canonical(landmarks, self.pose[frames]).astype(np.float32)
+
+    @cached_property
+    def rest(self) -> Rest:
+        """What the clip's motion is relative to; stored, so that it needs no footage."""
+        return read_rest(self.folder)
+
+    def motion(self, start: int = 0, stop: int | None = None) -> Motion:
+        """Motion of frames [start, stop), float32: `motion_targets` of the whole clip, of which a part is read."""
+        span = slice(start, stop)
+        points = [*LIPS, *EYES]
+        canonical = np.zeros((len(range(*span.indices(self.frames))), N_LANDMARKS, 3), np.float32)
+        canonical[:, points] = self.canonical_at(span, points)  # no other point is in a motion
+        motion = motion_targets(canonical, self.pose[span], self.torso[span], self.subject, rest=self.rest)
+        groups = (motion.lips, motion.eyes, motion.head, motion.torso)
+        return Motion(*(group.astype(np.float32) for group in groups))
+
+    def motion_at(self, fps: float, start: int, frames: int) -> Motion:
+        """Frames [start, start + frames) of the clip's motion shown at another rate.
+
+        The same as `motion().at_fps(fps, ...)` cut there, value for value, of which a part is read.
+        """
+        position = np.clip((start + np.arange(frames)) * FPS / fps, 0, self.frames - 1)
+        first, last = int(position[0]), min(int(position[-1]) + 1, self.frames - 1)
+        near = self.motion(first, last + 1)
+        low = np.floor(position).astype(int) - first
+        high = np.minimum(low + 1, last - first)
+
+        def mix(values: np.ndarray) -> np.ndarray:
+            weight = (position - first - low).reshape(-1, *[1] * (values.ndim - 1)).astype(values.dtype)
+            return values[low] * (1 - weight) + values[high] * weight
+
+        return Motion(mix(near.lips), mix(near.eyes), mix(near.head), mix(near.torso), fps)
+
+    def moments(self, group: str) -> Moments:
+        """Sums of "lips", "eyes", "head", "torso", "face" over the clip, or "subject", which counts as one value."""
+        if group == "subject":
+            return Moments.of(self.subject[None])
+        return read_moments(self.folder, group, self.frames)
 
     def audio(self) -> np.ndarray:
         """(N,) float32 sound at 16 kHz; raises `DataError` for a silent clip (see `has_audio`)."""
@@ -166,10 +189,28 @@ class Clip:
             raise DataError(f"clip {self.id} has no sound ({self.folder})")
         return read_audio(self.audio_path)
 
-    def release(self) -> None:
-        """Forget the arrays read so far."""
-        self.__dict__.pop("_track", None)
-        self.__dict__.pop("_motion", None)
+    def sound(self, start: int, stop: int) -> np.ndarray:
+        """Samples [start, stop) of the sound, float32; zeros where the clip has none. Reads that part only.
+
+        Raises `DataError` for a silent clip, and a sound that cannot be read or is not 16 kHz mono.
+        """
+        if not self.has_audio:
+            raise DataError(f"clip {self.id} has no sound ({self.folder})")
+        wave = np.zeros(stop - start, np.float32)
+        try:
+            with soundfile.SoundFile(self.audio_path) as file:
+                if (file.samplerate, file.channels) != (SAMPLE_RATE, 1):
+                    raise DataError(
+                        f"{self.audio_path} has {file.channels} channels at {file.samplerate} Hz, wanted 1 at "
+                        f"{SAMPLE_RATE}; prepare the clip again"
+                    )
+                low, high = max(start, 0), min(stop, file.frames)
+                if high > low:
+                    file.seek(low)
+                    wave[low - start : high - start] = file.read(high - low, dtype="float32")
+        except (OSError, ValueError, soundfile.LibsndfileError) as error:
+            raise DataError(f"cannot read {self.audio_path}: {error}; prepare the clip again") from error
+        return wave
 
 
 class ClipStore:
@@ -194,7 +235,7 @@ class ClipStore:
         ]
         if wrong:
             raise DataError(
-                f"clip store {root} does not fit this version: {'; '.join(wrong)}; prepare the videos again"
+                f"clip store {root} does not fit this version: {'; '.join(wrong)}; prepare again (scripts/prepare.py)"
             )
         size = record.get("size")
         if not isinstance(size, int) or size < 1:

@@ -1,0 +1,69 @@
+"""One .npy file a quantity: what the arrays of a clip are called, and how they are written and mapped."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from moda.errors import DataError, OutputError
+from moda.landmarks import N_LANDMARKS, N_TORSO
+
+ARRAYS: dict[str, tuple[np.dtype, tuple[int, ...], bool]] = {
+    "landmarks": (np.dtype(np.float32), (N_LANDMARKS, 3), True),
+    "tracked": (np.dtype(np.bool_), (), True),
+    "rotation": (np.dtype(np.float64), (3,), True),
+    "translation": (np.dtype(np.float64), (3,), True),
+    "scale": (np.dtype(np.float64), (), True),
+    "subject": (np.dtype(np.float32), (N_LANDMARKS, 3), False),
+    "torso": (np.dtype(np.float32), (N_TORSO, 3), True),
+}
+"""Name -> (dtype, trailing shape, whether there is one a frame)."""
+
+
+def write_array(folder: Path, name: str, array: np.ndarray) -> None:
+    """Write FOLDER/NAME.npy whole or not at all; the same array gives the same bytes.
+
+    Raises `DataError` for another dtype or shape than `ARRAYS` says, no frames, and values that are
+    not finite; `OutputError` if the place cannot be written or is full.
+    """
+    dtype, trailing, per_frame = ARRAYS[name]
+    path = folder / f"{name}.npy"
+    leading = array.shape[:1] if per_frame else ()
+    if array.dtype != dtype or array.shape != (*leading, *trailing) or 0 in array.shape:
+        shape = "(" + ", ".join([*(["T"] if per_frame else []), *map(str, trailing)]) + ")"
+        raise DataError(f"cannot store '{name}' in {path}: got {array.dtype} {array.shape}, wanted {dtype} {shape}")
+    if not np.isfinite(array).all():
+        bad = int((~np.isfinite(array)).sum())
+        raise DataError(f"cannot store '{name}' in {path}: {bad} values are not finite")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    values = np.ascontiguousarray(array)
+    try:
+        with temporary.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(values))
+            file.write(values.data)  # not np.save, whose message on a full disk does not say so
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def map_array(folder: Path, name: str, frames: int) -> np.ndarray:
+    """FOLDER/NAME.npy as a read-only map: only what is looked at is read from disk.
+
+    The file stays open as long as the array or a slice of it lives. Raises `DataError` naming the
+    file if it is missing, damaged, or of another dtype or shape than a clip of `frames` frames has.
+    """
+    dtype, trailing, per_frame = ARRAYS[name]
+    path = folder / f"{name}.npy"
+    shape = (frames, *trailing) if per_frame else trailing
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"cannot read {path}: {error}; prepare the clip again") from error
+    if array.shape != shape or array.dtype != dtype or array.flags.fnc:
+        raise DataError(
+            f"{path} holds {array.dtype} {array.shape}, wanted {dtype} {shape}, C order; prepare the clip again"
+        )
+    return np.asarray(array)
