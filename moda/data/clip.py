@@ -25,7 +25,7 @@ import numpy as np
 import soundfile
 
 from moda.data.arrays import ARRAYS, map_array, write_array
-from moda.data.moments import read_moments, read_rest
+from moda.data.moments import GROUPS, read_moments, read_rest
 from moda.errors import DataError, OutputError
 from moda.geometry import Rest, motion_targets, to_canonical
 from moda.landmarks import EYES, LIPS, N_LANDMARKS
@@ -157,8 +157,8 @@ class Clip:
         canonical = np.zeros((len(range(*span.indices(self.frames))), N_LANDMARKS, 3), np.float32)
         canonical[:, points] = self.canonical_at(span, points)  # no other point is in a motion
         motion = motion_targets(canonical, self.pose[span], self.torso[span], self.subject, rest=self.rest)
-        groups = (motion.lips, motion.eyes, motion.head, motion.torso)
-        return Motion(*(group.astype(np.float32) for group in groups))
+        lips, eyes, head, torso = (getattr(motion, name).astype(np.float32) for name in GROUPS)
+        return Motion(lips, eyes, head, torso)
 
     def motion_at(self, fps: float, start: int, frames: int) -> Motion:
         """Frames [start, start + frames) of the clip's motion shown at another rate.

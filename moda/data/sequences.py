@@ -6,14 +6,16 @@ windows come as many more as keep the frames of a batch about constant.
 
 Windows are drawn so that each *identity* counts by the square root of its footage: a person with
 a hundred times the footage of another is seen ten times as often, not a hundred.
+
+Nothing is kept between windows: each reads its own stretch of the clip's files, which the system's
+file cache holds for all processes at once.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,14 +28,14 @@ from torch.utils.data import Dataset, default_collate
 from moda.config import Config
 from moda.data.augmentation import SoundAugmentation, augment_sound
 from moda.data.clip import Clip, ClipStore
+from moda.data.moments import GROUPS
 from moda.errors import DataError
-from moda.geometry import face_offsets, motion_targets
-from moda.representation import FPS, SAMPLE_RATE, Motion, samples_at
+from moda.geometry import face_offsets
+from moda.normalization import Moments
+from moda.representation import samples_at
 
 log = logging.getLogger(__name__)
 
-GROUPS = ("lips", "eyes", "head", "torso")
-OFFSETS_FILE = "offsets.tsv"
 SHORTEST_VALIDATION = 25
 """Validation clips shorter than the shortest window are used whole if they last a second."""
 
@@ -51,7 +53,6 @@ class SequenceConfig(Config):
         0.5, ge=0, le=1, description="Training: the subject's mesh moves toward another clip's by up to this share."
     )
     augment: SoundAugmentation = Field(SoundAugmentation(), description="Training: changes to the sound.")
-    cache_frames: int = Field(300_000, ge=0, description="Frames of motion and sound kept in memory (about 3 kB each).")
 
 
 class Window(NamedTuple):
@@ -61,17 +62,6 @@ class Window(NamedTuple):
     start: int
     length: int
     seed: int
-
-
-@dataclass(frozen=True)
-class _Footage:
-    """What is kept of a clip: subject (478, 3), motion of T frames, tracked (T), sound int16 or None, face or None."""
-
-    subject: np.ndarray
-    motion: Motion
-    tracked: np.ndarray
-    sound: np.ndarray | None
-    face: np.ndarray | None
 
 
 class MotionSequences(Dataset[dict[str, Tensor]]):
@@ -95,9 +85,6 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
         self.with_face = face
         self.lengths = tuple(sorted(set(config.lengths)))
         self.clips = self._usable(clips)
-        self.offsets = read_offsets(config.store)
-        self._cache: OrderedDict[int, _Footage] = OrderedDict()
-        self._cached_frames = 0
         self.windows = [] if training else self._fixed_windows()
 
     @classmethod
@@ -148,63 +135,34 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, key: int | Window) -> dict[str, Tensor]:
         window = key if isinstance(key, Window) else self.windows[key]
-        footage = self._footage(window.clip)
-        span = slice(window.start, window.start + window.length)
-        motion = footage.motion
+        clip = self.clips[window.clip]
+        stop = window.start + window.length
         random = np.random.default_rng(window.seed)
+        subject, motion = np.array(clip.subject), clip.motion(window.start, stop)
         item = {
-            "subject": self._mixed_subject(footage.subject, random) if self.training else footage.subject,
-            "lips": motion.lips[span],
-            "eyes": motion.eyes[span],
-            "head": motion.head[span],
-            "torso": motion.torso[span],
-            "tracked": footage.tracked[span].astype(np.float32),
+            "subject": self._mixed_subject(subject, random) if self.training else subject,
+            **{name: getattr(motion, name) for name in GROUPS},
+            "tracked": clip.tracked[window.start : stop].astype(np.float32),
         }
-        if footage.face is not None:
-            item["face"] = footage.face[span]
-        if footage.sound is not None:
-            clip = self.clips[window.clip]
-            wave = window_sound(footage.sound, window.start, window.length, self.offsets.get(clip.id, 0.0))
+        if self.with_face:
+            item["face"] = face_offsets(clip.canonical_at(slice(window.start, stop)), subject)
+        if self.with_sound:
+            first = samples_at(window.start)
+            wave = clip.sound(first, first + samples_at(window.length))
             item["wave"] = augment_sound(wave, self.config.augment, random) if self.training else wave
+        for name, values in item.items():
+            if not np.isfinite(values).all():
+                raise DataError(f"clip {clip.id}: '{name}' is not finite everywhere; prepare it again or unlist it")
         return {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in item.items()}
 
     def _mixed_subject(self, subject: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """With a few dozen people a network learns them by heart: blend each with another one, at random."""
-        other = self._footage(int(random.integers(len(self.clips)))).subject
+        other = self.clips[int(random.integers(len(self.clips)))].subject
         return subject + np.float32(random.uniform(0, self.config.subject_mix)) * (other - subject)
 
-    def motions(self) -> Iterator[tuple[str, np.ndarray, Motion, np.ndarray | None]]:
-        """Whole clips, to fit statistics on: (clip id, subject (478, 3), motion, face offsets (T, 478, 3) or None)."""
-        for number, clip in enumerate(self.clips):
-            footage = self._footage(number)
-            yield clip.id, footage.subject, footage.motion, footage.face
-
-    def _footage(self, number: int) -> _Footage:
-        if number in self._cache:
-            self._cache.move_to_end(number)
-            return self._cache[number]
-        footage = self._read(self.clips[number])
-        self._cache[number] = footage
-        self._cached_frames += len(footage.motion)
-        while self._cached_frames > self.config.cache_frames and len(self._cache) > 1:
-            _, oldest = self._cache.popitem(last=False)
-            self._cached_frames -= len(oldest.motion)
-        return footage
-
-    def _read(self, clip: Clip) -> _Footage:
-        subject = clip.subject.astype(np.float32)
-        motion = motion_targets(clip.canonical, clip.pose, clip.torso, clip.subject)
-        motion = Motion(*(getattr(motion, name).astype(np.float32) for name in GROUPS))
-        for name in GROUPS:
-            if not np.isfinite(getattr(motion, name)).all():
-                raise DataError(f"clip {clip.id}: '{name}' is not finite everywhere; prepare it again or unlist it")
-        face = face_offsets(clip.canonical, clip.subject).astype(np.float32) if self.with_face else None
-        sound = None
-        if self.with_sound:
-            sound = np.round(np.clip(clip.audio(), -1, 1) * 32767).astype(np.int16)
-        footage = _Footage(subject, motion, np.asarray(clip.tracked), sound, face)
-        clip.release()
-        return footage
+    def moments(self, group: str) -> Moments:
+        """Sums over all clips of "lips", "eyes", "head", "torso", "face", or of "subject", one value a clip."""
+        return reduce(Moments.merge, (clip.moments(group) for clip in self.clips))
 
 
 def window_batches(dataset: MotionSequences, batch: int, seed: int) -> list[list[Window]]:
@@ -248,38 +206,3 @@ def clip_weights(clips: Sequence[Clip], length: int) -> dict[int, float]:
     for _, clip in fitting:
         footage[clip.identity] = footage.get(clip.identity, 0) + clip.frames
     return {number: clip.frames / footage[clip.identity] ** 0.5 for number, clip in fitting}
-
-
-def window_sound(sound: np.ndarray, start: int, length: int, offset: float = 0.0) -> np.ndarray:
-    """Sound of frames [start, start + length): float32 (N,), zeros where the clip has none.
-
-    sound: (N,) int16. offset: frames by which the picture comes late; the sound is taken that much
-    earlier, so that the mouth meets the sound that made it.
-    """
-    first = samples_at(start) - round(offset * SAMPLE_RATE / FPS)
-    count = samples_at(length)
-    wave = np.zeros(count, np.float32)
-    low, high = max(first, 0), min(first + count, len(sound))
-    if high > low:
-        wave[low - first : high - first] = sound[low:high].astype(np.float32) / 32768
-    return wave
-
-
-def read_offsets(store: Path) -> dict[str, float]:
-    """Audio-video offsets by clip id, frames the picture comes late, from STORE/offsets.tsv; {} if there is none.
-
-    Raises `DataError` naming the line that is not "clip_id<TAB>frames".
-    """
-    path = Path(store) / OFFSETS_FILE
-    if not path.is_file():
-        return {}
-    offsets = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        try:
-            clip_id, frames = line.split("\t")[:2]
-            offsets[clip_id] = float(frames)
-        except ValueError:
-            raise DataError(f"{path}, line {number}: wanted 'clip_id<TAB>frames', got {line!r}") from None
-    return offsets

@@ -10,7 +10,7 @@ Z latent channels (sum over the groups of the components kept).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from moda.errors import TrainingError
 from moda.nn.positional import fourier
+from moda.normalization import Moments
 
 Solver = Literal["euler", "heun"]
 
@@ -110,27 +111,22 @@ class FlowAttn(nn.Module):
         nn.init.zeros_(self.leave.bias)
         self.register_buffer("slopes", 2.0 ** (-2.0 * torch.arange(1, heads + 1).float()), persistent=False)
 
-    def fit_basis(self, recordings: Iterable[Mapping[str, np.ndarray]]) -> dict[str, float]:
-        """Fit every group's basis to recordings of (T, ...) physical arrays; streams over them.
+    def fit_basis(self, moments: Mapping[str, Moments]) -> dict[str, float]:
+        """Fit every group's basis to the training motion's moments, with their scatter.
 
         Returns the share of variance that each group keeps. Raises `TrainingError` on no data.
         """
-        count = 0
-        sums = {name: np.zeros(basis.mean.shape[0]) for name, basis in self._named_bases()}
-        squares = {name: np.zeros((len(total), len(total))) for name, total in sums.items()}
-        for recording in recordings:
-            for name in sums:
-                rows = np.asarray(recording[name], dtype=np.float64).reshape(-1, len(sums[name]))
-                sums[name] += rows.sum(axis=0)
-                squares[name] += rows.T @ rows
-            count += len(rows)
-        if count < 2:
-            raise TrainingError(f"cannot fit the motion basis: {count} frames of training motion, wanted at least 2")
         kept = {}
         for name, basis in self._named_bases():
-            mean = sums[name] / count
-            covariance = squares[name] / count - np.outer(mean, mean)
-            kept[name] = basis.set_moments(mean, covariance, per_channel=self.per_channel[name])
+            group = moments[name]
+            if group.count < 2:
+                raise TrainingError(
+                    f"cannot fit the motion basis: {group.count} frames of training motion, wanted at least 2"
+                )
+            if group.scatter is None:
+                raise TrainingError(f"cannot fit the motion basis: the moments of '{name}' have no scatter")
+            covariance = group.scatter / group.count
+            kept[name] = basis.set_moments(group.mean.ravel(), covariance, per_channel=self.per_channel[name])
         return kept
 
     def encode(self, groups: Mapping[str, Tensor]) -> Tensor:

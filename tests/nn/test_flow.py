@@ -1,9 +1,12 @@
+from functools import reduce
+
 import numpy as np
 import pytest
 import torch
 
 from moda.errors import TrainingError
 from moda.nn.flow import FlowAttn, LinearBasis, distance_bias
+from moda.normalization import Moments
 
 GROUPS = {"eyes": (12, 4, False), "head": (3, 3, True)}
 
@@ -17,11 +20,19 @@ def motion(frames: int, seed: int) -> dict[str, np.ndarray]:
     return {"eyes": eyes.reshape(frames, 4, 3), "head": head}
 
 
+def moments(*recordings: dict[str, np.ndarray]) -> dict[str, Moments]:
+    """Each group's, over all recordings."""
+    return {
+        name: reduce(Moments.merge, (Moments.of(recording[name], scatter=True) for recording in recordings))
+        for name in recordings[0]
+    }
+
+
 @pytest.fixture
 def flow() -> FlowAttn:
     torch.manual_seed(0)
     network = FlowAttn(GROUPS, 6, width=16, layers=2, heads=2, ffn=16, kernel=3).eval()
-    network.fit_basis([motion(200, 0), motion(300, 1)])
+    network.fit_basis(moments(motion(200, 0), motion(300, 1)))
     return network
 
 
@@ -42,14 +53,14 @@ def test_latents_are_white_and_decode_is_the_inverse(flow: FlowAttn) -> None:
 
 
 def test_share_of_variance_is_reported() -> None:
-    kept = FlowAttn({"eyes": (12, 2, False)}, 6, width=16, layers=1, heads=2, ffn=16).fit_basis([motion(500, 0)])
+    kept = FlowAttn({"eyes": (12, 2, False)}, 6, width=16, layers=1, heads=2, ffn=16).fit_basis(moments(motion(500, 0)))
     assert 0.5 < kept["eyes"] < 0.99
 
 
 def test_group_that_never_moves_stays_finite() -> None:
     flow = FlowAttn(GROUPS, 6, width=16, layers=1, heads=2, ffn=16)
     still = {"eyes": np.full((50, 12), 2.0), "head": np.full((50, 3), 1.0)}
-    flow.fit_basis([still])
+    flow.fit_basis(moments(still))
     z = flow.encode({name: torch.from_numpy(v[None]).float() for name, v in still.items()})
     assert z.abs().max() < 1
     torch.testing.assert_close(flow.decode(torch.randn(1, 5, 7))["head"], torch.ones(1, 5, 3), rtol=0, atol=1e-3)
@@ -57,7 +68,15 @@ def test_group_that_never_moves_stays_finite() -> None:
 
 def test_no_motion_at_all_is_an_error() -> None:
     with pytest.raises(TrainingError, match="0 frames"):
-        FlowAttn(GROUPS, 6, width=16, layers=1, heads=2, ffn=16).fit_basis([])
+        FlowAttn(GROUPS, 6, width=16, layers=1, heads=2, ffn=16).fit_basis(
+            moments({name: values[:0] for name, values in motion(2, 0).items()})
+        )
+
+
+def test_moments_without_scatter_are_an_error() -> None:
+    bare = {name: Moments.of(values) for name, values in motion(9, 0).items()}
+    with pytest.raises(TrainingError, match="'eyes' have no scatter"):
+        FlowAttn(GROUPS, 6, width=16, layers=1, heads=2, ffn=16).fit_basis(bare)
 
 
 def test_unfitted_basis_takes_the_first_channels() -> None:

@@ -21,7 +21,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from moda.config import Config
-from moda.data.sequences import GROUPS, MotionSequences, SequenceConfig, collate_by_length, window_batches
+from moda.data.moments import GROUPS
+from moda.data.sequences import MotionSequences, SequenceConfig, collate_by_length, window_batches
 from moda.landmarks import CENTRAL_LIP_PAIRS, INNER_LIP_PAIRS, LIPS
 from moda.nn.losses import kl_divergence
 from moda.normalization import Normalizer
@@ -91,21 +92,11 @@ class Audio2ReprStage(Stage):
 
     def prepare(self, train: Any) -> None:
         """Fit the statistics of every group and of the subject, and the flow's basis."""
-        for name in GROUPS:
-            arrays = ((clip_id, getattr(motion, name)) for clip_id, _, motion, _ in train.motions())
-            axes = self.net.normalizer(name).mean.ndim
-            self.net.normalizer(name).assign(
-                Normalizer.fit(arrays, source=f"training clips, {name}", axes=axes, floor=FLOORS[name])
-            )
-        subjects = [(clip_id, subject) for clip_id, subject, _, _ in train.motions()]
-        subjects = subjects * 2 if len(subjects) == 1 else subjects  # one clip has no spread: the floor serves
-        fitted = Normalizer.fit(
-            ((clip_id, subject[None]) for clip_id, subject in subjects),
-            source="training clips, subject", axes=2, floor=FLOORS["subject"],
-        )  # fmt: skip
-        self.net.normalizer("subject").assign(fitted)
+        moments = {name: train.moments(name) for name in FLOORS}
+        for name, floor in FLOORS.items():
+            self.net.normalizer(name).assign(Normalizer.from_moments(moments[name], floor=floor))
         if self.net.flow is not None:
-            self.net.flow.fit_basis({n: getattr(motion, n) for n in GROUPS} for _, _, motion, _ in train.motions())
+            self.net.flow.fit_basis(moments)
 
     def losses(self, batch: list[dict[str, Tensor]], generator: torch.Generator) -> Iterator[tuple[str, Terms]]:
         windows = batch[0]  # a training batch has one length

@@ -75,17 +75,10 @@ class FaCoStage(Stage):
 
     def prepare(self, train: Any) -> None:
         """Fit the statistics of lips, eyes, face and subject; generator and discriminator share them."""
-        subjects = [(clip_id, subject[None]) for clip_id, subject, _, _ in train.motions()]
-        sources = {
-            "lips": ((clip_id, motion.lips) for clip_id, _, motion, _ in train.motions()),
-            "eyes": ((clip_id, motion.eyes) for clip_id, _, motion, _ in train.motions()),
-            "face": ((clip_id, face) for clip_id, _, _, face in train.motions()),
-            "subject": iter(subjects * 2 if len(subjects) == 1 else subjects),
-        }
-        for name, arrays in sources.items():
+        for name, floor in FLOORS.items():
             statistics = self.generator.normalizers[name]
             assert isinstance(statistics, Normalizer)
-            statistics.assign(Normalizer.fit(arrays, source=f"training clips, {name}", axes=2, floor=FLOORS[name]))
+            statistics.assign(Normalizer.from_moments(train.moments(name), floor=floor))
 
     def losses(self, batch: list[dict[str, Tensor]], generator: torch.Generator) -> Iterator[tuple[str, Terms]]:
         windows = batch[0]  # a training batch has one length
