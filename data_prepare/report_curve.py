@@ -1,0 +1,107 @@
+"""The lip opening over the level of the sound, as one small inline SVG."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+MOST_POINTS = 300
+HEIGHT = 60
+"""Of the drawing in its own units; it is stretched to the width of the strip above it."""
+LEAST_OPENING = 20.0
+"""Top of the axis of the lip opening, pixels, unless the lips open wider: still lips look still."""
+QUIETEST, LOUDEST = -60.0, 0.0
+"""Axis of the sound's level, dBFS."""
+
+
+class Curves(NamedTuple):
+    """What preview.json holds. lip_opening: pixels or None; envelope: dBFS, empty without sound."""
+
+    lip_opening: list[float | None]
+    envelope: list[float | None]
+    seconds: float
+
+
+def _numbers(values: object) -> list[float | None]:
+    if not isinstance(values, list):
+        return []
+    numbers = [
+        float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+        for value in values
+        if not isinstance(value, bool)
+    ]
+    if len(numbers) <= MOST_POINTS:
+        return numbers
+    return [numbers[index * len(numbers) // MOST_POINTS] for index in range(MOST_POINTS)]
+
+
+def read_curves(path: Path) -> Curves | None:
+    """The curves of a clip, or None if there are none that can be drawn."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        seconds = float(record["seconds"])
+        curves = Curves(_numbers(record.get("lip_opening")), _numbers(record.get("envelope")), seconds)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return curves if math.isfinite(seconds) and (curves.lip_opening or curves.envelope) else None
+
+
+def top_of(curves: Curves) -> float:
+    """Top of the axis of the lip opening, pixels."""
+    return max([LEAST_OPENING, *(value for value in curves.lip_opening if value is not None)])
+
+
+def _heights(values: Sequence[float | None], low: float, high: float) -> list[int | None]:
+    """Values as whole units of the drawing, counted downwards from its top."""
+    return [
+        None if value is None else round(HEIGHT * (1.0 - min(max((value - low) / (high - low), 0.0), 1.0)))
+        for value in values
+    ]
+
+
+def line_path(heights: Sequence[int | None]) -> str:
+    """A polyline with a point a unit, broken where there is no value; relative steps keep it short."""
+    words: list[str] = []
+    before: int | None = None
+    for index, height in enumerate(heights):
+        if height is None:
+            before = None
+            continue
+        if before is None:
+            alone = index + 1 == len(heights) or heights[index + 1] is None
+            words.append(f"M{index} {height}l" + ("0 0" if alone else ""))
+        else:
+            words.append(f"1 {height - before}")
+        before = height
+    return " ".join(words).replace("l ", "l")
+
+
+def area_path(heights: Sequence[int | None]) -> str:
+    """The same as an area standing on the bottom; no value is no height."""
+    if not heights:
+        return ""
+    filled = [HEIGHT if height is None else height for height in heights]
+    steps = " ".join(f"1 {after - before}" for before, after in pairwise(filled)) or "1 0"
+    return f"M0 {HEIGHT}V{filled[0]}l{steps}V{HEIGHT}z"
+
+
+def draw(curves: Curves) -> str:
+    """The SVG element; each curve spans the whole width, whatever its number of points."""
+    parts = []
+    for kind, values, low, high in (
+        ("sound", curves.envelope, QUIETEST, LOUDEST),
+        ("lips", curves.lip_opening, 0.0, top_of(curves)),
+    ):
+        if values:
+            heights = _heights(values, low, high)
+            path = area_path(heights) if kind == "sound" else line_path(heights)
+            width = max(1, len(values) - 1)
+            parts.append(
+                f'<svg class="{kind}" viewBox="0 0 {width} {HEIGHT}" preserveAspectRatio="none">'
+                f'<path d="{path}"/></svg>'
+            )
+    return '<svg class="curve" role="img" aria-label="lip opening over sound level">' + "".join(parts) + "</svg>"

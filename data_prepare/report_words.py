@@ -1,0 +1,123 @@
+"""How the report says things: names escaped, figures with their units, reasons told apart."""
+
+from __future__ import annotations
+
+import html
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from moda.representation import FPS
+
+
+class Figure(NamedTuple):
+    """A figure of quality as people read it: label, unit, factor to that unit, digits, explanation."""
+
+    label: str
+    unit: str = ""
+    factor: float = 1.0
+    digits: int = 1
+    meaning: str = ""
+
+
+FIGURES: dict[str, Figure] = {
+    "tracked": Figure("tracked", " %", 100.0, 1, "frames in which the face was found"),
+    "face_px": Figure("face", " px", 1.0, 0, "median size of the face in the source, the larger of width and height"),
+    "sharpness": Figure("sharpness", "", 1.0, 0, "median variance of the Laplacian in the face's box; low is blurred"),
+    "yaw_range": Figure("yaw range", "°", 1.0, 1, "left-right turn of the head, 5th to 95th percentile"),
+    "pitch_range": Figure("pitch range", "°", 1.0, 1, "up-down turn of the head, 5th to 95th percentile"),
+    "lip_opening_range": Figure("lip range", " px", 1.0, 1, "lip opening, 5th to 95th percentile, 512 px frame"),
+    "out_of_crop": Figure("out of crop", " %", 100.0, 1, "frames in which the face leaves the crop"),
+    "occluded": Figure("occluded", " %", 100.0, 1, "frames in which something hides part of the face"),
+    "loudness_dbfs": Figure("loudness", " dBFS", 1.0, 1, "root mean square of the sound"),
+}
+"""Figures that are known here; any other is shown under its own name."""
+MINUS = "\N{MINUS SIGN}"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_NUMBER = re.compile(r"(?<![A-Za-z0-9_.])-?\d+(?:\.\d+)?")
+_PATH = re.compile(r"(?<!\S)\S*/\S*")
+
+
+def text(value: object) -> str:
+    """Any name as text of the page: escaped, without control or direction marks, always encodable."""
+    plain = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(value))
+    return html.escape(plain.encode("utf-8", "replace").decode("utf-8"), quote=True)
+
+
+def address(path: str) -> str:
+    """A path relative to the page as an address in an attribute; a file name's bytes are kept."""
+    return html.escape(quote(os.fsencode(path), safe="/-_.~"), quote=True)
+
+
+def number(value: float, digits: int) -> str:
+    """A number with a true minus sign and narrow groups: -1234.5 -> −1 234.5; never −0."""
+    rounded = round(value, digits)
+    body = f"{abs(rounded):,.{digits}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return MINUS + body if rounded < 0 else body
+
+
+def finite(value: object) -> float | None:
+    """The number, or None for whatever is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def figure_of(name: str) -> Figure:
+    """How a figure is shown; unknown ones keep their name, with the digits that their size asks for."""
+    return FIGURES.get(name) or Figure(name.replace("_", " "), digits=-1)
+
+
+def figure_text(name: str, value: float) -> str:
+    """A figure with its unit, not escaped."""
+    figure = figure_of(name)
+    scaled = value * figure.factor
+    digits = figure.digits if figure.digits >= 0 else max(0, min(4, 2 - math.floor(math.log10(abs(scaled) or 1.0))))
+    return number(scaled, digits) + figure.unit
+
+
+def offset_words(offset: Mapping[str, Any] | None, has_audio: bool) -> str:
+    """One line on the offset between picture and sound, not escaped. Positive: the picture comes late."""
+    if not has_audio:
+        return "no sound"
+    frames = finite(offset.get("frames")) if offset else None
+    if offset is None or frames is None:
+        return "offset not measured"
+    way = "in sync" if abs(frames) < 0.05 else "picture late" if frames > 0 else "picture early"
+    sign = "+" if frames >= 0.05 else ""
+    unit = "frame" if abs(round(frames, 1)) == 1 else "frames"
+    words = [f"offset {sign}{number(frames, 1)} {unit} ({sign}{number(frames * 1000 / FPS, 0)} ms, {way})"]
+    if offset.get("corrected"):
+        words.append("corrected")
+    if not offset.get("settled", True):
+        words.append("not settled")
+    if (confidence := finite(offset.get("confidence"))) is not None:
+        words.append(f"confidence {number(confidence, 2)}")
+    return ", ".join(words)
+
+
+def without_paths(reason: str, source: str = "") -> str:
+    """A reason without the paths in it; `source` is the clip's own, which may hold spaces."""
+    if source:
+        reason = re.sub(r"\S*" + re.escape(source), "…", reason)
+    return _PATH.sub("…", reason).strip() or "no reason given"
+
+
+def reason_group(reason: str) -> str:
+    """A reason without what differs from clip to clip: those that agree in this are counted together."""
+    return _NUMBER.sub("#", reason)
+
+
+def summed_up(reasons: Sequence[str]) -> str:
+    """One line for reasons of one group: numbers that differ become a range."""
+    columns = zip(*(_NUMBER.findall(reason) for reason in reasons), strict=True)
+    spans = iter([_span(column) for column in columns])
+    return _NUMBER.sub(lambda match: next(spans), reasons[0])
+
+
+def _span(numbers: Sequence[str]) -> str:
+    ordered = sorted(set(numbers), key=float)
+    return ordered[0] if len(ordered) == 1 else f"{ordered[0]}–{ordered[-1]}"
