@@ -33,6 +33,21 @@ TIME_RANGE = 6000
 """Training shifts the time of a clip by up to this many frames, so that it tells nothing by itself."""
 
 
+def frame_at(seconds: float, fps: float, frames: int) -> int:
+    """Number of the frame whose interval [i / fps, (i + 1) / fps) holds a time, exactly; the last one after the end.
+
+    Raises `DataError` for a time before the beginning.
+    """
+    if not seconds >= 0:
+        raise DataError(f"no frame at {seconds} s, wanted a time from 0 on")
+    number = int(seconds * fps)
+    if (number + 1) / fps <= seconds:  # the product was rounded down over a whole number, or up
+        number += 1
+    elif number / fps > seconds:
+        number -= 1
+    return min(number, frames - 1)
+
+
 class FramePairs(Dataset[dict[str, Tensor]]):
     """`targets` frames of one clip with one reference frame of it, as the renderer's inputs.
 
@@ -81,16 +96,16 @@ class FramePairs(Dataset[dict[str, Tensor]]):
     def _start(self, clip: Clip, tracked: np.ndarray, rng: np.random.Generator) -> int:
         """Where among the tracked frames the targets begin; with a warp, open mouths are drawn more often."""
         starts = rng.integers(max(1, len(tracked) - SPAN + 1), size=OPEN_MOUTH_DRAWS if self.warp else 1)
-        openings = [lip_opening(clip.canonical[tracked[start : start + SPAN]]).mean() for start in starts]
+        openings = [lip_opening(clip.canonical_at(tracked[start : start + SPAN])).mean() for start in starts]
         return int(starts[int(np.argmax(openings))])
 
     def _pairs(self, clip: Clip, reference: int, chosen: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
         portrait = Portrait(
             image=self._frame(clip, reference),
-            landmarks=clip.landmarks[reference],
+            landmarks=np.array(clip.landmarks[reference]),
             pose=clip.pose[reference],
-            subject=clip.subject,
-            torso=clip.torso[reference],
+            subject=np.array(clip.subject),
+            torso=np.array(clip.torso[reference]),
             person=np.ones((self.size, self.size), np.float32),
         )
         conditioner = ReferenceConditioner(portrait, self.size, warp=self.warp)
