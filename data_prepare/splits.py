@@ -1,40 +1,123 @@
-"""Training, validation and test lists in which no person is in two."""
+"""Training, validation and test lists in which no person is in two.
+
+Three ways: shares of the frames, whole numbers of clips, or lists that somebody else made.
+"""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
+from data_prepare.split_lists import GivenLists, lists_by_name
 from moda.data.clip import SPLITS
 from moda.errors import ConfigError
+
+TRIES = 50
+"""Shuffles that are tried to reach the wanted numbers of clips exactly."""
+
+
+class ClipFacts(NamedTuple):
+    """What a clip's place in the lists depends on."""
+
+    id: str
+    identity: str
+    frames: int
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Clip ids of each split, in the order of the store; the split of each identity that is in one.
+
+    notes: what a person should know, one sentence each. missing: by split, listed clips that are not there.
+    """
+
+    lists: dict[str, list[str]]
+    identities: dict[str, str]
+    notes: tuple[str, ...] = ()
+    missing: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def people(self) -> dict[str, int]:
+        """Number of identities in each split."""
+        counts = Counter(self.identities.values())
+        return {name: counts[name] for name in SPLITS}
 
 
 @dataclass(frozen=True)
 class SplitRule:
-    """Wanted shares of the frames and the seed of the shuffle."""
+    """Wanted shares of the frames (or, if `counts`, numbers of clips) and the seed of the shuffle."""
 
     train: float = 0.8
     val: float = 0.1
     test: float = 0.1
     seed: int = 0
+    counts: bool = False
 
     @property
     def shares(self) -> dict[str, float]:
-        """Share of each split by name."""
+        """Share (or number) of each split by name."""
         return dict(zip(SPLITS, (self.train, self.val, self.test), strict=True))
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The rule as JSON: two runs with one record keep people where they were."""
+        return {"counts" if self.counts else "shares": list(self.shares.values()), "seed": self.seed}
 
     @staticmethod
     def parse(text: str, seed: int = 0) -> SplitRule:
-        """'0.8,0.1,0.1' -> SplitRule; raises `ConfigError` unless it is three shares that sum to 1."""
+        """'0.8,0.1,0.1' -> shares of the frames; '132,0,32' -> numbers of clips.
+
+        Whole numbers whose sum is above 1 are numbers of clips, anything else shares.
+        Raises `ConfigError` unless it is three numbers, and shares sum to 1.
+        """
+        words = [word.strip() for word in text.split(",")]
+        if len(words) == 3 and all(word.isdecimal() for word in words) and sum(map(int, words)) > 1:
+            train, val, test = map(float, words)
+            return SplitRule(train, val, test, seed, counts=True)
         try:
-            shares = [float(word) for word in text.split(",")]
+            shares = [float(word) for word in words]
         except ValueError:
             shares = []
         if len(shares) != 3 or not all(0.0 <= share <= 1.0 for share in shares) or abs(sum(shares) - 1.0) > 1e-6:
-            raise ConfigError(f"--split {text!r}: wanted three shares of 0 to 1 that sum to 1, as 0.8,0.1,0.1")
+            raise ConfigError(
+                f"--split {text!r}: wanted three shares of 0 to 1 that sum to 1, as 0.8,0.1,0.1, "
+                "or three numbers of clips, as 132,0,32"
+            )
         train, val, test = shares
         return SplitRule(train, val, test, seed)
+
+
+def make_splits(
+    clips: Sequence[ClipFacts], rule: SplitRule | GivenLists, fixed: Mapping[str, str] | None = None
+) -> Splits:
+    """The lists for the clips of a store.
+
+    fixed: identities that stay where they are (not for given lists). Raises `DataError` if given lists
+    put a person into two splits and that is not allowed.
+    """
+    if isinstance(rule, GivenLists):
+        lists, where, remarks, missing = lists_by_name(rule, [(clip.id, clip.identity) for clip in clips])
+        return Splits(lists, where, remarks, missing)
+    weights: Counter[str] = Counter()
+    for clip in clips:
+        weights[clip.identity] += 1 if rule.counts else clip.frames
+    where = assign_counts(weights, rule, fixed) if rule.counts else assign(weights, rule, fixed)
+    lists = {name: [clip.id for clip in clips if where.get(clip.identity) == name] for name in SPLITS}
+    notes: tuple[str, ...] = ()
+    if rule.counts:
+        wanted, got = list(map(int, rule.shares.values())), [len(lists[name]) for name in SPLITS]
+        if got != wanted:
+            notes += (f"wanted {_numbers(wanted)} clips in train, val, test; with whole people it is {_numbers(got)}",)
+        if left := len(clips) - sum(got):
+            notes += (f"clips beyond the wanted numbers, in no list: {left}",)
+    return Splits(lists, where, notes)
+
+
+def _numbers(values: Sequence[int]) -> str:
+    return ", ".join(map(str, values))
 
 
 def assign(frames: Mapping[str, int], rule: SplitRule, fixed: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -78,3 +161,67 @@ def _fill_empty(
         if donors:
             fullest = max({result[who] for who in donors}, key=lambda other: sum(frames[who] for who in counts[other]))
             result[min((who for who in donors if result[who] == fullest), key=lambda who: (frames[who], who))] = name
+
+
+def assign_counts(clips: Mapping[str, int], rule: SplitRule, fixed: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Identity -> split, so that the numbers of clips come as near those wanted as whole identities can.
+
+    clips: identity -> number of its clips. Identities that no list needs are left out. If there are
+    fewer clips than wanted, the wanted numbers shrink in proportion.
+    """
+    wanted = _in_proportion({name: int(count) for name, count in rule.shares.items() if count > 0}, sum(clips.values()))
+    fixed = {who: name for who, name in (fixed or {}).items() if who in clips and name in wanted}
+    for who, name in fixed.items():
+        wanted[name] -= clips[who]
+    waiting = sorted(set(clips) - set(fixed))
+    shuffle = random.Random(rule.seed)
+    best: dict[str, str] = {}
+    least: int | None = None
+    for _ in range(TRIES):
+        shuffle.shuffle(waiting)
+        found, error = _fill(clips, waiting, wanted)
+        if least is None or error < least:
+            best, least = found, error
+        if least == 0:
+            break
+    return {**fixed, **best}
+
+
+def _in_proportion(wanted: dict[str, int], total: int) -> dict[str, int]:
+    """The wanted numbers, or whole numbers in their proportion that sum to `total` if that is less."""
+    asked = sum(wanted.values())
+    if asked <= total:
+        return wanted
+    result = {name: count * total // asked for name, count in wanted.items()}
+    by_rest = sorted(wanted, key=lambda name: -(wanted[name] * total % asked))
+    for name in by_rest[: total - sum(result.values())]:
+        result[name] += 1
+    return result
+
+
+def _fill(clips: Mapping[str, int], waiting: Sequence[str], wanted: Mapping[str, int]) -> tuple[dict[str, str], int]:
+    """Fill the splits one after the other, the smallest first; also by how many clips they miss in all."""
+    result: dict[str, str] = {}
+    error = 0
+    for name in sorted(wanted, key=lambda split: wanted[split]):
+        left = [who for who in waiting if who not in result]
+        chosen = _nearest(clips, left, wanted[name])
+        result.update(dict.fromkeys(chosen, name))
+        error += abs(wanted[name] - sum(clips[who] for who in chosen))
+    return result, error
+
+
+def _nearest(clips: Mapping[str, int], people: Sequence[str], wanted: int) -> list[str]:
+    """Those of `people` whose clips sum nearest to `wanted` (a tie: to less), the first ones preferred."""
+    reached: dict[int, tuple[int, str]] = {0: (0, "")}  # sum -> (sum before, who came last)
+    for who in people:
+        if wanted in reached:
+            break
+        for before in [total for total in reached if total < wanted]:
+            reached.setdefault(before + clips[who], (before, who))
+    total = min(reached, key=lambda value: (abs(value - wanted), value))
+    chosen = []
+    while total > 0:
+        total, who = reached[total]
+        chosen.append(who)
+    return chosen

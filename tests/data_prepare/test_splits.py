@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_prepare.splits import SplitRule, assign
-from moda.errors import ConfigError
+from data_prepare.split_lists import GivenLists
+from data_prepare.splits import ClipFacts, SplitRule, assign, assign_counts, make_splits
+from moda.errors import ConfigError, DataError
 
 PEOPLE = st.dictionaries(st.text("abcdefgh", min_size=1, max_size=4), st.integers(1, 100_000), min_size=1, max_size=30)
 
@@ -58,3 +61,143 @@ def test_shares_that_make_no_sense_are_refused(text):
 
 def test_shares_are_read():
     assert SplitRule.parse("0.7,0.2,0.1", seed=3) == SplitRule(0.7, 0.2, 0.1, 3)
+
+
+def store_of(people: dict[str, int]) -> list[ClipFacts]:
+    return [ClipFacts(f"{who}_{i:03d}", who, 100) for who, count in people.items() for i in range(count)]
+
+
+def hdtf_like() -> dict[str, int]:
+    """About as HDTF: 300 people, most with one clip, some with up to ten."""
+    return {f"p{i}": 10 if i % 97 == 0 else 4 if i % 31 == 0 else 2 if i % 7 == 0 else 1 for i in range(300)}
+
+
+@pytest.mark.parametrize("text", ["132,0,32", "200,20,100", "1,1,1", "0,0,2", "2,0,0"])
+@pytest.mark.parametrize("seed", range(5))
+def test_wanted_numbers_of_clips_are_reached_with_whole_people(text, seed):
+    clips = store_of(hdtf_like())
+    rule = SplitRule.parse(text, seed)
+    splits = make_splits(clips, rule)
+    assert rule.counts and [len(ids) for ids in splits.lists.values()] == list(map(int, text.split(",")))
+    identity = {clip.id: clip.identity for clip in clips}
+    people = [{identity[clip_id] for clip_id in ids} for ids in splits.lists.values()]
+    assert not people[0] & people[1] and not people[0] & people[2] and not people[1] & people[2]
+    for name, ids in splits.lists.items():
+        assert all(splits.identities[identity[clip_id]] == name for clip_id in ids)
+        assert splits.people[name] == len({identity[clip_id] for clip_id in ids})
+    left = len(clips) - sum(map(int, text.split(",")))
+    assert splits.notes == (f"clips beyond the wanted numbers, in no list: {left}",)
+
+
+def test_the_seed_decides_who_is_counted_in():
+    clips = store_of(hdtf_like())
+    first, again, other = (make_splits(clips, SplitRule.parse("132,0,32", seed)).lists for seed in (1, 1, 2))
+    assert first == again and set(first["test"]) != set(other["test"])
+    assert set(map(str, first.values())) == {
+        str([clip.id for clip in clips if clip.id in set(ids)]) for ids in first.values()
+    }, "in the order of the store"
+
+
+def test_numbers_that_whole_people_cannot_reach_are_come_near_and_that_is_said():
+    splits = make_splits(store_of({"a": 5, "b": 5, "c": 5}), SplitRule.parse("9,0,6"))
+    assert sorted(len(ids) for ids in splits.lists.values()) == [0, 5, 10]
+    assert splits.notes == ("wanted 9, 0, 6 clips in train, val, test; with whole people it is 10, 0, 5",)
+
+
+def test_fewer_clips_than_wanted_are_dealt_in_proportion():
+    splits = make_splits(store_of({f"p{i}": 1 for i in range(41)}), SplitRule.parse("132,0,32"))
+    assert [len(ids) for ids in splits.lists.values()] == [33, 0, 8]
+    assert "33, 0, 8" in splits.notes[0]
+    assert make_splits([], SplitRule.parse("132,0,32")).lists == {"train": [], "val": [], "test": []}
+
+
+@given(st.dictionaries(st.text("abcdefgh", min_size=1, max_size=3), st.integers(1, 9), max_size=9), st.data())
+def test_no_other_choice_of_one_list_comes_nearer(people, data):
+    wanted = data.draw(st.integers(2, 30))
+    where = assign_counts(people, SplitRule(0, 0, wanted, 0, counts=True))
+    sums = {0}
+    for count in people.values():
+        sums |= {total + count for total in sums}
+    aim = min(wanted, sum(people.values()))
+    assert abs(sum(people[who] for who in where) - aim) == min(abs(total - aim) for total in sums)
+
+
+def test_people_stay_in_their_list_when_a_counted_store_grows():
+    rule = SplitRule.parse("20,5,10")
+    first = make_splits(store_of({f"p{i}": 1 + i % 3 for i in range(12)}), rule)
+    more = make_splits(store_of({f"p{i}": 1 + i % 3 for i in range(60)}), rule, first.identities)
+    assert first.identities.items() <= more.identities.items()
+    assert [len(ids) for ids in more.lists.values()] == [20, 5, 10]
+
+
+def test_shares_deal_clips_as_before():
+    clips = [ClipFacts(f"c{i}", f"p{i % 9}", 50 + i) for i in range(30)]
+    frames = {f"p{i}": sum(clip.frames for clip in clips if clip.identity == f"p{i}") for i in range(9)}
+    splits = make_splits(clips, SplitRule())
+    assert splits.identities == assign(frames, SplitRule()) and splits.notes == ()
+    assert sorted(clip_id for ids in splits.lists.values() for clip_id in ids) == sorted(clip.id for clip in clips)
+
+
+def test_whole_numbers_that_sum_to_one_are_shares():
+    assert SplitRule.parse("1,0,0") == SplitRule(1.0, 0.0, 0.0) and not SplitRule.parse("0.8, 0.1, 0.1").counts
+    assert SplitRule.parse("132, 0, 32").record == {"counts": [132.0, 0.0, 32.0], "seed": 0}
+    assert SplitRule().record == {"shares": [0.8, 0.1, 0.1], "seed": 0}
+    for text in ("132,32", "-1,0,32", "132.5,0,32", "132,0,32,1"):
+        with pytest.raises(ConfigError, match="numbers of clips"):
+            SplitRule.parse(text)
+
+
+def lists_in(folder: Path, **lists: str) -> Path:
+    for name, text in lists.items():
+        (folder / f"{name}.txt").write_text(text, encoding="utf-8")
+    return folder
+
+
+CLIPS = [
+    *(
+        ClipFacts("RD_Radio1_000", "RD_Radio1", 9),
+        ClipFacts("WDA_A0_000", "WDA_A", 9),
+        ClipFacts("WDA_A1_000", "WDA_A", 9),
+    ),
+    *(ClipFacts("long_000", "long", 9), ClipFacts("long_001", "long", 9), ClipFacts("may__take1", "may", 9)),
+]
+
+
+def test_given_lists_are_taken_as_they_are(tmp_path):
+    lists_in(
+        tmp_path,
+        train="\ufeff# the paper's\nWDA_A1_000.mp4\n\nWDA_A0_000   # twice\nWDA_A0_000\r\nclips/WRA_Gone_000.mp4\n",
+        test="train/RD_Radio1_000.mp4\nlong.mov\nmay/take1\n",
+    )
+    splits = make_splits(CLIPS, GivenLists.read(tmp_path))
+    assert splits.lists == {
+        "train": ["WDA_A0_000", "WDA_A1_000"],
+        "val": [],
+        "test": ["RD_Radio1_000", "long_000", "long_001", "may__take1"],
+    }
+    assert splits.missing == {"train": ("clips/WRA_Gone_000",), "val": (), "test": ()}
+    assert splits.notes == ("clips of train.txt that are not in the store: 1 (clips/WRA_Gone_000)",)
+    assert splits.people == {"train": 1, "val": 0, "test": 3}
+
+
+def test_a_person_in_two_given_lists_is_refused_unless_allowed(tmp_path):
+    lists_in(tmp_path, train="WDA_A0_000\n", test="WDA_A1_000\n")
+    with pytest.raises(DataError, match=r"people in two lists: 1 \(WDA_A\)"):
+        make_splits(CLIPS, GivenLists.read(tmp_path))
+    splits = make_splits(CLIPS, GivenLists.read(tmp_path, allow_shared=True))
+    assert splits.lists["train"] == ["WDA_A0_000"] and splits.lists["test"] == ["WDA_A1_000"]
+    assert splits.notes == ("people in two lists: 1 (WDA_A)", "clips of the store in none of the given lists: 4")
+
+
+def test_given_lists_that_cannot_be_used_are_refused(tmp_path):
+    with pytest.raises(DataError, match="no split lists in"):
+        GivenLists.read(tmp_path)
+    with pytest.raises(DataError, match="no split lists in"):
+        GivenLists.read(lists_in(tmp_path, train="# nothing\n"))
+    with pytest.raises(DataError, match=r"a is in train.txt and in test.txt"):
+        GivenLists.read(lists_in(tmp_path, train="a\n", test="a.mp4\n"))
+    with pytest.raises(DataError, match=r"long_000 is in train.txt and in val.txt"):
+        make_splits(CLIPS, GivenLists.read(lists_in(tmp_path, train="long\n", val="long_000\n", test="")))
+    (tmp_path / "test.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(DataError, match="cannot read the split list"):
+        GivenLists.read(tmp_path)
