@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import reduce
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moda.errors import TrainingError
-from moda.normalization import FLOOR, Normalizer
+from moda.normalization import FLOOR, Moments, Normalizer
 
 
 @settings(max_examples=30, deadline=None)
@@ -70,3 +71,29 @@ def test_a_bad_array_is_named() -> None:
     for few in ([], [np.zeros((1, 2))], [np.zeros((0, 2))]):
         with pytest.raises(TrainingError, match="wanted two or more"):
             Normalizer.fit(few)
+
+
+@settings(max_examples=20, deadline=None)
+@given(cuts=st.lists(st.integers(0, 30), min_size=1, max_size=6), offset=st.floats(-1e4, 1e4))
+def test_moments_of_parts_merge_to_those_of_the_whole(cuts: list[int], offset: float) -> None:
+    rng = np.random.default_rng(sum(cuts))
+    parts = [rng.normal(size=(cut, 2, 3)) * [1, 10, 0.1] + offset for cut in cuts]
+    merged, whole = reduce(Moments.merge, (Moments.of(part, scatter=True) for part in parts)), np.concatenate(parts)
+    assert merged.count == len(whole)
+    if len(whole) == 0:
+        return
+    np.testing.assert_allclose(merged.mean, whole.mean(axis=0), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(merged.variance, whole.var(axis=0), rtol=1e-6, atol=1e-10)
+    flat = (whole - whole.mean(axis=0)).reshape(len(whole), 6)
+    assert merged.scatter is not None
+    np.testing.assert_allclose(merged.scatter, flat.T @ flat, rtol=1e-6, atol=1e-6)
+    assert Moments.of(whole).scatter is None and merged.merge(Moments.of(whole)).scatter is None
+
+
+def test_statistics_of_moments_are_those_of_the_values_and_one_value_has_the_floor() -> None:
+    values = np.random.default_rng(0).normal(3, 7, (50, 4))
+    fitted, direct = Normalizer.from_moments(Moments.of(values)), Normalizer.fit([values])
+    assert torch.equal(fitted.mean, direct.mean) and torch.equal(fitted.std, direct.std)
+    alone = Normalizer.from_moments(Moments.of(values[:1]), floor=0.5)
+    assert alone.std.tolist() == [0.5] * 4
+    np.testing.assert_allclose(alone.mean, values[0], rtol=1e-6)

@@ -1,11 +1,14 @@
 import json
+import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from moda.data.clip import Clip, ClipStore
 from moda.errors import DataError, OutputError
-from moda.geometry import to_image
+from moda.geometry import motion_targets, to_image
 from moda.media.video import VideoReader, probe
 from moda.representation import samples_at
 
@@ -38,13 +41,77 @@ def test_splits_hold_every_clip_once_and_no_person_twice(clip_store):
     assert parts["train"][0].identity != parts["val"][0].identity
 
 
-def test_arrays_are_read_once_and_can_be_released(clip_store):
-    clip = Clip.open(clip_store.root / "clips" / clip_store.ids[0])
-    first = clip.landmarks
-    assert clip.landmarks is first
-    clip.release()
-    assert clip.landmarks is not first
-    np.testing.assert_array_equal(clip.landmarks, first)
+@pytest.fixture
+def moving(tmp_path, write_moving_clip):
+    return write_moving_clip(ClipStore.create(tmp_path / "moving", 64), "moving", 60)
+
+
+def test_a_clip_holds_no_arrays_and_no_open_files(moving):
+    def open_files():
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before = open_files()
+    for _ in range(3):
+        for name in ("landmarks", "tracked", "subject", "torso", "canonical"):
+            assert np.isfinite(getattr(moving, name)).all()
+        moving.motion(3, 9), moving.sound(0, 640), moving.moments("eyes"), moving.pose[4]
+    assert open_files() == before
+    assert len(pickle.dumps(moving)) < 3000
+
+
+def test_a_stretch_of_motion_is_that_of_the_whole_clip(moving):
+    whole = motion_targets(moving.canonical, moving.pose, moving.torso, moving.subject)
+    for start, stop in ((17, 44), (0, 60), (59, 60), (0, 1)):
+        part = moving.motion(start, stop)
+        for name in ("lips", "eyes", "head", "torso"):
+            assert getattr(part, name).dtype == np.float32
+            np.testing.assert_allclose(getattr(part, name), getattr(whole, name)[start:stop], rtol=1e-5, atol=1e-5)
+    local = motion_targets(*(values[17:44] for values in (moving.canonical, moving.pose, moving.torso)), moving.subject)
+    assert np.abs(local.head - whole.head[17:44]).max() > 0.1, "the rest of a stretch is another one"
+
+
+def test_some_canonical_points_of_some_frames(moving):
+    frames, points = np.array([5, 50, 6]), [3, 400, 77]
+    np.testing.assert_array_equal(moving.canonical_at(frames), moving.canonical[frames])
+    some = moving.canonical_at(frames, points)
+    np.testing.assert_allclose(some, moving.canonical[frames][:, points], rtol=1e-6, atol=1e-5)
+
+
+@pytest.mark.parametrize("fps", [12.5, 24, 25, 30000 / 1001, 30, 60])
+def test_motion_at_another_rate_is_the_same_from_anywhere(moving, fps):
+    frames = int(60 * fps / 25)
+    whole = moving.motion().at_fps(fps, frames)
+    for start, count in ((0, frames), (frames // 3, 9), (frames - 1, 1), (frames - 4, 8)):
+        part = moving.motion_at(fps, start, count)
+        assert len(part) == count and part.fps == fps
+        stop = min(start + count, frames)
+        for name in ("lips", "eyes", "head", "torso"):
+            np.testing.assert_array_equal(getattr(part, name)[: stop - start], getattr(whole, name)[start:stop])
+            np.testing.assert_array_equal(getattr(part, name)[stop - start :], 0 * getattr(part, name)[stop - start :]
+                                          + getattr(moving.motion(), name)[-1])  # fmt: skip
+
+
+def test_sound_is_read_by_samples_and_zero_beyond_the_clip(moving):
+    whole = moving.audio()
+    for start, stop in ((0, 640), (12345, 23456), (60 * 640 - 5, 60 * 640)):
+        np.testing.assert_array_equal(moving.sound(start, stop), whole[start:stop])
+    early, late = moving.sound(-100, 50), moving.sound(60 * 640 - 10, 60 * 640 + 30)
+    assert (early[:100] == 0).all() and (late[10:] == 0).all()
+    np.testing.assert_array_equal(early[100:], whole[:50])
+    np.testing.assert_array_equal(late[:10], whole[-10:])
+    assert (moving.sound(90 * 640, 91 * 640) == 0).all() and len(moving.sound(-9, -2)) == 7
+
+
+def test_a_sound_of_another_kind_or_none_is_named(moving):
+    soundfile.write(moving.audio_path, np.zeros(9000), 8000)
+    with pytest.raises(DataError, match=r"audio\.wav has 1 channels at 8000 Hz, wanted 1 at 16000"):
+        moving.sound(0, 640)
+    moving.audio_path.write_bytes(b"RIFF")
+    with pytest.raises(DataError, match=r"cannot read .*audio\.wav"):
+        moving.sound(0, 640)
+    moving.audio_path.unlink()
+    with pytest.raises(DataError, match=r"cannot read .*audio\.wav"):
+        moving.sound(0, 640)
 
 
 def test_a_missing_store_clip_or_split_is_named(tmp_path, clip_store):
@@ -59,8 +126,8 @@ def test_a_missing_store_clip_or_split_is_named(tmp_path, clip_store):
 def test_another_format_or_rate_is_refused(tmp_path):
     ClipStore.create(tmp_path / "s", 64)
     path = tmp_path / "s" / "store.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2, "fps": 30}))
-    with pytest.raises(DataError, match=r"format 2, wanted 1; fps 30, wanted 25"):
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 1, "fps": 30}))
+    with pytest.raises(DataError, match=r"format 1, wanted 2; fps 30, wanted 25.*; prepare again"):
         ClipStore.open(tmp_path / "s")
 
 
@@ -86,17 +153,17 @@ def _fake(folder, **changes):
 
 def test_a_silent_clip_says_so(tmp_path):
     clip = Clip.open(_fake(tmp_path / "c"))
-    with pytest.raises(DataError, match="clip c has no sound"):
-        clip.audio()
+    for read in (clip.audio, lambda: clip.sound(0, 640)):
+        with pytest.raises(DataError, match="clip c has no sound"):
+            read()
 
 
 def test_broken_arrays_and_records_are_named(tmp_path):
     clip = Clip.open(_fake(tmp_path / "c"))
-    (clip.folder / "track.npz").write_bytes(b"PK\x03\x04 cut off")
-    with pytest.raises(DataError, match=r"cannot read .*track\.npz"):
+    with pytest.raises(DataError, match=r"cannot read .*c/landmarks\.npy: .*prepare the clip again"):
         _ = clip.landmarks
-    np.savez(clip.folder / "track.npz", landmarks=np.zeros((2, 478, 3)), tracked=np.ones(2, bool))
-    with pytest.raises(DataError, match=r"'landmarks' .* shape \(2, 478, 3\), wanted \(3, 478, 3\)"):
+    np.save(clip.folder / "landmarks.npy", np.zeros((2, 478, 3), np.float32))
+    with pytest.raises(DataError, match=r"c/landmarks\.npy holds float32 \(2, 478, 3\), wanted float32 \(3, 478, 3\)"):
         _ = clip.landmarks
     with pytest.raises(DataError, match="not a clip's record"):
         Clip.open(_fake(tmp_path / "d", frames="many"))

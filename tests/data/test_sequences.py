@@ -2,69 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch.utils.data import DataLoader
 
 from moda.config import parse
 from moda.data.augmentation import SoundAugmentation, augment_sound
-from moda.data.clip import Clip, ClipStore, write_json
+from moda.data.clip import Clip, ClipStore
 from moda.data.sequences import (
     MotionSequences,
     SequenceConfig,
+    Window,
     clip_weights,
     collate_by_length,
-    read_offsets,
     window_batches,
-    window_sound,
 )
 from moda.errors import ConfigError, DataError
 from moda.landmarks import LIPS
-from moda.media.audio import write_wav
 from moda.representation import SAMPLE_RATE
 
 QUIET = SoundAugmentation(gain_db=0, noise=0)
 
 
-def write_clip(
-    store: ClipStore, clip_id: str, identity: str, frames: int, *, sound: bool = True, bad: bool = False
-) -> None:
-    """A clip whose canonical x of every point is the frame's number, and whose sound is a ramp over the clip."""
-    folder = store.root / "clips" / clip_id
-    folder.mkdir(parents=True)
-    random = np.random.default_rng(frames)
-    subject = random.normal(0, 50, (478, 3)).astype(np.float32)
-    canonical = np.repeat(subject[None], frames, axis=0)
-    canonical[:, :, 0] += np.arange(frames, dtype=np.float32)[:, None]
-    if bad:
-        canonical[3, LIPS[0]] = np.nan
-    tracked = np.arange(frames) % 10 != 9
-    np.savez(folder / "track.npz", landmarks=canonical, tracked=tracked)
-    np.savez(
-        folder / "motion.npz",
-        rotation=np.zeros((frames, 3)),
-        translation=np.zeros((frames, 3)),
-        scale=np.ones(frames),
-        canonical=canonical,
-        subject=subject,
-        torso=np.zeros((frames, 18, 3), np.float32),
-    )
-    if sound:
-        write_wav(folder / "audio.wav", np.linspace(0, 0.9, frames * 640, dtype=np.float32))
-    write_json(folder / "clip.json", {"id": clip_id, "identity": identity, "frames": frames, "has_audio": sound})
-
-
 @pytest.fixture
-def store(tmp_path: Path) -> ClipStore:
+def store(tmp_path: Path, write_known_clip: Callable[..., Clip]) -> ClipStore:
     made = ClipStore.create(tmp_path / "store", 128)
     for number in range(9):
-        write_clip(made, f"many{number}", "many", 40)
-    write_clip(made, "few", "few", 40)
-    write_clip(made, "long", "few2", 100)
-    write_clip(made, "silent", "mute", 60, sound=False)
-    write_clip(made, "val_a", "val", 95)
-    write_clip(made, "val_b", "val", 30)
+        write_known_clip(made, f"many{number}", "many", 40)
+    write_known_clip(made, "few", "few", 40)
+    write_known_clip(made, "long", "few2", 100)
+    write_known_clip(made, "silent", "mute", 60, sound=False)
+    write_known_clip(made, "val_a", "val", 95)
+    write_known_clip(made, "val_b", "val", 30)
     made.write_splits({"train": [f"many{i}" for i in range(9)] + ["few", "long", "silent"], "val": ["val_a", "val_b"]})
     return made
 
@@ -135,7 +108,7 @@ def test_clips_without_sound_serve_only_where_none_is_wanted(store: ClipStore) -
     assert "silent" in [clip.id for clip in train.clips]
     item = train[window_batches(train, 1, 0)[0][0]]
     assert "wave" not in item
-    np.testing.assert_array_equal(item["face"][:, list(LIPS)], item["lips"])
+    np.testing.assert_allclose(item["face"][:, list(LIPS)], item["lips"], atol=1e-4)
 
 
 def test_validation_covers_each_clip_in_fixed_windows(store: ClipStore) -> None:
@@ -157,31 +130,55 @@ def test_short_clips_are_named_and_left_out(store: ClipStore, caplog: pytest.Log
 
 
 def test_values_that_are_not_finite_name_the_clip(store: ClipStore) -> None:
-    write_clip(store, "broken", "broken", 40, bad=True)
-    store.write_splits({"train": ["broken"], "val": ["val_a"]})
+    path = store.clip("long").folder / "landmarks.npy"
+    broken = np.load(path)
+    broken[50, LIPS[0]] = np.nan
+    np.save(path, broken)  # as a damaged disk would: write_array refuses it
+    train, _ = MotionSequences.splits(config(store, (40,)))
+    number = [clip.id for clip in train.clips].index("long")
+    assert np.isfinite(train[Window(number, 0, 40, 0)]["lips"]).all()
+    with pytest.raises(DataError, match="clip long: 'lips' is not finite"):
+        train[Window(number, 20, 40, 0)]
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_give_what_one_process_gives(store: ClipStore, method: str) -> None:
     train, _ = MotionSequences.splits(config(store))
-    with pytest.raises(DataError, match="clip broken: 'lips' is not finite"):
-        train[window_batches(train, 1, 0)[0][0]]
+    batches = [batch for epoch in range(2) for batch in window_batches(train, 1, epoch)]
+    here = [collate_by_length([train[window] for window in batch])[0] for batch in batches]
+    loader = DataLoader(
+        train, batch_sampler=batches, num_workers=2, collate_fn=collate_by_length, multiprocessing_context=method
+    )
+    for wanted, (found,) in zip(here, loader, strict=True):
+        assert wanted.keys() == found.keys()
+        assert all(torch.equal(wanted[name], found[name]) for name in wanted)
 
 
-def test_an_offset_moves_the_sound_the_picture_comes_late(store: ClipStore) -> None:
-    (store.root / "offsets.tsv").write_text("long\t3\n")
-    train, _ = MotionSequences.splits(config(store, (80,)))
-    window = window_batches(train, 1, 1)[0][0]
-    ramp = np.linspace(0, 0.9, 100 * 640)
-    expected = ramp[np.clip(np.arange(80 * 640) + (window.start - 3) * 640, 0, None)]
-    np.testing.assert_allclose(train[window]["wave"], expected, atol=1e-3)
-    (store.root / "offsets.tsv").write_text("long\t3\nlong three\n")
-    with pytest.raises(DataError, match="line 2"):
-        read_offsets(store.root)
+def test_windows_in_any_order_are_the_same(store: ClipStore, write_moving_clip: Callable[..., Clip]) -> None:
+    write_moving_clip(store, "moving", 90)
+    store.write_splits({"train": ["moving", "long"], "val": ["val_a"]})
+    train, _ = MotionSequences.splits(config(store), sound=True, face=True)
+    windows = [Window(clip, start, 20, 0) for clip in (0, 1) for start in range(0, 70, 7)]
+    in_order = {window: train[window] for window in windows}
+    for window in np.random.default_rng(0).permutation(len(windows)):
+        again = train[windows[window]]
+        assert all(torch.equal(again[name], values) for name, values in in_order[windows[window]].items())
+    whole = train[Window(0, 0, 90, 0)]
+    for window in windows[:10]:
+        for name in ("lips", "head", "torso", "face", "tracked"):
+            part = whole[name][window.start : window.start + 20]
+            torch.testing.assert_close(in_order[window][name], part, rtol=1e-5, atol=1e-4)
 
 
-def test_sound_beyond_the_clip_is_zero() -> None:
-    sound = np.full(10 * 640, 16384, np.int16)
-    late = window_sound(sound, 0, 10, offset=2)
-    assert (late[: 2 * 640] == 0).all() and (late[2 * 640 :] == 0.5).all()
-    early = window_sound(sound, 5, 5, offset=-1)
-    assert (early[:-640] == 0.5).all() and (early[-640:] == 0).all()
+def test_a_window_reads_its_own_files_only(store: ClipStore) -> None:
+    """Start-up and statistics need no footage: landmarks of a clip that no window comes from may be missing."""
+    for clip_id in ("few", "many0"):
+        (store.clip(clip_id).folder / "landmarks.npy").unlink()
+        (store.clip(clip_id).folder / "audio.wav").unlink()
+    train, _ = MotionSequences.splits(config(store))
+    assert train.moments("lips").count == sum(clip.frames for clip in train.clips)
+    number = [clip.id for clip in train.clips].index("long")
+    assert train[Window(number, 0, 80, 0)]["lips"].shape == (80, 40, 3)
 
 
 def test_subjects_are_mixed_in_training_only(store: ClipStore) -> None:
@@ -193,14 +190,6 @@ def test_subjects_are_mixed_in_training_only(store: ClipStore) -> None:
     first = train[windows[0]]["subject"]
     np.testing.assert_array_equal(first, train[windows[0]]["subject"], "the window's seed decides")
     np.testing.assert_array_equal(val[0]["subject"], val.clips[0].subject)
-
-
-def test_the_cache_keeps_to_its_size(store: ClipStore) -> None:
-    small = SequenceConfig(store=store.root, lengths=(20,), subject_mix=0.0, augment=QUIET, cache_frames=90)
-    train, _ = MotionSequences.splits(small)
-    for _ in train.motions():
-        assert sum(len(footage.motion) for footage in train._cache.values()) <= 100
-    assert isinstance(train.clips[0], Clip)
 
 
 def test_noise_is_laid_at_its_ratio() -> None:

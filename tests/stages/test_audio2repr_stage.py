@@ -13,10 +13,10 @@ from torch import Tensor
 from moda.cli.train import build_stage
 from moda.config import apply_overrides, load_yaml, parse
 from moda.data.clip import ClipStore
+from moda.data.moments import GROUPS
 from moda.landmarks import INNER_LIP_PAIRS, LIPS, lip_opening
 from moda.stages.audio2repr.preview import draw_curves
 from moda.stages.audio2repr.stage import (
-    GROUPS,
     Audio2ReprStage,
     central_opening,
     correlation,
@@ -52,15 +52,15 @@ def test_prepare_takes_the_statistics_of_the_training_clips(clip_store: ClipStor
     stage = make_stage(clip_store)
     train, _ = stage.datasets()
     stage.prepare(train)
-    lips = np.concatenate([motion.lips for _, _, motion, _ in train.motions()])
+    lips = np.concatenate([clip.motion().lips for clip in train.clips])
     found = stage.net.normalizer("lips")
     np.testing.assert_allclose(found.mean, lips.mean(axis=0), atol=1e-4)
     np.testing.assert_allclose(found.std, np.maximum(lips.std(axis=0), 0.05), rtol=1e-3)
     assert (stage.net.normalizer("subject").std >= 1.0).all()
-    head = np.concatenate([motion.head for _, _, motion, _ in train.motions()])
+    head = np.concatenate([clip.motion().head for clip in train.clips])
     assert stage.net.flow is not None
     groups = {
-        name: torch.from_numpy(np.concatenate([getattr(m, name) for _, _, m, _ in train.motions()]))[None]
+        name: torch.from_numpy(np.concatenate([getattr(clip.motion(), name) for clip in train.clips]))[None]
         for name in GROUPS
     }
     latents = stage.net.flow.encode(groups)
