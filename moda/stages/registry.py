@@ -24,6 +24,7 @@ _STAGES = {
     "faco": "FaCoStage",
     "renderer": "RendererStage",
     "speech": "SpeechStage",
+    "sync": "SyncStage",
 }
 """Folder of a stage under moda/stages, and the class in its stage.py."""
 

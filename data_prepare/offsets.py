@@ -1,0 +1,59 @@
+"""Print the audio-video offset of every clip of a store that can be settled, for another round of training.
+
+    python -m data_prepare.offsets STORE [--checkpoint runs/default/sync/best.pt] > offsets.tsv
+    python scripts/train.py --config configs/default/sync.yaml --set data.offsets=offsets.tsv
+
+Lines are "clip_id<TAB>frames<TAB>confidence", frames by which the picture comes late. Clips that cannot
+be settled are left out, and so out of the training that reads the list: what is itself out of step by
+an unknown lag teaches a wrong one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from moda.data.clip import Clip, ClipStore
+from moda.errors import ModaError
+from moda.sync import LipSync, Offset
+
+log = logging.getLogger(__name__)
+
+
+def store_offsets(store: ClipStore, estimator: LipSync) -> Iterator[tuple[Clip, Offset]]:
+    """(clip, offset) of every clip with sound, settled or not, in the order of their ids."""
+    for clip_id in store.ids:
+        clip = store.clip(clip_id)
+        if clip.has_audio:
+            yield clip, estimator.estimate(clip.canonical, clip.tracked, clip.audio())
+            clip.release()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, estimate, print; exit code 2 for an error that a person can act on."""
+    parser = argparse.ArgumentParser(
+        prog="python -m data_prepare.offsets", description="Print the audio-video offsets of a clip store."
+    )
+    parser.add_argument("store", type=Path, help="clip store made by scripts/prepare.py")
+    parser.add_argument("--checkpoint", type=Path, help="network of stage sync (default: the shipped one)")
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    settled = clips = 0
+    try:
+        for clip, offset in store_offsets(ClipStore.open(arguments.store), LipSync.load(arguments.checkpoint)):
+            clips += 1
+            if offset.settled:
+                settled += 1
+                sys.stdout.write(f"{clip.id}\t{offset.frames:.2f}\t{offset.confidence:.3f}\n")
+    except ModaError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    log.info("%d of %d clips with sound are settled", settled, clips)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

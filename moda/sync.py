@@ -1,0 +1,144 @@
+"""By how many frames a picture comes late for its sound, from landmarks and waveform.
+
+The network of `moda.nn.lip_sync` gives every frame of lips and of sound a direction; for each lag of
+-15 .. 15 frames their mean similarity over the clip is one point of a curve. The offset is where the
+curve is highest. Whether to believe it is told by how far that peak stands above the rest of the curve.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from moda import checkpoint as checkpoints
+from moda.config import parse
+from moda.errors import CheckpointError, DataError
+from moda.landmarks import LIPS, N_LANDMARKS
+from moda.nn.lip_sync import MARGIN, LipSyncConfig, LipSyncNet, lag_curves, whole_fields
+from moda.representation import samples_at
+
+STAGE = "sync"
+SHIPPED = Path(__file__).resolve().parents[1] / "assets" / "checkpoints" / "sync.pt"
+REACH = 15
+"""Offsets looked at: -REACH .. REACH frames."""
+CHUNK = 750
+"""Frames that go through the network at once: memory does not grow with the clip."""
+SUPPORT = 20
+"""Frames of speech with a tracked face that a point of the curve needs to count."""
+NEAR = 3
+"""Frames about the peak that belong to it: the rest of the curve is what it must stand out from."""
+SETTLED = 0.1
+"""Confidence from which an offset is settled."""
+
+
+@dataclass(frozen=True)
+class Offset:
+    """What was found.
+
+    frames: by which the picture comes late, 25 fps, to a fraction of a frame; nan where nothing could be compared.
+    confidence: how far the peak stands above the highest point that is not near it (similarity, 0 .. 2).
+    curve: (31,) mean similarity when the picture comes -15 .. 15 frames late; nan where too little could be compared.
+    settled: confidence is at least `SETTLED` and the peak is no end of the curve.
+    """
+
+    frames: float
+    confidence: float
+    curve: np.ndarray
+    settled: bool
+
+
+class LipSync:
+    """The estimator; `LipSync.load()` reads the shipped network."""
+
+    def __init__(self, network: LipSyncNet) -> None:
+        self.network = network.eval()
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> LipSync:
+        """Read a checkpoint of stage "sync" (None: the shipped one). Raises `CheckpointError` if it is not there."""
+        source = SHIPPED if path is None else Path(path)
+        if not source.is_file():
+            raise CheckpointError(
+                f"no checkpoint of the offset estimator at {source}; restore assets/checkpoints/sync.pt, or train it: "
+                "python scripts/train.py --config configs/default/sync.yaml"
+            )
+        checkpoint = checkpoints.load(source, stage=STAGE)
+        network = LipSyncNet(parse(LipSyncConfig, checkpoint.config["network"], source=str(source)))
+        checkpoints.load_weights(network, checkpoint.weights, source=str(source))
+        return cls(network)
+
+    def estimate(self, canonical: np.ndarray, tracked: np.ndarray, wave: np.ndarray) -> Offset:
+        """Offset of a clip: canonical (T, 478, 3), tracked (T,) bool, wave (N,) at 16 kHz, about T frames long.
+
+        Raises `DataError` for arrays of other shapes. A clip too short or without speech gives an unsettled one.
+        """
+        frames = len(canonical)
+        if canonical.shape != (frames, N_LANDMARKS, 3) or tracked.shape != (frames,) or wave.ndim != 1:
+            raise DataError(
+                f"offset: got canonical {canonical.shape}, tracked {tracked.shape}, wave {wave.shape}; "
+                f"wanted (T, {N_LANDMARKS}, 3), (T,) and (N,)"
+            )
+        lips = np.ascontiguousarray(canonical[:, list(LIPS)], dtype=np.float32)
+        sums, support = np.zeros(2 * REACH + 1), np.zeros(2 * REACH + 1)
+        chunks = max(1, round(frames / CHUNK))
+        edges = [round(i * frames / chunks) for i in range(chunks + 1)]
+        speech = speech_frames(wave, frames)
+        for first, last in pairwise(edges):
+            if last - first <= 2 * MARGIN:
+                continue
+            sound = np.zeros(samples_at(last) - samples_at(first), np.float32)
+            piece = wave[samples_at(first) : samples_at(last)]
+            sound[: len(piece)] = piece
+            curve, total = self._compare(lips[first:last], tracked[first:last], sound, speech[first:last])
+            sums += curve * total
+            support += total
+        return read_curve(np.where(support >= SUPPORT, sums / np.maximum(support, 1e-6), np.nan))
+
+    @torch.inference_mode()
+    def _compare(
+        self, lips: np.ndarray, tracked: np.ndarray, wave: np.ndarray, speech: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Curve (31,) of a chunk, and the frames (31,) behind each point."""
+        seen = torch.from_numpy(tracked.astype(bool))[None]
+        lip_side = self.network.lips(torch.from_numpy(lips)[None], seen)
+        sound_side = self.network.sound(torch.from_numpy(wave)[None], len(lips))
+        heard = torch.from_numpy(speech[MARGIN:-MARGIN])[None]
+        curve, total = lag_curves(lip_side, sound_side, whole_fields(seen), heard, REACH)
+        return curve[0].double().numpy(), total[0].double().numpy()
+
+
+def speech_frames(wave: np.ndarray, frames: int) -> np.ndarray:
+    """(N,) -> (T,) bool: is there sound within 30 dB of the clip's loud frames, here or within 3 frames?"""
+    edges = [samples_at(t) for t in range(frames + 1)]
+    power = np.zeros(frames)
+    present = min(frames, int(np.searchsorted(edges, len(wave), side="right")) - 1)
+    if present > 0:
+        starts = np.asarray(edges[:present])
+        power[:present] = np.add.reduceat(np.square(wave[: edges[present]], dtype=np.float64), starts) / np.diff(
+            edges[: present + 1]
+        )
+    loud = np.quantile(power, 0.95)
+    voiced = (power > loud * 1e-3) & (power > 1e-8)
+    return np.asarray(np.convolve(voiced, np.ones(7), mode="same") > 0.5)
+
+
+def read_curve(curve: np.ndarray) -> Offset:
+    """The offset that a curve (31,) shows; a parabola through the peak and its neighbours gives the fraction."""
+    known = np.isfinite(curve)
+    if known.sum() < REACH:
+        return Offset(float("nan"), 0.0, curve, False)
+    peak = int(np.nanargmax(curve))
+    lags = np.arange(-REACH, REACH + 1)
+    rest = curve[known & (np.abs(lags - lags[peak]) > NEAR)]
+    confidence = float(curve[peak] - rest.max()) if len(rest) else 0.0
+    inside = 0 < peak < len(curve) - 1 and bool(known[peak - 1] and known[peak + 1])
+    fraction = 0.0
+    if inside:
+        left, top, right = curve[peak - 1 : peak + 2]
+        bend = left - 2 * top + right
+        fraction = float(0.5 * (left - right) / bend) if bend < 0 else 0.0
+    return Offset(float(lags[peak]) + fraction, confidence, curve, inside and confidence >= SETTLED)
