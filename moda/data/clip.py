@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -177,11 +177,11 @@ class Clip:
 
         return Motion(mix(near.lips), mix(near.eyes), mix(near.head), mix(near.torso), fps)
 
-    def moments(self, group: str) -> Moments:
-        """Sums of "lips", "eyes", "head", "torso", "face" over the clip, or "subject", which counts as one value."""
-        if group == "subject":
-            return Moments.of(self.subject[None])
-        return read_moments(self.folder, group, self.frames)
+    def moments(self, groups: Iterable[str]) -> dict[str, Moments]:
+        """Sums of "lips", "eyes", "head", "torso", "face" over the clip, and "subject", which counts as one value."""
+        names = list(groups)
+        found = read_moments(self.folder, [name for name in names if name != "subject"], self.frames)
+        return found | ({"subject": Moments.of(self.subject[None])} if "subject" in names else {})
 
     def audio(self) -> np.ndarray:
         """(N,) float32 sound at 16 kHz; raises `DataError` for a silent clip (see `has_audio`)."""

@@ -1,17 +1,20 @@
 """Sums of a clip that training statistics are made of, so that a training reads no footage to begin.
 
-    moments.npz   frames, rest_{rotation,translation,scale,torso}
-                  <group>_mean, <group>_squares for every group of GROUPS and the face
-                  <group>_products: upper triangle of the scatter matrix, for the groups of DRAWN
+    moments.npz   rest     rotation 3, translation 3, scale 1, torso 54: what the motion is relative to
+                  <group>  count 1, mean K, squares K and, for the groups of DRAWN, the upper triangle of
+                           the scatter matrix, K (K + 1) / 2; groups: lips, eyes, head, torso, face
 
-All float64. What they mean: `moda.normalization.Moments`, `moda.geometry.Rest`.
+All float64, one row each. What they mean: `moda.normalization.Moments`, `moda.geometry.Rest`.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -67,17 +70,14 @@ def write_moments(folder: Path, moments: ClipMoments) -> None:
     Raises `DataError` for values that are not finite, `OutputError` if the place cannot be written.
     """
     path = folder / FILE
-    arrays: dict[str, np.ndarray] = {
-        "frames": np.array(moments.groups["lips"].count),
-        "rest_rotation": moments.rest.pose.rotation,
-        "rest_translation": moments.rest.pose.translation,
-        "rest_scale": np.asarray(moments.rest.pose.scale),
-        "rest_torso": moments.rest.torso.astype(np.float64),
-    }
+    rest = moments.rest
+    parts = [rest.pose.rotation, rest.pose.translation, rest.pose.scale, rest.torso]
+    arrays = {"rest": np.concatenate([np.ravel(part).astype(np.float64) for part in parts])}
     for name, group in moments.groups.items():
-        arrays |= {f"{name}_mean": group.mean, f"{name}_squares": group.squares}
+        parts = [np.array(group.count), group.mean, group.squares]
         if group.scatter is not None:
-            arrays[f"{name}_products"] = group.scatter[np.triu_indices(len(group.scatter))]
+            parts.append(group.scatter[_upper(len(group.scatter))])
+        arrays[name] = np.concatenate([part.ravel() for part in parts])
     for key, array in arrays.items():
         if not np.isfinite(array).all():
             raise DataError(f"cannot store '{key}' in {path}: it is not finite")
@@ -93,42 +93,48 @@ def write_moments(folder: Path, moments: ClipMoments) -> None:
 
 def read_rest(folder: Path) -> Rest:
     """Rest of the clip in FOLDER. Raises `DataError` naming the file, as `read_moments`."""
-    shapes = {"rest_rotation": (3,), "rest_translation": (3,), "rest_scale": (), "rest_torso": SHAPES["torso"]}
-    rotation, translation, scale, torso = _read(folder, shapes).values()
-    return Rest(HeadPose(rotation, translation, scale), torso)
+    rotation, translation, scale, torso = np.split(_read(folder, {"rest": 7 + 3 * N_TORSO})["rest"], [3, 6, 7])
+    return Rest(HeadPose(rotation, translation, scale[0]), torso.reshape(SHAPES["torso"]))
 
 
-def read_moments(folder: Path, group: str, frames: int) -> Moments:
-    """Moments of one group ("lips", ... "face") of a clip of `frames` frames.
+def read_moments(folder: Path, groups: Iterable[str], frames: int) -> dict[str, Moments]:
+    """Moments of some groups ("lips", ... "face") of a clip of `frames` frames.
 
     Raises `DataError` naming the file if it is missing, damaged, of another clip, or not finite.
     """
-    shape = SHAPES[group]
-    channels = int(np.prod(shape))
-    shapes: dict[str, tuple[int, ...]] = {"frames": (), f"{group}_mean": shape, f"{group}_squares": shape}
-    if group in DRAWN:
-        shapes[f"{group}_products"] = (channels * (channels + 1) // 2,)
-    arrays = list(_read(folder, shapes).values())
-    if int(arrays[0]) != frames:
-        raise DataError(f"{folder / FILE} sums {int(arrays[0])} frames, wanted {frames}; prepare the clip again")
-    scatter = None
-    if group in DRAWN:
-        upper = np.zeros((channels, channels))
-        upper[np.triu_indices(channels)] = arrays[3]
-        scatter = upper + np.triu(upper, 1).T
-    return Moments(frames, arrays[1], arrays[2], scatter)
+    channels = {name: math.prod(SHAPES[name]) for name in groups}
+    rows = _read(folder, {k: 1 + 2 * n + (n * (n + 1) // 2 if k in DRAWN else 0) for k, n in channels.items()})
+    found = {}
+    for name, n in channels.items():
+        count, mean, squares, products = np.split(rows[name], [1, 1 + n, 1 + 2 * n])
+        if count[0] != frames:
+            raise DataError(f"{folder / FILE} sums {count[0]:g} frames, wanted {frames}; prepare the clip again")
+        scatter = None
+        if name in DRAWN:
+            scatter = np.zeros((n, n))
+            scatter[_upper(n)] = products
+            scatter.T[_upper(n)] = products
+        found[name] = Moments(frames, mean.reshape(SHAPES[name]), squares.reshape(SHAPES[name]), scatter)
+    return found
 
 
-def _read(folder: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+@cache
+def _upper(channels: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.triu_indices(channels)
+
+
+def _read(folder: Path, lengths: dict[str, int]) -> dict[str, np.ndarray]:
     path = folder / FILE
     try:
         with np.load(path, allow_pickle=False) as data:
-            arrays = {key: data[key] for key in shapes}
+            rows = {key: data[key] for key in lengths}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"cannot read {path}: {error}; prepare the clip again") from error
-    for key, shape in shapes.items():
-        if arrays[key].shape != shape:
-            raise DataError(f"'{key}' in {path} has shape {arrays[key].shape}, wanted {shape}; prepare the clip again")
-        if not np.isfinite(arrays[key]).all():
+    for key, length in lengths.items():
+        if rows[key].shape != (length,):
+            raise DataError(
+                f"'{key}' in {path} has shape {rows[key].shape}, wanted {(length,)}; prepare the clip again"
+            )
+        if not np.isfinite(rows[key]).all():
             raise DataError(f"'{key}' in {path} is not finite; prepare the clip again")
-    return arrays
+    return rows

@@ -14,8 +14,7 @@ file cache holds for all processes at once.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from functools import reduce
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -160,9 +159,13 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
         other = self.clips[int(random.integers(len(self.clips)))].subject
         return subject + np.float32(random.uniform(0, self.config.subject_mix)) * (other - subject)
 
-    def moments(self, group: str) -> Moments:
-        """Sums over all clips of "lips", "eyes", "head", "torso", "face", or of "subject", one value a clip."""
-        return reduce(Moments.merge, (clip.moments(group) for clip in self.clips))
+    def moments(self, groups: Iterable[str]) -> dict[str, Moments]:
+        """Sums over all clips of "lips", "eyes", "head", "torso", "face", and of "subject", one value a clip."""
+        total: dict[str, Moments] = {}
+        for clip in self.clips:
+            for name, part in clip.moments(groups).items():
+                total[name] = total[name].merge(part) if name in total else part
+        return total
 
 
 def window_batches(dataset: MotionSequences, batch: int, seed: int) -> list[list[Window]]:

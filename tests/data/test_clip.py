@@ -54,7 +54,7 @@ def test_a_clip_holds_no_arrays_and_no_open_files(moving):
     for _ in range(3):
         for name in ("landmarks", "tracked", "subject", "torso", "canonical"):
             assert np.isfinite(getattr(moving, name)).all()
-        moving.motion(3, 9), moving.sound(0, 640), moving.moments("eyes"), moving.pose[4]
+        moving.motion(3, 9), moving.sound(0, 640), moving.moments(["eyes", "subject"]), moving.pose[4]
     assert open_files() == before
     assert len(pickle.dumps(moving)) < 3000
 

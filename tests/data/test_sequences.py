@@ -176,7 +176,7 @@ def test_a_window_reads_its_own_files_only(store: ClipStore) -> None:
         (store.clip(clip_id).folder / "landmarks.npy").unlink()
         (store.clip(clip_id).folder / "audio.wav").unlink()
     train, _ = MotionSequences.splits(config(store))
-    assert train.moments("lips").count == sum(clip.frames for clip in train.clips)
+    assert train.moments(["lips"])["lips"].count == sum(clip.frames for clip in train.clips)
     number = [clip.id for clip in train.clips].index("long")
     assert train[Window(number, 0, 80, 0)]["lips"].shape == (80, 40, 3)
 

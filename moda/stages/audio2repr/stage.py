@@ -92,7 +92,7 @@ class Audio2ReprStage(Stage):
 
     def prepare(self, train: Any) -> None:
         """Fit the statistics of every group and of the subject, and the flow's basis."""
-        moments = {name: train.moments(name) for name in FLOORS}
+        moments = train.moments(list(FLOORS))
         for name, floor in FLOORS.items():
             self.net.normalizer(name).assign(Normalizer.from_moments(moments[name], floor=floor))
         if self.net.flow is not None:

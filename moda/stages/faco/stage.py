@@ -75,10 +75,11 @@ class FaCoStage(Stage):
 
     def prepare(self, train: Any) -> None:
         """Fit the statistics of lips, eyes, face and subject; generator and discriminator share them."""
+        moments = train.moments(list(FLOORS))
         for name, floor in FLOORS.items():
             statistics = self.generator.normalizers[name]
             assert isinstance(statistics, Normalizer)
-            statistics.assign(Normalizer.from_moments(train.moments(name), floor=floor))
+            statistics.assign(Normalizer.from_moments(moments[name], floor=floor))
 
     def losses(self, batch: list[dict[str, Tensor]], generator: torch.Generator) -> Iterator[tuple[str, Terms]]:
         windows = batch[0]  # a training batch has one length
