@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prepare.report_curve import LOUDEST, QUIETEST
-from data_prepare.report_row import STATUSES, Record, bounds_of, quality_of, row, status_of
+from data_prepare.report_row import FAR, STATUSES, Record, bounds_of, quality_of, row, status_of
 from data_prepare.report_style import SCRIPT, STYLE
 from data_prepare.report_words import (
     FIGURES,
@@ -44,7 +44,7 @@ def write_page(out: Path, report: Record) -> None:
     reasons = _reasons(clips)
     figures = _figures(clips)
     bounds = {name: bounds_of(values) for name, values in figures.items()}
-    rows = [row(out, clip, reasons.get(_group(clip), ""), bounds) for clip in clips]
+    rows = [row(out, clip, _keys(clip, reasons), bounds) for clip in clips]
     parts = [
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Preparation report</title>',
         '<meta name="viewport" content="width=device-width,initial-scale=1">',
@@ -67,19 +67,23 @@ def write_page(out: Path, report: Record) -> None:
     write_text(out / "report.html", "\n".join(parts))
 
 
-def _reason(clip: Record) -> str:
-    return without_paths(str(clip.get("reason") or ""), str(clip.get("source") or ""))
-
-
-def _group(clip: Record) -> str:
-    return "" if status_of(clip) == "kept" else reason_group(_reason(clip))
+def _said(clip: Record) -> list[str]:
+    """Why a clip was not kept, without the paths in it; the step "quality" may give several reasons."""
+    if status_of(clip) == "kept":
+        return []
+    reason = without_paths(str(clip.get("reason") or ""), str(clip.get("source") or ""))
+    return list(dict.fromkeys(reason.split("; "))) if clip.get("step") == "quality" else [reason]
 
 
 def _reasons(clips: Sequence[Record]) -> dict[str, str]:
     """Groups of reasons -> the number by which the page's script knows them, commonest first."""
-    counts = Counter(group for clip in clips if (group := _group(clip)))
+    counts = Counter(reason_group(said) for clip in clips for said in _said(clip))
     ordered = sorted(counts, key=lambda group: (-counts[group], group))
     return {group: str(min(index, MOST_REASONS)) for index, group in enumerate(ordered)}
+
+
+def _keys(clip: Record, reasons: Mapping[str, str]) -> list[str]:
+    return [reasons[reason_group(said)] for said in _said(clip)]
 
 
 def _figures(clips: Iterable[Record]) -> dict[str, np.ndarray]:
@@ -137,23 +141,24 @@ def _splits(report: Record, clips: Sequence[Record]) -> str:
         )
         rows.append(f"<tr><th>{text(split)}</th>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     head = "<thead><tr><th>split</th><th>people</th><th>clips</th><th>min</th></tr></thead>"
-    return f"<section><h2>Splits</h2><table>{head}<tbody>{''.join(rows)}</tbody></table></section>"
+    notes = "".join(f'<p class="soft">{text(note)}</p>' for note in report.get("notes") or [])
+    return f"<section><h2>Splits</h2><table>{head}<tbody>{''.join(rows)}</tbody></table>{notes}</section>"
 
 
 def _reason_panel(clips: Sequence[Record], reasons: Mapping[str, str]) -> str:
-    members: dict[str, list[Record]] = {}
+    members: dict[str, list[tuple[str, Record]]] = {}
     for clip in clips:
-        if group := _group(clip):
-            members.setdefault(reasons[group], []).append(clip)
+        for said in _said(clip):
+            members.setdefault(reasons[reason_group(said)], []).append((said, clip))
     if not members:
         return '<section><h2>Why clips were not kept</h2><p class="soft">Every clip was kept.</p></section>'
     most = max(len(group) for group in members.values())
     items = []
     for key in sorted(members, key=int):
         alike = members[key]
-        failed = sum(status_of(clip) == "failed" for clip in alike)
+        failed = sum(status_of(clip) == "failed" for _, clip in alike)
         tone = "failed" if 2 * failed > len(alike) else "rejected"
-        words = OTHERS if int(key) >= MOST_REASONS else summed_up([_reason(clip) for clip in alike])
+        words = OTHERS if int(key) >= MOST_REASONS else summed_up([said for said, _ in alike])
         bar = f'<i style="width:{100.0 * len(alike) / most:.1f}%"></i>'
         items.append(
             f'<li class="{tone}"><a href="#clips" data-reason="{key}"><b>{len(alike)}</b>'
@@ -228,5 +233,6 @@ LEGEND = (
     "a gap: face not tracked</span>"
     f'<span><i class="area"></i>sound level, {number(QUIETEST, 0)} to {number(LOUDEST, 0)} dBFS</span>'
     '<span><i class="bad"></i>no face in that frame</span>'
-    "<span>A kept clip's frames stand over the part of the curve they come from</span></p>"
+    "<span>a kept clip's frames stand over the part of the curve they come from</span>"
+    f"<span><u>underlined</u>: outside the {FAR[0]:g}th to {FAR[1]:g}th percentile of kept clips</span></p>"
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,8 @@ def bounds_of(values: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def row(out: Path, clip: Record, reason: str, bounds: Mapping[str, tuple[float, float]]) -> str:
-    """One clip. reason: number of its reason in the histogram, or "". bounds: from `bounds_of`, by figure."""
+def row(out: Path, clip: Record, reasons: Sequence[str], bounds: Mapping[str, tuple[float, float]]) -> str:
+    """One clip. reasons: their numbers in the histogram. bounds: from `bounds_of`, by figure."""
     status, clip_id = status_of(clip), str(clip.get("id", ""))
     picture = _pictures(out, clip, clip_id)
     frames = finite(clip.get("frames"))
@@ -64,7 +64,7 @@ def row(out: Path, clip: Record, reason: str, bounds: Mapping[str, tuple[float, 
         lines.append(f'<p class="why">{step}{text(clip.get("reason") or "no reason given")}</p>')
     if status == "kept" or clip.get("offset"):
         lines.append(_sync(clip))
-    marked = f' data-reason="{reason}"' if reason else ""
+    marked = f' data-reason="{" ".join(dict.fromkeys(reasons))}"' if reasons else ""
     bare = "" if picture else " bare"
     body = f'<div class="text">{"".join(lines)}{_figure_cells(clip, bounds)}</div>'
     return f'<article class="clip {status}{bare}"{marked}>{picture}{body}</article>\n'

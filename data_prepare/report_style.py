@@ -69,7 +69,7 @@ padding:0 8px;margin-right:7px;white-space:nowrap;vertical-align:1px}
 .clip dl div{min-width:0}
 .clip dt{color:var(--soft);font-size:11px;line-height:1.25;overflow-wrap:anywhere}
 .clip dd{margin:0;line-height:1.3}
-dd.far{font-weight:650;text-decoration:underline dotted 1px;text-underline-offset:3px}
+dd.far,.legend u{text-decoration:underline dotted 1px;text-underline-offset:3px}
 @media(max-width:900px){.panels{grid-template-columns:minmax(0,1fr)}}
 @media(max-width:700px){body{padding:14px 12px 40px}.clip{grid-template-columns:minmax(0,1fr);
 contain-intrinsic-size:auto 330px}.tiles{grid-template-columns:repeat(auto-fit,minmax(92px,1fr))}
@@ -86,6 +86,7 @@ SCRIPT = """
   let status = '', reason = '';
   rows.forEach((row, index) => {
     row.place = index;
+    row.reasons = (row.dataset.reason || '').split(' ');
     row.words = row.querySelector('.text').textContent.toLowerCase();
   });
   const value = (row, key) => {
@@ -97,7 +98,7 @@ SCRIPT = """
     const wanted = find.value.trim().toLowerCase();
     let count = 0;
     for (const row of rows) {
-      const good = (!status || row.classList.contains(status)) && (!reason || row.dataset.reason === reason)
+      const good = (!status || row.classList.contains(status)) && (!reason || row.reasons.includes(reason))
         && row.words.includes(wanted);
       row.hidden = !good;
       count += good;

@@ -28,16 +28,23 @@ FIGURES: dict[str, Figure] = {
     "face_px": Figure("face", " px", 1.0, 0, "median size of the face in the source, the larger of width and height"),
     "sharpness": Figure("sharpness", "", 1.0, 0, "median variance of the Laplacian in the face's box; low is blurred"),
     "yaw_range": Figure("yaw range", "°", 1.0, 1, "left-right turn of the head, 5th to 95th percentile"),
+    "yaw_most": Figure("yaw, most", "°", 1.0, 1, "left-right turn away from the camera, 95th percentile"),
     "pitch_range": Figure("pitch range", "°", 1.0, 1, "up-down turn of the head, 5th to 95th percentile"),
     "lip_opening_range": Figure("lip range", " px", 1.0, 1, "lip opening, 5th to 95th percentile, 512 px frame"),
     "out_of_crop": Figure("out of crop", " %", 100.0, 1, "frames in which the face leaves the crop"),
-    "occluded": Figure("occluded", " %", 100.0, 1, "frames in which something hides part of the face"),
+    "mesh_misfit": Figure(
+        "mesh misfit", " px", 1.0, 2, "stray of the face's rigid points, 95th percentile; a hand shows"
+    ),
+    "jumps": Figure("jumps", "", 1.0, 0, "times the face jumps from one frame to the next"),
+    "people": Figure("people seen", "", 1.0, 0, "people in the shot who could be the speaker"),
     "loudness_dbfs": Figure("loudness", " dBFS", 1.0, 1, "root mean square of the sound"),
+    "pauses": Figure("pauses", " %", 100.0, 0, "frames whose sound is 30 dB below the loud ones"),
+    "clipped": Figure("clipped", " %", 100.0, 2, "samples of the sound at full scale"),
 }
 """Figures that are known here; any other is shown under its own name."""
 MINUS = "\N{MINUS SIGN}"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-_NUMBER = re.compile(r"(?<![A-Za-z0-9_.])-?\d+(?:\.\d+)?")
+_NUMBER = re.compile(r"(?<![A-Za-z0-9_.])[-+]?\d+(?:\.\d+)?")
 _PATH = re.compile(r"(?<!\S)\S*/\S*")
 
 
@@ -81,11 +88,9 @@ def figure_text(name: str, value: float) -> str:
 
 def offset_words(offset: Mapping[str, Any] | None, has_audio: bool) -> str:
     """One line on the offset between picture and sound, not escaped. Positive: the picture comes late."""
-    if not has_audio:
-        return "no sound"
     frames = finite(offset.get("frames")) if offset else None
     if offset is None or frames is None:
-        return "offset not measured"
+        return "offset not measured" if has_audio else "no sound"
     way = "in sync" if abs(frames) < 0.05 else "picture late" if frames > 0 else "picture early"
     sign = "+" if frames >= 0.05 else ""
     unit = "frame" if abs(round(frames, 1)) == 1 else "frames"
