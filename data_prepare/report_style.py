@@ -11,7 +11,7 @@ font:14px/1.45 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif;
 h1{font-size:21px;margin:0 0 14px;font-weight:650}
 h2{font-size:14px;margin:0 0 8px;font-weight:650}
 a{color:var(--link)}
-p{margin:0 0 8px}
+p{margin:0 0 8px}table+p{margin-top:8px}
 .soft,small{color:var(--soft);font-size:12px}
 .kept{--tone:var(--kept)}.rejected{--tone:var(--rejected)}.failed{--tone:var(--failed)}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(118px,1fr));gap:1px;background:var(--line);
