@@ -102,9 +102,10 @@ class Given:
         """A person mask or parsing is given."""
         return any(name != "pose.npz" for name in self.files)
 
-    def stamp(self) -> str:
-        """Names, sizes and times of the files: another stamp, and what was made of them is made again."""
-        stats = [(name, (self.folder / name).stat()) for name in self.files]
+    def stamp(self, pose: bool) -> str:
+        """Names, sizes and times of the pose's file, or of the masks': what a step that takes them depends on."""
+        names = [name for name in self.files if (name == "pose.npz") == pose]
+        stats = [(name, (self.folder / name).stat()) for name in names]
         return " ".join(f"{name}:{stat.st_size}:{stat.st_mtime_ns}" for name, stat in stats)
 
     def rotation(self, times: np.ndarray) -> np.ndarray | None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data_prepare.hdtf_names import hdtf_identity
-from data_prepare.sources import EXTENSIONS
+from data_prepare.videos import EXTENSIONS
 from moda.errors import DataError
 from moda.media.crop import Box
 

@@ -1,33 +1,26 @@
-"""One video on its way into the store, and what a step is."""
+"""One shot of a video on its way into the store, and what a step is."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from data_prepare.given import Given
+from data_prepare.options import Options
+from data_prepare.shots import Shot
+from data_prepare.sources import Source
 from moda.errors import ModaError
-from moda.media.crop import Box
 from moda.media.video import VideoInfo
 from moda.representation import HeadPose
 
 
 class Rejected(ModaError):
     """This video is not fit for the store; the message says why. The run goes on."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What is wanted of every clip.
-
-    size: side of the stored video, pixels. allow_silent: keep clips without sound.
-    """
-
-    size: int = 512
-    allow_silent: bool = False
 
 
 class Span(NamedTuple):
@@ -37,13 +30,24 @@ class Span(NamedTuple):
     stop: int
 
 
+@dataclass(frozen=True)
+class Offset:
+    """By how many frames at 25 fps the picture comes late, and what was done about it.
+
+    confidence: of the estimate, see `moda.sync`. settled: it is trusted. corrected: the sound was moved by it.
+    """
+
+    frames: float
+    confidence: float
+    settled: bool
+    corrected: bool
+
+
 class Job:
-    """One video and what the steps have made of it. Steps set the attributes named in their `makes`."""
+    """One shot and what the steps have made of it. Steps set the attributes named in their `makes`."""
 
     info: VideoInfo
     """From probe."""
-    box: Box
-    """Crop in the source, from scout."""
     span: Span
     landmarks: np.ndarray
     """(T, 478, 3) float32 pixels of the square frame, without gaps."""
@@ -53,47 +57,55 @@ class Job:
     """(K,) frames whose person mask was made."""
     outlines: np.ndarray
     """(K, 256) their upper edges, see `moda.media.torso_tracker.upper_edge`."""
-    sharpness: float
-    """Median variance of the Laplacian in the face's box of the stored video."""
+    jumps: int
+    """Times that the face jumps from one frame to the next inside what is kept."""
+    heard: np.ndarray | None
+    """Sound of the kept frames with a margin on both sides, see steps/sound.py; None without sound."""
+    offset: Offset | None
     wave: np.ndarray | None
-    """(N,) float32 sound of the kept frames, or None."""
+    """(N,) float32 sound of the kept frames, in time with the picture, or None."""
     pose: HeadPose
-    canonical: np.ndarray
     subject: np.ndarray
     torso: np.ndarray
     quality: dict[str, float]
+    preview: bool
     packed: bool
 
     def __init__(
         self,
-        source: Path,
-        name: str,
         clip_id: str,
-        identity: str,
+        source: Source,
+        shot: Shot,
         folder: Path,
         options: Options,
-        versions: dict[str, int],
+        given: Given | None = None,
         tick: Callable[[int], None] = lambda frames: None,
     ) -> None:
-        self.source = source
-        self.name = name
-        """Path of the source relative to the folder of videos."""
         self.clip_id = clip_id
-        self.identity = identity
+        self.source = source
+        self.shot = shot
         self.folder = folder
         """Where this clip is being made; becomes the clip's folder when all steps are done."""
         self.options = options
-        self.versions = versions
-        """Version of every step, for clip.json."""
+        self.given = given
+        """Pose and masks that the user brought."""
         self.tick = tick
         """Called with the number of frames just worked through."""
+        self.stamps: dict[str, Any] = {}
+        """What the clip depends on, for clip.json."""
+
+    @property
+    def frames(self) -> int:
+        """Length of the clip."""
+        return self.span.stop - self.span.start
 
 
 class Step(NamedTuple):
     """One step of preparation.
 
-    name: stored in clip.json with `version`; a new version makes old clips be prepared again.
-    needs, makes: attributes of `Job` that `run` reads and sets.
+    name: stored in clip.json with its stamp. needs, makes: attributes of `Job` that `run` reads and sets.
+    version: a new one makes this step, and those that need what it makes, run again on old clips.
+    settings: the options that its result depends on, with which it is stamped.
     """
 
     name: str
@@ -101,6 +113,17 @@ class Step(NamedTuple):
     makes: tuple[str, ...]
     version: int
     run: Callable[[Job], None]
+    settings: Callable[[Options], object] = lambda options: None
+
+    def stamp(self, options: Options, given: Given | None) -> str:
+        """Version and settings in words: equal stamps mean equal results."""
+        settings = self.settings(options)
+        words = [str(self.version)]
+        if settings is not None:
+            words.append(json.dumps(settings, sort_keys=True))
+        if given is not None and self.name in ("normalise", "pose"):
+            words.append(given.stamp(pose=self.name == "pose"))
+        return " ".join(words)
 
 
 def in_order(steps: Sequence[Step]) -> list[Step]:
@@ -123,3 +146,8 @@ def in_order(steps: Sequence[Step]) -> list[Step]:
         ordered.append(step)
         ready.update(step.makes)
     return ordered
+
+
+def offset_record(offset: Offset | None) -> dict[str, float | bool] | None:
+    """As clip.json and report.json hold it."""
+    return None if offset is None else asdict(offset)

@@ -1,115 +1,79 @@
-"""Many videos: processes, resume, the report and the splits."""
+"""Many videos: scans and clips in several processes, resume, the report and the splits."""
 
 from __future__ import annotations
 
 import fcntl
-import logging
-import multiprocessing
-import os
+import shutil
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from data_prepare.job import Options
-from data_prepare.sources import Source, find_sources
-from data_prepare.splits import SplitRule, assign
-from data_prepare.worker import Outcome, initialise, prepare_clip, up_to_date
-from moda.data.clip import SPLITS, ClipStore, read_json, write_json
+from data_prepare.given import Given
+from data_prepare.options import Options
+from data_prepare.pool import Pool
+from data_prepare.report import Report, Row
+from data_prepare.report_page import write_page
+from data_prepare.scan import Scan, read_scan, scan_path, scan_stamp
+from data_prepare.sources import Source
+from data_prepare.split_lists import GivenLists
+from data_prepare.splits import ClipFacts, SplitRule, Splits, make_splits
+from data_prepare.worker import Outcome, Task, initialise, outdated, rejection_path, stamps, stored_stamps, work
+from moda.data.clip import ClipStore, read_json, write_json
 from moda.errors import DataError, OutputError
-from moda.representation import FPS
 
-log = logging.getLogger(__name__)
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-POLL_SECONDS = 0.5
+DIED = "its process ended without a word (memory?)"
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands. frames: looked at so far, by all processes. eta: seconds to go, or None."""
+    """Where a run stands. done, total: videos and clips. frames: looked at so far. eta: seconds to go, or None."""
 
     done: int
     total: int
     frames: int
     seconds: float
     eta: float | None
-    latest: Outcome | None
-
-
-@dataclass(frozen=True)
-class Report:
-    """The end of a run: what became of every video, and who is in which split (clips of the whole store)."""
-
-    outcomes: tuple[Outcome, ...]
-    splits: dict[str, list[str]]
-    identities: dict[str, int]
-    """Number of identities by split."""
-    seconds: float
-
-    @property
-    def complete(self) -> bool:
-        """Every video was kept."""
-        return all(outcome.status == "kept" for outcome in self.outcomes)
-
-    def as_json(self) -> dict[str, Any]:
-        """What report.json holds."""
-        counts = Counter(outcome.status for outcome in self.outcomes)
-        totals = {
-            "videos": len(self.outcomes),
-            **{status: counts[status] for status in ("kept", "rejected", "failed")},
-            "skipped_as_up_to_date": sum(outcome.skipped for outcome in self.outcomes),
-            "frames": sum(outcome.frames for outcome in self.outcomes),
-            "minutes": round(sum(outcome.frames for outcome in self.outcomes) / FPS / 60, 3),
-            "seconds": round(self.seconds, 2),
-        }
-        return {
-            "totals": totals,
-            "identities": self.identities,
-            "clips": [asdict(outcome) for outcome in self.outcomes],
-        }
 
 
 def prepare(
-    videos: Path,
+    sources: Sequence[Source],
     out: Path,
     options: Options,
     *,
-    rule: SplitRule,
+    rule: SplitRule | GivenLists,
     jobs: int = 1,
-    include: Path | None = None,
-    identities: Path | None = None,
+    missing: Sequence[tuple[str, str]] = (),
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Report:
-    """Prepare a folder of videos into the store at `out`; the same call again does what is missing.
+    """Prepare videos into the store at `out`; the same call again does what is missing.
 
+    missing: clips that are wanted but whose video is not there, and why, for the report.
     Raises `DataError`, `ConfigError` or `OutputError` for mistakes that concern the whole run; a bad
-    video is an `Outcome` in the report, which is also written to out/report.json.
+    video is a row of the report, which is also written to out/report.json and out/report.html.
     """
     began = time.monotonic()
-    sources = find_sources(videos, out, include, identities)
     store = ClipStore.create(out, options.size)
     with _locked(out):
-        outcomes, waiting = _already_there(store, sources, options)
-        for outcome in _run_all(store.root / "clips", waiting, options, jobs, len(outcomes), began, on_progress):
-            outcomes[outcome.source] = outcome
-        splits, people = write_splits(ClipStore.open(out), rule)
-        ordered = tuple(outcomes[source.name] for source in sources)
-        report = Report(ordered, splits, people, time.monotonic() - began)
+        _check_owners(store, sources)
+        outcomes = _run(sources, out, options, jobs, began, on_progress)
+        _remove_orphans(store, outcomes)
+        splits = write_splits(ClipStore.open(out), rule)
+        rows = tuple(_row(out, outcome, splits) for outcome in outcomes)
+        report = Report(rows, splits, tuple(missing), options, time.monotonic() - began)
         write_json(out / "report.json", report.as_json())
+        write_page(out, report.as_json())
     return report
 
 
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    """Hold the store for one run; raises `OutputError` if it is held or cannot be written."""
+    """Hold the store for one run and clear what a killed one left; raises `OutputError` if it cannot be had."""
     try:
         lock = (out / ".lock").open("w")
-        (out / "clips").mkdir(exist_ok=True)
+        for name in ("clips", "scans", "rejected"):
+            (out / name).mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot write into {out}: {error.strerror}") from error
     with lock:
@@ -119,123 +83,162 @@ def _locked(out: Path) -> Iterator[None]:
             raise OutputError(
                 f"another preparation is writing into {out}: wait for it, or choose another folder"
             ) from error
+        for name in ("clips", "scans", "rejected"):
+            for left in (out / name).glob(".*"):
+                shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
         yield
 
 
-def _already_there(
-    store: ClipStore, sources: Sequence[Source], options: Options
-) -> tuple[dict[str, Outcome], list[Source]]:
-    outcomes: dict[str, Outcome] = {}
-    waiting = []
-    for source in sources:
-        try:
-            frames = up_to_date(store.root / "clips", source, options.allow_silent)
-        except (DataError, OSError) as error:
-            outcomes[source.name] = Outcome(source.clip_id, source.name, "failed", str(error), "resume")
-            continue
-        if frames is None:
-            waiting.append(source)
-        else:
-            outcomes[source.name] = Outcome(source.clip_id, source.name, "kept", frames=frames, skipped=True)
-    return outcomes, waiting
+def _check_owners(store: ClipStore, sources: Sequence[Source]) -> None:
+    """Refuse a folder of videos whose names are those of another folder's clips in this store."""
+    here = {source.clip_id: source for source in sources}
+    for clip_id in store.ids:
+        record = store.clip(clip_id).record
+        source = here.get(clip_id)
+        folder = Path(str(record.get("source_folder")))
+        if source is not None and folder.resolve() != source.folder.resolve() and folder.is_dir():
+            raise DataError(
+                f"the store already has a clip '{clip_id}' of {folder}/; prepare {source.folder}/ into another store"
+            )
 
 
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Processes started inside use one thread in numerical libraries."""
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def _run_all(
-    clips: Path,
+def _run(
     sources: Sequence[Source],
+    out: Path,
     options: Options,
     jobs: int,
-    already: int,
     began: float,
     on_progress: Callable[[Progress], None],
-) -> Iterator[Outcome]:
-    """Prepare in `jobs` processes; a video whose process dies is tried once more, alone, then called failed."""
-    context = multiprocessing.get_context("spawn")
-    counter = context.Value("q", 0)
-    done: list[Outcome] = []
+) -> list[Outcome]:
+    """Outcomes of all clips, and of videos without one, in the order of the sources and their shots."""
+    outcomes: dict[str, list[Outcome]] = {source.clip_id: [] for source in sources}
+    done, total = 0, len(sources)
+    pool: Pool[Task, Outcome] = Pool(work, initialise, max(1, jobs), lambda: report())
 
-    def report(latest: Outcome | None) -> None:
+    def report() -> None:
         seconds = time.monotonic() - began
-        left = len(sources) - len(done)
-        eta = seconds / len(done) * left if done else None
-        on_progress(Progress(already + len(done), already + len(sources), counter.value, seconds, eta, latest))
+        eta = seconds / done * (total - done) if done else None
+        on_progress(Progress(done, total, pool.counter.value, seconds, eta))
 
-    def work(batch: Sequence[Source], processes: int) -> Iterator[Outcome | Source]:
-        """Outcomes, and those sources that were on the way when a process died."""
-        with ProcessPoolExecutor(processes, context, initialise, (counter,)) as pool:
-            futures: dict[Future[Outcome], Source] = {
-                pool.submit(prepare_clip, clips, source, options): source for source in batch
-            }
-            try:
-                while futures:
-                    ready, _ = wait(futures, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
-                    for future in ready:
-                        source = futures.pop(future)
-                        yield source if isinstance(future.exception(), BrokenProcessPool) else future.result()
-                    if not ready:
-                        report(None)
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                for process in multiprocessing.active_children():
-                    process.terminate()
-                raise
+    def note(outcome: Outcome) -> None:
+        nonlocal done
+        done += 1
+        if outcome.scan is not None and not outcome.scan.shots:
+            outcome = Outcome(outcome.task, "rejected", outcome.scan.reason, "scan")
+        if outcome.status != "scanned":
+            outcomes[outcome.task.source.clip_id].append(outcome)
 
-    report(None)
-    if not sources:
-        return
-    with _one_thread_each():
-        again: list[Source] = []
-        for result in work(sources, max(1, min(jobs, len(sources)))):
-            if isinstance(result, Source):
-                again.append(result)
-                continue
-            done.append(result)
-            report(result)
-            yield result
-        for source in again:
-            result = next(iter(work([source], 1)))
-            if isinstance(result, Source):
-                result = Outcome(source.clip_id, source.name, "failed", "its process ended without a word (memory?)")
-            done.append(result)
-            report(result)
-            yield result
+    def clips_of(outcome: Outcome) -> list[Task]:
+        """The clips of a scanned video that are to be made; those that need nothing are done at once."""
+        nonlocal total
+        tasks = []
+        for task in clip_tasks(outcome.task, outcome.scan):
+            total += 1
+            known = finished(task)
+            if known is None:
+                tasks.append(task)
+            else:
+                note(known)
+        return tasks
+
+    report()
+    waiting = []
+    for task in [Task(out, source, options, source.clip_id) for source in sources]:
+        known = scanned(task)
+        if known is None:
+            waiting.append(task)
+        else:
+            note(known)
+            waiting += clips_of(known)
+    for task, result in pool.run(waiting, clips_of):
+        note(result or Outcome(task, "failed", DIED, "scan" if task.shot is None else "clip"))
+        report()
+    return [outcome for source in sources for outcome in sorted(outcomes[source.clip_id], key=lambda o: o.task.clip_id)]
 
 
-def write_splits(store: ClipStore, rule: SplitRule) -> tuple[dict[str, list[str]], dict[str, int]]:
-    """Write the lists for all clips of the store; returns them and the number of identities of each.
+def scanned(task: Task) -> Outcome | None:
+    """What an earlier run saw in a video that has not changed, or None."""
+    try:
+        scan = read_scan(scan_path(task.out, task.source), scan_stamp(task.source, task.options))
+    except (DataError, OSError):
+        return None  # the worker says what is wrong
+    return None if scan is None else Outcome(task, "scanned", scan=scan)
+
+
+def clip_tasks(task: Task, scan: Scan | None) -> list[Task]:
+    """A task for every shot of a scanned video: `<id>`, or `<id>_000` and on where there are several."""
+    if scan is None:
+        return []
+    several = len(scan.shots) > 1
+    ids = [f"{task.clip_id}_{number:03d}" if several else task.clip_id for number in range(len(scan.shots))]
+    return [
+        Task(task.out, task.source, task.options, clip_id, shot) for clip_id, shot in zip(ids, scan.shots, strict=True)
+    ]
+
+
+def finished(task: Task) -> Outcome | None:
+    """What an earlier run found for a clip that needs no work: it is there, or it was rejected; else None.
+
+    A changed identity alone is written into clip.json.
+    """
+    try:
+        given = Given.find(task.options.given, task.source.video)
+        wanted = stamps(task, given)
+    except (DataError, OSError):
+        return None  # the worker says what is wrong
+    folder = task.out / "clips" / task.clip_id
+    if not outdated(stored_stamps(folder), wanted):
+        record = read_json(folder / "clip.json")
+        if record.get("identity") != task.source.identity:
+            write_json(folder / "clip.json", {**record, "identity": task.source.identity})
+        return Outcome(task, "kept")
+    path = rejection_path(task)
+    if path.is_file():
+        record = read_json(path)
+        if record.get("stamps") == wanted:
+            return Outcome(task, "rejected", str(record["reason"]), str(record["step"]))
+    return None
+
+
+def _remove_orphans(store: ClipStore, outcomes: Sequence[Outcome]) -> None:
+    """Remove clips of these videos that are no shot of theirs any more, and reasons of clips that are kept."""
+    kept = {outcome.task.clip_id for outcome in outcomes if outcome.status == "kept"}
+    failed = {outcome.task.clip_id for outcome in outcomes if outcome.status == "failed"}
+    names = {(str(outcome.task.source.folder), outcome.task.source.name) for outcome in outcomes}
+    for clip_id in store.ids:
+        record = read_json(store.root / "clips" / clip_id / "clip.json")
+        ours = (record.get("source_folder"), record.get("source")) in names
+        if ours and clip_id not in kept | failed and not any(clip_id.startswith(f"{name}_") for name in failed):
+            shutil.rmtree(store.root / "clips" / clip_id)
+    for outcome in outcomes:
+        if outcome.status == "kept":
+            rejection_path(outcome.task).unlink(missing_ok=True)
+
+
+def _row(out: Path, outcome: Outcome, splits: Splits) -> Row:
+    task = outcome.task
+    record = {}
+    if outcome.status == "kept":
+        record = read_json(out / "clips" / task.clip_id / "clip.json")
+    return Row.of(out, outcome, record, splits.identities.get(task.source.identity, ""))
+
+
+def write_splits(store: ClipStore, rule: SplitRule | GivenLists) -> Splits:
+    """Write the lists for all clips of the store.
 
     Under the same rule, identities stay in the split where they were, so that a store can grow
     without a person moving from the test list into the training list.
     """
     path = store.root / "splits" / "rule.json"
-    rule_record = {"shares": list(rule.shares.values()), "seed": rule.seed}
     clips = [store.clip(clip_id) for clip_id in store.ids]
-    frames: Counter[str] = Counter()
-    for clip in clips:
-        frames[clip.identity] += clip.frames
+    facts = [ClipFacts(clip.id, clip.identity, clip.frames) for clip in clips]
+    record = rule.record if isinstance(rule, SplitRule) else {"lists": str(rule.folder)}
     fixed: dict[str, str] = {}
     if path.is_file():
         before = read_json(path)
-        if {key: before.get(key) for key in rule_record} == rule_record:
+        if {key: before.get(key) for key in record} == record:
             fixed = dict(before.get("identities", {}))
-    where = assign(frames, rule, fixed)
-    splits = {name: [clip.id for clip in clips if where[clip.identity] == name] for name in SPLITS}
-    store.write_splits(splits)
-    write_json(path, {**rule_record, "identities": {**fixed, **where}})
-    people = Counter(where.values())
-    return splits, {name: people[name] for name in SPLITS}
+    splits = make_splits(facts, rule, fixed)
+    store.write_splits(splits.lists)
+    write_json(path, {**record, "identities": {**fixed, **splits.identities}})
+    return splits

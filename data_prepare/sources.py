@@ -4,49 +4,55 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import os
 import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_prepare.hdtf import HdtfCut, HdtfPlan
+from data_prepare.hdtf_names import hdtf_identity
+from data_prepare.videos import EXTENSIONS, find_videos
 from moda.errors import DataError
+from moda.representation import FPS
 
-EXTENSIONS = frozenset(
-    ".3gp .avi .divx .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .vob .webm .wmv".split(" ")  # noqa: SIM905
-)
 _UNSAFE = re.compile(r"[^A-Za-z0-9._/-]+")
-_HDTF = re.compile(r"^(?:RD|WDA|WRA)_(.+)_\d+$")
 _MAX_ID = 120
 
 
 @dataclass(frozen=True)
+class ListedPart:
+    """The part of a video that a list names: frames [start, stop) at 25 fps and the crop's lines of the list."""
+
+    start: int
+    stop: int
+    cut: HdtfCut
+
+
+@dataclass(frozen=True)
 class Source:
-    """A raw video: its path, its name relative to the folder of videos, its clip id and identity."""
+    """A raw video, or a listed part of one.
+
+    name: its path relative to `folder` (with the part's seconds, if it is one). clip_id: of the video;
+    several shots add a number.
+    """
 
     path: Path
+    folder: Path
     name: str
     clip_id: str
     identity: str
+    part: ListedPart | None = None
+
+    @property
+    def video(self) -> str:
+        """Path of the video relative to `folder`."""
+        return self.path.relative_to(self.folder).as_posix()
 
 
-def find_videos(folder: Path, skip: Path | None = None) -> list[str]:
-    """Names of all videos below `folder`, relative to it with forward slashes, sorted.
-
-    Hidden files and folders and everything below `skip` (the store, if it lies inside) are left
-    out. Raises `DataError` if there is no such folder.
-    """
-    if not folder.is_dir():
-        what = "is a file, wanted a folder of videos" if folder.is_file() else "no such folder of videos"
-        raise DataError(f"{what}: {folder}")
-    names = []
-    skipped = skip.resolve() if skip is not None else None
-    for root, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".") and (Path(root) / name).resolve() != skipped]
-        for name in files:
-            if Path(name).suffix.lower() in EXTENSIONS and not name.startswith("."):
-                names.append((Path(root) / name).relative_to(folder).as_posix())
-    return sorted(names)
+def source_stamp(path: Path) -> dict[str, int]:
+    """Size in bytes and time of change: a source that has the same of both is taken to be the same."""
+    status = path.stat()
+    return {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
 
 
 def read_include(path: Path, names: list[str]) -> list[str]:
@@ -93,8 +99,7 @@ def identity_of(name: str, table: dict[str, str], nested: bool) -> str:
     path = Path(name)
     if nested and len(path.parts) > 1 and not table:
         return path.parts[0]
-    found = _HDTF.match(path.stem)
-    return found.group(1) if found else path.stem
+    return hdtf_identity(path.stem) or path.stem
 
 
 def _digest(name: str) -> str:
@@ -131,4 +136,16 @@ def find_sources(
     names = everything if include is None else read_include(include, everything)
     table = {} if identities is None else read_identities(identities)
     nested = any("/" in name for name in names)
-    return [Source(folder / name, name, ids[name], identity_of(name, table, nested)) for name in names]
+    return [Source(folder / name, folder, name, ids[name], identity_of(name, table, nested)) for name in names]
+
+
+def listed_sources(plan: HdtfPlan, folder: Path) -> list[Source]:
+    """The clips of HDTF's lists as sources. Raises `DataError` if not one of their videos is there."""
+    if not plan.cuts:
+        raise DataError(f"none of the {len(plan.missing)} listed clips has its video in {folder}")
+    sources = []
+    for cut in plan.cuts:
+        name = f"{cut.video.relative_to(folder).as_posix()} {cut.start_seconds:g}-{cut.stop_seconds:g} s"
+        part = ListedPart(round(cut.start_seconds * FPS), round(cut.stop_seconds * FPS), cut)
+        sources.append(Source(cut.video, folder, name, cut.clip_id, cut.identity, part))
+    return sources

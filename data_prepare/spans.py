@@ -22,10 +22,6 @@ FADED = 0.85
 """Share of the face's usual contrast (median of the clip) below which a frame at either end is part of a fade."""
 JUMP = 0.3
 """A face that moves so far from one frame to the next (in face sizes) is another shot."""
-PICTURE_CHANGE = 22.0
-"""Mean change of the picture between neighbours, grey levels, from which on it may be a cut ..."""
-CHANGE_RATIO = 5.0
-"""... if it is also so many times the usual change of the clip."""
 
 
 def faded_ends(contrasts: np.ndarray) -> np.ndarray:
@@ -41,18 +37,12 @@ def faded_ends(contrasts: np.ndarray) -> np.ndarray:
     return faded
 
 
-def find_cuts(landmarks: np.ndarray, thumbnails: np.ndarray) -> np.ndarray:
-    """Frames that begin another shot.
+def find_jumps(landmarks: np.ndarray) -> np.ndarray:
+    """Frames at which the face jumps: the scan missed a cut there.
 
-    landmarks: (T, 478, 3), NaN where no face was found. thumbnails: (T, h, w) grey levels.
-    Returns (T,) bool; frame 0 never begins one.
+    landmarks: (T, 478, 3), NaN where no face was found. Returns (T,) bool; never frame 0.
     """
-    frames = len(landmarks)
-    cuts = np.zeros(frames, bool)
-    if frames < 2:
-        return cuts
-    change = np.abs(np.diff(thumbnails.astype(np.float32), axis=0)).mean(axis=(1, 2))
-    cuts[1:] = (change > PICTURE_CHANGE) & (change > CHANGE_RATIO * (np.median(change) + 1.0))
+    jumps = np.zeros(len(landmarks), bool)
     known = np.flatnonzero(np.isfinite(landmarks[:, 0, 0]))
     if len(known) > 1:
         points = landmarks[known, :, :2]
@@ -61,8 +51,8 @@ def find_cuts(landmarks: np.ndarray, thumbnails: np.ndarray) -> np.ndarray:
         moved = np.linalg.norm(np.diff(centre, axis=0), axis=1) / size[:-1]
         grown = np.abs(np.log(size[1:] / size[:-1]))
         near = np.diff(known) <= 2
-        cuts[known[1:][((moved > JUMP) | (grown > JUMP)) & near]] = True
-    return cuts
+        jumps[known[1:][((moved > JUMP) | (grown > JUMP)) & near]] = True
+    return jumps
 
 
 def _runs(good: np.ndarray, cuts: np.ndarray) -> list[Span]:
@@ -89,18 +79,21 @@ def short_gaps_filled(found: np.ndarray, cuts: np.ndarray) -> np.ndarray:
     return filled
 
 
-def choose_span(tracked: np.ndarray, cuts: np.ndarray) -> Span | None:
+def choose_span(tracked: np.ndarray, cuts: np.ndarray, share: float = KEEP_SHARE) -> Span | None:
     """The frames to keep, or None if the video is not worth keeping.
 
-    One shot, tracked from its first to its last tracked frame with a share of `KEEP_SHARE`: all of
+    One shot, tracked from its first to its last tracked frame for at least `share` of all: all of
     that. Else the longest tracked run without a cut, if it lasts `MIN_RUN`.
     """
     known = np.flatnonzero(tracked)
     if len(known) == 0:
         return None
     whole = Span(int(known[0]), int(known[-1]) + 1)
-    share = tracked.sum() / len(tracked)
-    if share >= KEEP_SHARE and not cuts[whole.start + 1 : whole.stop].any() and whole.stop - whole.start >= MIN_FRAMES:
+    if (
+        tracked.sum() >= share * len(tracked)
+        and not cuts[whole.start + 1 : whole.stop].any()
+        and whole.stop - whole.start >= MIN_FRAMES
+    ):
         return whole
     longest = max(_runs(tracked, cuts), key=lambda run: run.stop - run.start)
     return longest if longest.stop - longest.start >= MIN_RUN else None

@@ -1,7 +1,8 @@
-"""All steps for one video: what one process does."""
+"""What one process does: scan a video, or make one clip of it."""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -13,11 +14,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
+from typing import Any
 
-from data_prepare.job import Job, Options, Rejected
-from data_prepare.sources import Source
-from data_prepare.steps import STEPS, VERSIONS
-from data_prepare.steps.pack import source_stamp
+from data_prepare.given import Given
+from data_prepare.job import Job, Rejected
+from data_prepare.keep import KEPT, keep, link_folder, recall
+from data_prepare.options import Options
+from data_prepare.scan import Scan, scan_path, scan_stamp, scan_video, write_scan
+from data_prepare.shots import Shot
+from data_prepare.sources import Source, source_stamp
+from data_prepare.steps import STEPS
 from moda.data.clip import read_json, write_json
 from moda.errors import DataError, MediaError, ModaError
 from moda.media.threads import use_one_thread
@@ -27,17 +33,31 @@ _counter: Synchronized[int] | None = None
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of one video. status: kept, rejected (not fit; `reason` says why) or failed (an error)."""
+class Task:
+    """Scan a video (`shot` is None), or make the clip `clip_id` of one shot of it."""
 
-    id: str
-    source: str
+    out: Path
+    source: Source
+    options: Options
+    clip_id: str
+    shot: Shot | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a video's scan or of a clip.
+
+    status: scanned, kept, rejected (not fit; `reason` says why) or failed (an error outside the video,
+    tried again next time). step: where it ended. seconds: spent now. ran: steps that were run now.
+    """
+
+    task: Task
     status: str
     reason: str = ""
     step: str = ""
+    scan: Scan | None = None
     seconds: float = 0.0
-    frames: int = 0
-    skipped: bool = False
+    ran: tuple[str, ...] = ()
 
 
 def initialise(counter: Synchronized[int]) -> None:
@@ -63,65 +83,143 @@ def count_frames(frames: int) -> None:
             _counter.value += frames
 
 
-def up_to_date(clips: Path, source: Source, allow_silent: bool = True) -> int | None:
-    """Frames of the finished clip of this source if it needs no work, else None.
-
-    A changed identity alone is written into clip.json. Raises `DataError` if the clip was made from
-    another source of the same name in another folder.
-    """
-    path = clips / source.clip_id / "clip.json"
-    if not path.is_file():
-        return None
-    try:
-        record = read_json(path)
-    except DataError:
-        return None
-    same = record.get("source_stamp") == source_stamp(source.path)
-    folder = str(source.path.absolute().parent)
-    if not same and record.get("source_folder") != folder and Path(str(record.get("source_folder"))).is_dir():
-        raise DataError(
-            f"the store already has a clip '{source.clip_id}' of {record.get('source_folder')}/; "
-            "prepare this folder into another store"
-        )
-    wanted_sound = bool(record.get("has_audio")) or allow_silent
-    if not same or record.get("source") != source.name or record.get("steps") != VERSIONS or not wanted_sound:
-        return None
-    if record.get("identity") != source.identity:
-        write_json(path, {**record, "identity": source.identity})
-    return int(record["frames"])
-
-
-def prepare_clip(clips: Path, source: Source, options: Options, tick: Callable[[int], None] = count_frames) -> Outcome:
-    """Make one clip under a temporary name and rename it into place; never raises for a bad video.
-
-    An older clip of that id is replaced, or removed if its source is no longer fit.
-    """
+def work(task: Task) -> Outcome:
+    """Do a task; never raises for a bad video."""
     began = time.monotonic()
-    final, folder = clips / source.clip_id, clips / f".{source.clip_id}.tmp"
-    step_name = ""
-    status, reason, frames = "kept", "", 0
+    place = ["scan"]
+    ran: list[str] = []
+    scan, status, reason = None, "kept", ""
     try:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        job = Job(source.path, source.name, source.clip_id, source.identity, folder, options, VERSIONS, tick)
+        if task.shot is None:
+            scan, status = _scan(task), "scanned"
+        else:
+            make_clip(task, place, ran)
+            place[0] = ""
+    except (Rejected, MediaError) as error:
+        status, reason = "rejected", str(error)
+    except ModaError as error:
+        status, reason = "failed", str(error)
+    except OSError as error:
+        status, reason = "failed", f"{error.strerror or error}: {error.filename or task.source.path}"
+    except Exception as error:  # one broken video must not end a run of many
+        log.error("%s, step %s:\n%s", task.source.name, place[0], traceback.format_exc())
+        status, reason = "failed", f"{type(error).__name__}: {error}"
+    step = "" if status in ("kept", "scanned") else place[0]
+    if status == "rejected" and task.shot is not None:
+        remember_rejection(task, reason, step)
+    return Outcome(task, status, reason, step, scan, round(time.monotonic() - began, 2), tuple(ran))
+
+
+def _scan(task: Task) -> Scan:
+    """Scan a video and store what was seen; of a video that is not fit, the reason."""
+    path, stamp = scan_path(task.out, task.source), scan_stamp(task.source, task.options)
+    try:
+        scan = scan_video(task.source, path.parent, task.options, count_frames)
+    except (Rejected, MediaError) as error:
+        scan = Scan((), 0, str(error))
+    write_scan(path, scan, stamp)
+    return scan
+
+
+def stamps(task: Task, given: Given | None) -> dict[str, Any]:
+    """What a clip depends on: its source and shot, and every step."""
+    assert task.shot is not None
+    stamp = {
+        "source": {**source_stamp(task.source.path), "name": task.source.name, "shot": [*task.shot]},
+        "steps": {step.name: step.stamp(task.options, given) for step in STEPS},
+    }
+    return dict(json.loads(json.dumps(stamp)))  # as it comes back from a file
+
+
+def outdated(record: dict[str, Any], wanted: dict[str, Any]) -> set[str]:
+    """Names of the steps to run: those whose stamp changed and those that need what they make.
+
+    record: what `stamps` gave when the clip was made ({} if there is none). A step whose product is
+    not kept in files runs too if one that needs it does.
+    """
+    if record.get("source") != wanted["source"]:
+        return {step.name for step in STEPS}
+    before = record.get("steps", {})
+    stale: set[str] = set()
+    remade: set[str] = set()
+    for step in STEPS:
+        if before.get(step.name) != wanted["steps"][step.name] or remade.intersection(step.needs):
+            stale.add(step.name)
+            remade.update(step.makes)
+    makers = {name: step for step in STEPS for name in step.makes}
+    for step in reversed(STEPS):
+        if step.name in stale:
+            stale |= {makers[name].name for name in step.needs if name not in KEPT}
+    return stale
+
+
+def stored_stamps(folder: Path) -> dict[str, Any]:
+    """The stamps of a finished clip; {} if there is none."""
+    try:
+        return dict(read_json(folder / "clip.json").get("stamps", {}))
+    except DataError:
+        return {}
+
+
+def make_clip(task: Task, place: list[str], ran: list[str], tick: Callable[[int], None] = count_frames) -> None:
+    """Make a clip under a temporary name and rename it into place; of an older one what is up to date is kept.
+
+    place[0]: the step that is running; ran: names of the steps that were run. Raises what a step raises;
+    an older clip stays then, unless the video is no longer fit.
+    """
+    assert task.shot is not None
+    clips = task.out / "clips"
+    final, folder = clips / task.clip_id, clips / f".{task.clip_id}.{os.getpid()}.tmp"
+    given = Given.find(task.options.given, task.source.video)
+    wanted = stamps(task, given)
+    record = stored_stamps(final)
+    to_run = outdated(record, wanted)
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        if len(to_run) < len(STEPS):
+            link_folder(final, folder)
+        else:
+            folder.mkdir()
+        job = Job(task.clip_id, task.source, task.shot, folder, task.options, given, tick)
+        job.stamps = wanted
+        known: set[str] = set()
         for step in STEPS:
-            step_name = step.name
+            if step.name not in to_run:
+                continue
+            place[0] = step.name
+            for name in step.needs:
+                if name not in known:
+                    recall(job, name)
+                    known.add(name)
             step.run(job)
             if forgotten := [name for name in step.makes if not hasattr(job, name)]:
                 raise RuntimeError(f"step '{step.name}' did not make {forgotten}")
-        frames = len(job.landmarks)
+            keep(job, step.makes)
+            known.update(step.makes)
+            ran.append(step.name)
+        _replace(folder, final)
+    except (Rejected, MediaError):
         shutil.rmtree(final, ignore_errors=True)
-        os.replace(folder, final)
-        step_name = ""
-    except (Rejected, MediaError) as error:
-        status, reason = "rejected", str(error)
-        shutil.rmtree(final, ignore_errors=True)
-    except ModaError as error:
-        status, reason = "failed", str(error)
-    except Exception as error:  # one broken video must not end a run of many
-        log.error("%s, step %s:\n%s", source.name, step_name, traceback.format_exc())
-        status, reason = "failed", f"{type(error).__name__}: {error}"
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    seconds = round(time.monotonic() - began, 2)
-    return Outcome(source.clip_id, source.name, status, reason, step_name, seconds, frames)
+
+
+def _replace(folder: Path, final: Path) -> None:
+    """Put a finished folder in the place of an older one; between the two moves there is no clip, never half of one."""
+    old = folder.with_name(f"{folder.name}.old")
+    if final.exists():
+        os.replace(final, old)
+    os.replace(folder, final)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def rejection_path(task: Task) -> Path:
+    """Where the reason is kept for which a shot was rejected."""
+    return task.out / "rejected" / f"{task.clip_id}.json"
+
+
+def remember_rejection(task: Task, reason: str, step: str) -> None:
+    """Store why a shot is not fit, so that the next run need not find out again."""
+    given = Given.find(task.options.given, task.source.video)
+    write_json(rejection_path(task), {"stamps": stamps(task, given), "reason": reason, "step": step})

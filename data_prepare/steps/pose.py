@@ -1,4 +1,4 @@
-"""Head pose, canonical landmarks and the person's mesh at rest."""
+"""Head pose and the person's mesh at rest."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from data_prepare.job import Job, Step
 from moda.geometry import fit_head_pose, subject_mesh, to_canonical
-from moda.representation import HeadPose
+from moda.representation import FPS, HeadPose
 from moda.smoothing import gaussian
 
 SIGMA = 1.0
@@ -20,12 +20,12 @@ def smooth_pose(pose: HeadPose, sigma: float = SIGMA) -> HeadPose:
 
 
 def run(job: Job) -> None:
-    """Fit and smooth the pose; the canonical mesh is the exact inverse of the landmarks under it."""
+    """Fit the pose, or take the user's, and smooth it; the mesh at rest is that of the canonical face."""
     landmarks = job.landmarks.astype(np.float64)
-    job.pose = smooth_pose(fit_head_pose(landmarks))
-    canonical = to_canonical(landmarks, job.pose)
-    job.canonical = canonical.astype(np.float32)
-    job.subject = subject_mesh(canonical[job.tracked]).astype(np.float32)
+    times = (job.span.start + np.arange(len(landmarks))) / FPS
+    given = None if job.given is None else job.given.pose(times, job.shot.box, landmarks)
+    job.pose = smooth_pose(fit_head_pose(landmarks) if given is None else given)
+    job.subject = subject_mesh(to_canonical(landmarks, job.pose)[job.tracked]).astype(np.float32)
 
 
-STEP = Step("pose", needs=("landmarks", "tracked"), makes=("pose", "canonical", "subject"), version=1, run=run)
+STEP = Step("pose", needs=("span", "landmarks", "tracked"), makes=("pose", "subject"), version=2, run=run)

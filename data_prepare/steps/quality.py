@@ -1,14 +1,34 @@
-"""Figures by which clips can be chosen later."""
+"""Figures by which a clip is judged, now and later, and the limits beyond which it is rejected."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from data_prepare.job import Job, Step
+from data_prepare.job import Job, Rejected, Step
+from data_prepare.options import Limits
 from data_prepare.steps.sound import loudness
-from moda.landmarks import FACE_OVAL, lip_opening
+from moda.geometry import to_canonical
+from moda.landmarks import FACE_OVAL, canonical_face, lip_opening
 from moda.media.crop import face_size
-from moda.representation import FRAME
+from moda.media.strip import evenly
+from moda.media.video import VideoReader
+from moda.representation import FRAME, samples_at
+
+SILENT_DB = 30.0
+"""A frame of sound so far below the clip's loud ones is a pause."""
+CLIPPED = 0.99
+
+
+def sharpness(picture: np.ndarray, landmarks: np.ndarray) -> float:
+    """Variance of the Laplacian (grey levels) in the face's box; landmarks: (478, 3) pixels of `picture`."""
+    low = np.clip(np.floor(landmarks[:, :2].min(axis=0)).astype(int), 0, None)
+    high = np.ceil(landmarks[:, :2].max(axis=0)).astype(int)
+    grey = picture[low[1] : high[1], low[0] : high[0]] @ np.array([0.299, 0.587, 0.114], np.float32)
+    if min(grey.shape) < 3:
+        return 0.0
+    centre = grey[1:-1, 1:-1]
+    laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4.0 * centre
+    return float(laplacian.var())
 
 
 def spread(values: np.ndarray) -> float:
@@ -17,28 +37,81 @@ def spread(values: np.ndarray) -> float:
     return float(high - low)
 
 
+def mesh_misfit(canonical: np.ndarray) -> float:
+    """95th percentile over frames of how far rigid points stray from their median, pixels of the square frame.
+
+    A hand or a microphone before the face throws the mesh about.
+    """
+    rigid = canonical[:, canonical_face().rigid, :2]
+    stray = np.linalg.norm(rigid - np.median(rigid, axis=0), axis=-1).mean(axis=-1)
+    return float(np.percentile(stray, 95))
+
+
+def pauses(wave: np.ndarray, frames: int) -> float:
+    """Share of the frames whose sound is `SILENT_DB` below that of the loud ones."""
+    edges = [samples_at(frame) for frame in range(frames)]
+    power = np.add.reduceat(np.square(wave, dtype=np.float64), edges) / (len(wave) / frames)
+    return float((power < np.percentile(power, 95) * 10 ** (-SILENT_DB / 10)).mean())
+
+
+def _stored_sharpness(job: Job) -> float:
+    with VideoReader(job.folder / "video.mp4") as video:
+        scale = video.width / FRAME
+        return float(np.median([sharpness(video[t], job.landmarks[t] * scale) for t in evenly(len(job.landmarks))]))
+
+
 def run(job: Job) -> None:
-    """Collect the figures; every one is a finite number, and `loudness_dbfs` is absent without sound."""
+    """Collect the figures; each is a finite number, and those of the sound are absent without it."""
     oval = job.landmarks[:, list(FACE_OVAL), :2]
     outside = (oval < 0).any(axis=(1, 2)) | (oval > FRAME).any(axis=(1, 2))
+    canonical = to_canonical(job.landmarks.astype(np.float64), job.pose)
     figures = {
         "tracked": float(job.tracked.mean()),
-        "face_px": float(np.median(face_size(job.landmarks))) * job.box.side / FRAME,
-        "sharpness": job.sharpness,
+        "face_px": float(np.median(face_size(job.landmarks))) * job.shot.box.side / FRAME,
+        "sharpness": _stored_sharpness(job),
         "yaw_range": spread(job.pose.rotation[:, 1]),
+        "yaw_most": float(np.percentile(np.abs(job.pose.rotation[:, 1]), 95)),
         "pitch_range": spread(job.pose.rotation[:, 0]),
-        "lip_opening_range": spread(lip_opening(job.canonical[..., :2])),
+        "lip_opening_range": spread(lip_opening(canonical[..., :2])),
+        "mesh_misfit": mesh_misfit(canonical),
         "out_of_crop": float(outside.mean()),
+        "jumps": float(job.jumps),
+        "people": float(job.shot.people),
     }
     if job.wave is not None:
         figures["loudness_dbfs"] = loudness(job.wave)
+        figures["pauses"] = pauses(job.wave, len(job.landmarks))
+        figures["clipped"] = float((np.abs(job.wave) >= CLIPPED).mean())
     job.quality = {name: round(value, 4) for name, value in figures.items()}
+    if reasons := beyond(job.quality, job.options.limits):
+        raise Rejected("; ".join(reasons))
+
+
+def beyond(figures: dict[str, float], limits: Limits) -> list[str]:
+    """In words, the limits that a clip is beyond."""
+    checks = (
+        (figures["face_px"] < limits.min_face, f"the face is {figures['face_px']:.0f} px, wanted {limits.min_face:g}"),
+        (
+            figures["sharpness"] < limits.min_sharpness,
+            f"the face is blurred (sharpness {figures['sharpness']:.1f}, wanted {limits.min_sharpness:g})",
+        ),
+        (
+            figures["yaw_most"] > limits.max_yaw,
+            f"the head is turned by {figures['yaw_most']:.0f} degrees, wanted {limits.max_yaw:g} at most",
+        ),
+        (
+            figures["out_of_crop"] > limits.max_outside,
+            f"the face leaves the crop in {figures['out_of_crop']:.0%} of the frames, wanted {limits.max_outside:.0%}",
+        ),
+    )
+    return [reason for bad, reason in checks if bad]
 
 
 STEP = Step(
     "quality",
-    needs=("box", "landmarks", "tracked", "sharpness", "pose", "canonical", "wave"),
+    needs=("info", "span", "jumps", "landmarks", "tracked", "pose", "wave"),
     makes=("quality",),
-    version=1,
+    version=2,
     run=run,
+    settings=lambda options: options.limits.model_dump(include={"min_face", "min_sharpness", "max_yaw", "max_outside"}),
 )

@@ -1,15 +1,15 @@
-"""The sound of the kept frames, 16 kHz mono."""
+"""The sound of the kept frames, 16 kHz mono, with a little of what comes before and after."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from data_prepare.job import Job, Rejected, Step
-from moda.media.audio import read_audio, write_wav
-from moda.representation import samples_at
+from moda.media.audio import read_audio
+from moda.representation import SAMPLE_RATE, samples_at
 
-SILENCE_DBFS = -70.0
-"""Sound below this is no sound."""
+MARGIN = SAMPLE_RATE
+"""Samples before and after the kept frames, for the correction of an offset; silence where the source has none."""
 
 
 def loudness(wave: np.ndarray) -> float:
@@ -19,19 +19,25 @@ def loudness(wave: np.ndarray) -> float:
 
 
 def run(job: Job) -> None:
-    """Read, cut by time to the kept frames (padded with silence at the end), write audio.wav."""
-    job.wave = None
+    """Read by time; a source whose sound is silence counts as one without."""
+    job.heard = None
     if job.info.has_audio:
-        start, stop = samples_at(job.span.start), samples_at(job.span.stop)
-        wave = read_audio(job.source)[start:stop]
-        wave = np.pad(wave, (0, stop - start - len(wave)))
-        if loudness(wave) > SILENCE_DBFS:
-            job.wave = wave
-    if job.wave is None:
-        if not job.options.allow_silent:
-            raise Rejected(f"the sound is silence, below {SILENCE_DBFS:g} dBFS (--allow-silent keeps such videos)")
-        return
-    write_wav(job.folder / "audio.wav", job.wave)
+        first, count = samples_at(job.span.start) - MARGIN, samples_at(job.frames) + 2 * MARGIN
+        wave = read_audio(job.source.path, start=max(first, 0), count=count + min(first, 0))
+        heard = np.zeros(count, np.float32)
+        heard[max(-first, 0) : max(-first, 0) + len(wave)] = wave
+        if loudness(heard[MARGIN:-MARGIN]) > job.options.limits.min_loudness:
+            job.heard = heard
+    if job.heard is None and not job.options.allow_silent:
+        limit = job.options.limits.min_loudness
+        raise Rejected(f"the sound is silence, below {limit:g} dBFS (--allow-silent keeps such videos)")
 
 
-STEP = Step("sound", needs=("info", "span"), makes=("wave",), version=1, run=run)
+STEP = Step(
+    "sound",
+    needs=("info", "span"),
+    makes=("heard",),
+    version=2,
+    run=run,
+    settings=lambda options: {"allow_silent": options.allow_silent, "min_loudness": options.limits.min_loudness},
+)

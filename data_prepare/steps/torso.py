@@ -34,4 +34,4 @@ def run(job: Job) -> None:
     job.torso = np.clip(torso, -FRAME, 2 * FRAME).astype(np.float32)
 
 
-STEP = Step("torso", needs=("landmarks", "outlined", "outlines"), makes=("torso",), version=1, run=run)
+STEP = Step("torso", needs=("landmarks", "outlined", "outlines"), makes=("torso",), version=2, run=run)

@@ -6,22 +6,43 @@ import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from pydantic import Field
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from data_prepare import runner
-from data_prepare.job import Options
-from data_prepare.runner import Report, prepare
+from data_prepare.hdtf import HdtfPlan, read_hdtf
+from data_prepare.options import Options
+from data_prepare.report import Report, Row
+from data_prepare.runner import prepare
+from data_prepare.sources import Source, find_sources, listed_sources
+from data_prepare.split_lists import GivenLists
 from data_prepare.splits import SplitRule
 from moda.cli.main import run
+from moda.config import Config, apply_overrides, load_yaml, parse
 from moda.errors import ConfigError
 from moda.representation import FPS
 
 LINE_EVERY = 15.0
 """Where stderr is no terminal, a line of progress in so many seconds."""
 SHOWN = 40
-"""Videos that were not kept, at most so many are listed on screen; report.json has all."""
+"""Videos that were not kept, at most so many are listed on screen; report.html has all."""
+
+
+class PrepareConfig(Config):
+    """What configs/default/prepare.yaml holds; every entry has an option of the same name."""
+
+    jobs: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="Processes.")
+    include: Path | None = Field(None, description="Text file: only these videos, a relative path a line.")
+    identities: Path | None = Field(None, description="TSV with columns file and identity: who is in which video.")
+    hdtf: Path | None = Field(None, description="HDTF's own list files: cut and crop exactly the clips they name.")
+    split: str = Field("0.8,0.1,0.1", description="Shares, or numbers of clips (132,0,32), of train, val, test.")
+    split_lists: Path | None = Field(None, description="Folder of train.txt, val.txt, test.txt to follow instead.")
+    shared_people: bool = Field(False, description="With split_lists: a person may be in two of them.")
+    seed: int = Field(0, description="Of the split.")
+    options: Options = Options()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -32,20 +53,34 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("videos", type=Path, help="folder of videos, searched with its subfolders")
     parser.add_argument("out", type=Path, help="the clip store to make or to add to")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: %(default)s)")
-    parser.add_argument(
-        "--size", type=int, default=512, help="side of the stored videos, pixels (default: %(default)s)"
-    )
+    parser.add_argument("--config", type=Path, help="YAML of settings, as configs/default/prepare.yaml")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one setting")
+    parser.add_argument("--jobs", type=int, help="processes (default: one a core)")
+    parser.add_argument("--size", type=int, help="side of the stored videos, pixels (default: 512)")
     parser.add_argument("--include", type=Path, help="text file: prepare only these videos, a relative path a line")
     parser.add_argument("--identities", type=Path, help="TSV with columns file and identity: who is in which video")
+    parser.add_argument("--hdtf", type=Path, metavar="LISTS", help="HDTF's list files: cut exactly the clips they name")
+    parser.add_argument("--given", type=Path, help="folder of head poses, person masks or parsing made elsewhere")
     parser.add_argument(
         "--split",
-        default="0.8,0.1,0.1",
-        help="shares of training, validation, test; by identity (default: %(default)s)",
+        help="shares (0.8,0.1,0.1, the default) or numbers of clips (132,0,32) of train, val, test; by identity",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the split (default: %(default)s)")
-    parser.add_argument("--allow-silent", action="store_true", help="keep videos without sound too")
+    parser.add_argument("--split-lists", type=Path, help="folder of train.txt, val.txt, test.txt to follow instead")
+    parser.add_argument("--seed", type=int, help="of the split (default: 0)")
+    parser.add_argument("--allow-silent", action="store_true", default=None, help="keep videos without sound too")
     return parser
+
+
+def _config(arguments: argparse.Namespace) -> PrepareConfig:
+    tree = {} if arguments.config is None else load_yaml(arguments.config)
+    tree = apply_overrides(tree, arguments.set)
+    given: dict[str, Any] = {name: value for name, value in vars(arguments).items() if value is not None}
+    for name, value in given.items():
+        if name in ("jobs", "include", "identities", "hdtf", "split", "split_lists", "seed"):
+            tree[name] = value
+        elif name in ("size", "given", "allow_silent"):
+            tree["options"] = {**tree.get("options", {}), name: value}
+    return parse(PrepareConfig, tree, source=str(arguments.config or "the command line"))
 
 
 def _minutes(seconds: float | None) -> str:
@@ -57,18 +92,29 @@ def _minutes(seconds: float | None) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; 0: every video was kept, 1: some were not, 2: it could not be run as asked."""
+    """Run the command; 0: every video was handled, 1: some failed, 2: it could not be run as asked."""
     return run(_main, argv)
+
+
+def _sources(config: PrepareConfig, videos: Path, out: Path) -> tuple[list[Source], HdtfPlan]:
+    if config.hdtf is None:
+        return find_sources(videos, out, config.include, config.identities), HdtfPlan((), ())
+    if config.include is not None or config.identities is not None:
+        raise ConfigError("hdtf says itself which clips there are and who is in them: leave out include and identities")
+    plan = read_hdtf(config.hdtf, videos)
+    return listed_sources(plan, videos), plan
 
 
 def _main(argv: list[str]) -> int:
     arguments = _parser().parse_args(argv)
-    if arguments.jobs < 1:
-        raise ConfigError(f"--jobs {arguments.jobs}: wanted at least 1")
-    if arguments.size < 64 or arguments.size % 2:
-        raise ConfigError(f"--size {arguments.size}: wanted an even number of pixels, at least 64")
-    rule = SplitRule.parse(arguments.split, arguments.seed)
+    config = _config(arguments)
+    rule: SplitRule | GivenLists = SplitRule.parse(config.split, config.seed)
+    if config.split_lists is not None:
+        rule = GivenLists.read(config.split_lists, config.shared_people)
+    sources, plan = _sources(config, arguments.videos, arguments.out)
     console = Console(stderr=True, highlight=False)
+    for name, remark in plan.notes[:SHOWN]:
+        console.print(f"{name}: {remark}", markup=False, soft_wrap=True)
     columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}")]
     with Progress(*columns, console=console) as bar:
         said = [0.0]
@@ -76,49 +122,59 @@ def _main(argv: list[str]) -> int:
 
         def show(progress: runner.Progress) -> None:
             rate = progress.frames / max(progress.seconds, 1e-6)
-            state = f"{progress.done}/{progress.total} videos, {rate:.0f} frames/s, {_minutes(progress.eta)} left"
+            state = f"{progress.done}/{progress.total} steps, {rate:.0f} frames/s, {_minutes(progress.eta)} left"
             bar.update(task, total=progress.total, completed=progress.done, state=state)
             if not console.is_terminal and progress.seconds - said[0] >= LINE_EVERY:
                 said[0] = progress.seconds
                 console.print(state)
 
         report = prepare(
-            arguments.videos,
+            sources,
             arguments.out,
-            Options(size=arguments.size, allow_silent=arguments.allow_silent),
+            config.options,
             rule=rule,
-            jobs=arguments.jobs,
-            include=arguments.include,
-            identities=arguments.identities,
+            jobs=config.jobs,
+            missing=plan.missing,
             on_progress=show,
         )
     _summary(console, report, arguments.out)
     return 0 if report.complete else 1
 
 
+def _list(console: Console, title: str, rows: Sequence[tuple[str, str]]) -> None:
+    if not rows:
+        return
+    console.print(f"{title}, {len(rows)}:")
+    for name, reason in rows[:SHOWN]:
+        console.print(f"  {name}: {reason}", markup=False, soft_wrap=True)
+    if len(rows) > SHOWN:
+        console.print(f"  and {len(rows) - SHOWN} more, see report.html")
+
+
+def _named(row: Row) -> tuple[str, str]:
+    where = "" if row.shot is None else f" {row.shot[0]:g}-{row.shot[1]:g} s"
+    return f"{row.source}{where} ({row.step})", row.reason
+
+
 def _summary(console: Console, report: Report, out: Path) -> None:
-    totals = report.as_json()["totals"]
-    left_out = [outcome for outcome in report.outcomes if outcome.status != "kept"]
-    if left_out:
-        console.print(f"not kept, {len(left_out)} videos:")
-        for outcome in left_out[:SHOWN]:
-            console.print(f"  {outcome.source} ({outcome.step}): {outcome.reason}", markup=False, soft_wrap=True)
-        if len(left_out) > SHOWN:
-            console.print(f"  and {len(left_out) - SHOWN} more, see {out / 'report.json'}", markup=False)
+    for status in ("rejected", "failed"):
+        _list(console, status, [_named(row) for row in report.rows if row.status == status])
+    _list(console, "missing", report.missing)
+    counts = report.counts
     console.print(
-        f"{totals['kept']} kept ({totals['frames'] / FPS / 60:.1f} minutes; "
-        f"{totals['skipped_as_up_to_date']} were up to date), {totals['rejected']} rejected, "
-        f"{totals['failed']} failed, in {_minutes(report.seconds)}"
+        f"{counts['kept']} clips kept ({report.frames / FPS / 60:.1f} minutes), {counts['rejected']} rejected, "
+        f"{counts['failed']} failed, in {_minutes(report.seconds)}"
     )
-    sizes = ", ".join(
-        f"{name} {len(ids)} clips of {report.identities[name]} people" for name, ids in report.splits.items()
-    )
-    console.print(f"{out}: {sizes}", markup=False, soft_wrap=True)
-    people = sum(report.identities.values())
-    if people and not report.splits["val"]:
+    people = report.splits.people
+    sizes = ", ".join(f"{name} {len(ids)} clips of {people[name]} people" for name, ids in report.splits.lists.items())
+    console.print(f"{out}: {sizes}; see {out / 'report.html'}", markup=False, soft_wrap=True)
+    for note in report.splits.notes:
+        console.print(f"note: {note}", markup=False, soft_wrap=True)
+    everyone = sum(people.values())
+    if everyone and not report.splits.lists["val"]:
         console.print(
-            f"warning: the validation list is empty: the store holds {people} "
-            f"{'person' if people == 1 else 'people'}, and none may be in two lists",
+            f"warning: the validation list is empty: the store holds {everyone} "
+            f"{'person' if everyone == 1 else 'people'}, and none may be in two lists",
             markup=False,
             soft_wrap=True,
         )

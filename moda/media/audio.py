@@ -18,14 +18,16 @@ from moda.representation import SAMPLE_RATE
 MIN_SECONDS = 0.1
 """Shorter sounds are refused: they hold no speech, and less than three frames of video."""
 _SOUNDFILE_SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf"}
+_SEEK_FROM, _SEEK_LEAD = 60, 5
+"""Seconds from which on a start is sought, and how much before it."""
 _HALF_WIDTH = 32
 """Zero crossings on each side of the resampling filter's centre."""
 
 log = logging.getLogger(__name__)
 
 
-def read_audio(path: Path | str) -> np.ndarray:
-    """Read the sound of an audio or video file.
+def read_audio(path: Path | str, start: int = 0, count: int | None = None) -> np.ndarray:
+    """Read the sound of an audio or video file, or `count` samples of it from `start` on (fewer at its end).
 
     Returns float32 (N,) in [-1, 1], mono (mean of the channels), `SAMPLE_RATE` Hz.
     WAV, FLAC, OGG, Opus and MP3 are read by libsndfile, everything else by ffmpeg.
@@ -35,8 +37,8 @@ def read_audio(path: Path | str) -> np.ndarray:
     path = Path(path)
     require_file(path, "audio file")
     wave = _read_soundfile(path) if path.suffix.lower() in _SOUNDFILE_SUFFIXES else None
-    if wave is None:
-        wave = _read_ffmpeg(path)
+    end = None if count is None else start + count
+    wave = _read_ffmpeg(path, start, count) if wave is None else wave[start:end]
     if not np.isfinite(wave).all():
         raise MediaError(f"{int((~np.isfinite(wave)).sum())} samples are not finite (NaN or infinite) in {path}")
     if len(wave) < MIN_SECONDS * SAMPLE_RATE:
@@ -91,11 +93,17 @@ def _read_soundfile(path: Path) -> np.ndarray | None:
     return resample(mono, rate) if np.isfinite(mono).all() else mono
 
 
-def _read_ffmpeg(path: Path) -> np.ndarray:
-    """Mono samples at `SAMPLE_RATE` of the first sound stream, time 0 at the file's start."""
+def _read_ffmpeg(path: Path, start: int = 0, count: int | None = None) -> np.ndarray:
+    """Mono samples at `SAMPLE_RATE` of the first sound stream, time 0 at the file's start.
+
+    A start beyond `_SEEK_FROM` is sought with some sound before it, which is thrown away.
+    """
+    skipped = (start // SAMPLE_RATE - _SEEK_LEAD) * SAMPLE_RATE if start > _SEEK_FROM * SAMPLE_RATE else 0
+    seek = ["-ss", str(skipped // SAMPLE_RATE)] if skipped else []
+    end = "" if count is None else f",atrim=end_sample={start + count - skipped}"
     command = [
-        *(ffmpeg_program(), *QUIET, *input_arguments(path), "-map", "0:a:0", "-vn"),
-        *("-af", "aresample=async=1:first_pts=0", "-ac", "1", "-ar", str(SAMPLE_RATE), "-f", "f32le", "pipe:1"),
+        *(ffmpeg_program(), *QUIET, *seek, *input_arguments(path), "-map", "0:a:0", "-vn", "-ac", "1"),
+        *("-af", f"aresample={SAMPLE_RATE}:async=1:first_pts=0{end}", "-f", "f32le", "pipe:1"),
     ]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode != 0 and not done.stdout:
@@ -103,4 +111,4 @@ def _read_ffmpeg(path: Path) -> np.ndarray:
         if b"matches no streams" in done.stderr:
             raise MediaError(f"no sound in {path}; wanted an audio file, or a video with sound")
         raise MediaError(f"not a sound that can be read: {path} ({reason})")
-    return np.frombuffer(done.stdout, dtype="<f4")
+    return np.frombuffer(done.stdout, dtype="<f4")[start - skipped :]

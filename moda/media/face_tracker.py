@@ -17,6 +17,9 @@ FAR_SURROUNDINGS = 2.5
 """Side of the part of the picture around a small face, in sizes of the detector's box."""
 MIN_PICTURE = 16
 """Smallest part of a picture in which it makes sense to look, pixels."""
+PIXEL_CENTRE = np.array([0.5, 0.5, 0.0])
+"""MediaPipe counts from the middle of the first pixel, this project from its corner (`moda.media.crop`):
+without this, a face in a picture half as large lies half a pixel elsewhere."""
 
 
 @contextlib.contextmanager
@@ -95,7 +98,7 @@ class FaceTracker:
         with contextlib.nullcontext() if self._seen else native_stderr_muted():  # ... and the first face
             found = self._mesh.process(np.ascontiguousarray(picture)).multi_face_landmarks
         self._seen = self._seen or bool(found)
-        return [np.array([(p.x, p.y, p.z) for p in face.landmark], np.float64) * side for face in found or ()]
+        return [_points(face.landmark) * side + PIXEL_CENTRE for face in found or ()]
 
     def _far_faces(self, frame: np.ndarray) -> list[np.ndarray]:
         """Detect small faces, then look for the mesh in the surroundings of each."""
@@ -122,6 +125,10 @@ class FaceTracker:
         """The (largest) face of an (H, W, 3) uint8 RGB picture: (478, 3) as in `faces`, or None."""
         faces = self.faces(frame)
         return faces[0] if faces else None
+
+
+def _points(landmarks: Any) -> np.ndarray:
+    return np.array([(point.x, point.y, point.z) for point in landmarks], np.float64)
 
 
 def detect_faces(image: np.ndarray, max_faces: int = 8) -> list[np.ndarray]:

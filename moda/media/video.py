@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import subprocess
 import tempfile
@@ -41,17 +42,10 @@ def read_frames(
     path = Path(path)
     info = probe(path)
     width, height = info.width, info.height
-    filters = []
-    if fps is not None:
-        filters.append(f"fps=fps={fps:.10g}:start_time=0")
-    if not info.square_pixels:
-        filters += [f"scale={width}:{height}", "setsar=1"]
+    filters = time_filters(info, fps)
     if crop is not None:
-        left, top, side = crop
-        if left < 0 or top < 0 or side < 1 or left + side > width or top + side > height:
-            raise MediaError(f"the crop {crop} lies outside the {width}x{height} picture of {path}")
-        filters.append(f"crop={side}:{side}:{left}:{top}:exact=1")
-        width = height = side
+        filters.append(crop_filter(info, path, *crop))
+        width = height = crop[2]
     if size is not None:
         wanted = (size, size) if isinstance(size, int) else size
         if wanted != (width, height):
@@ -64,11 +58,29 @@ def read_frames(
         *("-fps_mode", "passthrough", "-filter_threads", str(threads), "-threads", str(threads)),
         *("-pix_fmt", "rgb24", "-f", "rawvideo", "pipe:1"),
     ]
-    return _pipe_frames(command, path, width, height)
+    return pipe_frames(command, path, (height, width, 3))
 
 
-def _pipe_frames(command: list[str], path: Path, width: int, height: int) -> Iterator[np.ndarray]:
-    count, length = 0, width * height * 3
+def time_filters(info: VideoInfo, fps: float | None = FPS) -> list[str]:
+    """Filters for ffmpeg: frames by time at `fps` (None = as stored), with square pixels."""
+    filters = [] if fps is None else [f"fps=fps={fps:.10g}:start_time=0"]
+    return filters if info.square_pixels else [*filters, f"scale={info.width}:{info.height}", "setsar=1"]
+
+
+def crop_filter(info: VideoInfo, path: Path, left: int, top: int, side: int) -> str:
+    """A filter for ffmpeg: a square crop; raises `MediaError` if it lies outside the picture."""
+    if left < 0 or top < 0 or side < 1 or left + side > info.width or top + side > info.height:
+        raise MediaError(f"the crop {(left, top, side)} lies outside the {info.width}x{info.height} picture of {path}")
+    return f"crop={side}:{side}:{left}:{top}:exact=1"
+
+
+def pipe_frames(command: list[str], path: Path, shape: tuple[int, ...], strict: bool = False) -> Iterator[np.ndarray]:
+    """Run ffmpeg and yield what it writes to its output in uint8 arrays of `shape`.
+
+    Raises `MediaError` if there is not one, or, with `strict`, if ffmpeg ends with an error; else an
+    error at the end (a damaged file) is logged.
+    """
+    count, length = 0, math.prod(shape)
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, bufsize=max(length, 1 << 16)
@@ -77,7 +89,7 @@ def _pipe_frames(command: list[str], path: Path, width: int, height: int) -> Ite
         try:
             while len(data := process.stdout.read(length)) == length:
                 count += 1
-                yield np.frombuffer(data, dtype=np.uint8).reshape(height, width, 3)
+                yield np.frombuffer(data, dtype=np.uint8).reshape(shape)
             code = process.wait()
             errors.seek(0)
             said = errors.read()
@@ -88,6 +100,8 @@ def _pipe_frames(command: list[str], path: Path, width: int, height: int) -> Ite
             process.wait()
     if count == 0:
         raise MediaError(f"not one frame can be read from {path} ({last_line(said, code)})")
+    if strict and code != 0:
+        raise MediaError(f"{path}: {count} frames read, then ffmpeg said: {last_line(said, code)}")
     if code != 0 or said:
         log.warning("%s: %d frames read, then ffmpeg said: %s", path, count, last_line(said, code))
 

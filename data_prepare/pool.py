@@ -1,0 +1,107 @@
+"""Many pieces of work in several processes, some of which bring more work."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.sharedctypes import Synchronized
+from typing import Generic, TypeVar
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+POLL_SECONDS = 0.5
+AHEAD = 2
+"""Pieces of work that are handed to the pool for each process; the rest waits here, in order."""
+
+
+class Pool(Generic[Task, Result]):
+    """Processes, started afresh, that do `work`. counter: shared with `initialise`, which runs first in each."""
+
+    def __init__(
+        self,
+        work: Callable[[Task], Result],
+        initialise: Callable[[Synchronized[int]], None],
+        processes: int,
+        on_wait: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._context = multiprocessing.get_context("spawn")
+        self.counter = self._context.Value("q", 0)
+        self._work, self._initialise, self._processes, self._on_wait = work, initialise, processes, on_wait
+
+    def run(
+        self, tasks: Sequence[Task], more: Callable[[Result], Sequence[Task]]
+    ) -> Iterator[tuple[Task, Result | None]]:
+        """Do all tasks, and those that `more` makes of a result, next; yields results as they come.
+
+        A task whose process dies is tried once more, alone; if it dies again its result is None.
+        """
+        waiting = deque(tasks)
+        with _one_thread_each():
+            while waiting:
+                again: list[Task] = []
+                for task, result in self._batch(waiting, self._processes, more):
+                    if result is None:
+                        again.append(task)
+                    else:
+                        yield task, result
+                for task in again:
+                    alone = deque([task])
+                    result = next((result for _, result in self._batch(alone, 1, more, most=1)), None)
+                    waiting.extend(alone)
+                    yield task, result
+
+    def _batch(
+        self, waiting: deque[Task], processes: int, more: Callable[[Result], Sequence[Task]], most: int | None = None
+    ) -> Iterator[tuple[Task, Result | None]]:
+        """Work until nothing waits (or `most` tasks are done) or the pool breaks; tasks on the way then give None."""
+        with ProcessPoolExecutor(processes, self._context, self._initialise, (self.counter,)) as pool:
+            futures: dict[Future[Result], Task] = {}
+            started, broken = 0, False
+            try:
+                while futures or (waiting and not broken and started != most):
+                    while waiting and not broken and len(futures) < AHEAD * processes and started != most:
+                        task = waiting.popleft()
+                        started += 1
+                        try:
+                            futures[pool.submit(self._work, task)] = task
+                        except BrokenProcessPool:
+                            broken = True
+                            yield task, None
+                    ready, _ = wait(futures, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+                    for future in ready:
+                        task = futures.pop(future)
+                        if isinstance(future.exception(), BrokenProcessPool):
+                            broken = True
+                            yield task, None
+                        else:
+                            result = future.result()
+                            waiting.extendleft(reversed(more(result)))
+                            yield task, result
+                    if not ready:
+                        self._on_wait()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in multiprocessing.active_children():
+                    process.terminate()
+                raise
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes started inside use one thread in numerical libraries."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
