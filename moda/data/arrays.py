@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import math
+import mmap
 import os
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -55,10 +59,13 @@ def map_array(folder: Path, name: str, frames: int) -> np.ndarray:
     The file stays open as long as the array or a slice of it lives. Raises `DataError` naming the
     file if it is missing, damaged, or of another dtype or shape than a clip of `frames` frames has.
     """
-    dtype, trailing, per_frame = ARRAYS[name]
-    path = folder / f"{name}.npy"
-    shape = (frames, *trailing) if per_frame else trailing
+    path = os.path.join(folder, f"{name}.npy")
+    dtype, shape, header = _expected(name, frames)
     try:
+        with open(path, "rb") as file:
+            if file.read(len(header)) == header:  # as `write_array` makes it: ten times faster than np.load
+                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                return np.frombuffer(mapped, dtype, math.prod(shape), len(header)).reshape(shape)
         array = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"cannot read {path}: {error}; prepare the clip again") from error
@@ -67,3 +74,14 @@ def map_array(folder: Path, name: str, frames: int) -> np.ndarray:
             f"{path} holds {array.dtype} {array.shape}, wanted {dtype} {shape}, C order; prepare the clip again"
         )
     return np.asarray(array)
+
+
+@lru_cache(maxsize=10_000)
+def _expected(name: str, frames: int) -> tuple[np.dtype, tuple[int, ...], bytes]:
+    """Dtype, shape and header of an array of a clip of `frames` frames."""
+    dtype, trailing, per_frame = ARRAYS[name]
+    shape = (frames, *trailing) if per_frame else trailing
+    header = io.BytesIO()
+    description = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, description)
+    return dtype, shape, header.getvalue()

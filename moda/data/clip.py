@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -138,25 +138,27 @@ class Clip:
         """(T, 478, 3) float32 landmarks without the head's motion: all of them, computed; see `canonical_at`."""
         return self.canonical_at(slice(None))
 
-    def canonical_at(self, frames: slice | np.ndarray, points: Sequence[int] | None = None) -> np.ndarray:
-        """Canonical landmarks of some frames, all points or some: (frames, points, 3) float32."""
-        landmarks = self.landmarks[frames]
-        if points is not None:
-            landmarks = landmarks[:, list(points)]
-        return to_canonical(landmarks, self.pose[frames]).astype(np.float32)
+    def canonical_at(self, frames: slice | np.ndarray) -> np.ndarray:
+        """Canonical landmarks of some frames, (frames, 478, 3) float32."""
+        return to_canonical(self.landmarks[frames], self.pose[frames]).astype(np.float32)
 
     @cached_property
     def rest(self) -> Rest:
         """What the clip's motion is relative to; stored, so that it needs no footage."""
         return read_rest(self.folder)
 
-    def motion(self, start: int = 0, stop: int | None = None) -> Motion:
-        """Motion of frames [start, stop), float32: `motion_targets` of the whole clip, of which a part is read."""
+    def motion(self, start: int = 0, stop: int | None = None, canonical: np.ndarray | None = None) -> Motion:
+        """Motion of frames [start, stop), float32: `motion_targets` of the whole clip, of which a part is read.
+
+        canonical: `canonical_at` of these frames, where it is at hand.
+        """
         span = slice(start, stop)
-        points = [*LIPS, *EYES]
-        canonical = np.zeros((len(range(*span.indices(self.frames))), N_LANDMARKS, 3), np.float32)
-        canonical[:, points] = self.canonical_at(span, points)  # no other point is in a motion
-        motion = motion_targets(canonical, self.pose[span], self.torso[span], self.subject, rest=self.rest)
+        pose = self.pose[span]
+        if canonical is None:
+            points = [*LIPS, *EYES]
+            canonical = np.zeros((len(pose.scale), N_LANDMARKS, 3), np.float32)
+            canonical[:, points] = to_canonical(self.landmarks[span][:, points], pose)  # no other is in a motion
+        motion = motion_targets(canonical, pose, self.torso[span], self.subject, rest=self.rest)
         lips, eyes, head, torso = (getattr(motion, name).astype(np.float32) for name in GROUPS)
         return Motion(lips, eyes, head, torso)
 

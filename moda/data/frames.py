@@ -29,23 +29,21 @@ SPAN = 12
 OPEN_MOUTH_DRAWS = 3
 """Of this many random spans the one with the widest mouth is taken: the inside of the mouth is what
 the refining renderer has to learn, and most frames show none."""
+MOMENT = 1e-9
+"""Seconds that do not count: a frame begins this much early."""
 TIME_RANGE = 6000
 """Training shifts the time of a clip by up to this many frames, so that it tells nothing by itself."""
 
 
 def frame_at(seconds: float, fps: float, frames: int) -> int:
-    """Number of the frame whose interval [i / fps, (i + 1) / fps) holds a time, exactly; the last one after the end.
+    """Number of the frame whose interval [i / fps, (i + 1) / fps) holds a time; the last one after the end.
 
-    Raises `DataError` for a time before the beginning.
+    Exact to `MOMENT`: neither 30000/1001 nor most times are floats, and a frame's own time must give
+    that frame. Raises `DataError` for a time before the beginning.
     """
     if not seconds >= 0:
         raise DataError(f"no frame at {seconds} s, wanted a time from 0 on")
-    number = int(seconds * fps)
-    if (number + 1) / fps <= seconds:  # the product was rounded down over a whole number, or up
-        number += 1
-    elif number / fps > seconds:
-        number -= 1
-    return min(number, frames - 1)
+    return min(int((seconds + MOMENT) * fps), frames - 1)
 
 
 class FramePairs(Dataset[dict[str, Tensor]]):

@@ -137,14 +137,16 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
         clip = self.clips[window.clip]
         stop = window.start + window.length
         random = np.random.default_rng(window.seed)
-        subject, motion = np.array(clip.subject), clip.motion(window.start, stop)
+        subject = np.array(clip.subject)
+        canonical = clip.canonical_at(slice(window.start, stop)) if self.with_face else None
+        motion = clip.motion(window.start, stop, canonical)
         item = {
             "subject": self._mixed_subject(subject, random) if self.training else subject,
             **{name: getattr(motion, name) for name in GROUPS},
             "tracked": clip.tracked[window.start : stop].astype(np.float32),
         }
-        if self.with_face:
-            item["face"] = face_offsets(clip.canonical_at(slice(window.start, stop)), subject)
+        if canonical is not None:
+            item["face"] = face_offsets(canonical, subject)
         if self.with_sound:
             first = samples_at(window.start)
             wave = clip.sound(first, first + samples_at(window.length))

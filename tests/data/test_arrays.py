@@ -65,6 +65,13 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
     np.testing.assert_array_equal(map_array(tmp_path, "scale", 10), before)
 
 
+def test_a_header_that_another_program_wrote_is_read_too(tmp_path: Path) -> None:
+    array = np.arange(30.0).reshape(10, 3)
+    with (tmp_path / "rotation.npy").open("wb") as file:
+        np.lib.format.write_array(file, array, version=(2, 0))
+    np.testing.assert_array_equal(map_array(tmp_path, "rotation", 10), array)
+
+
 def test_missing_damaged_and_foreign_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cannot read .*scale\.npy: .*; prepare the clip again"):
         map_array(tmp_path, "scale", 10)

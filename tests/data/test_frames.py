@@ -1,12 +1,16 @@
 """Frame pairs for the renderer."""
 
+from fractions import Fraction
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from moda.data.clip import ClipStore
-from moda.data.frames import FramePairs
+from moda.data.frames import FramePairs, frame_at
 from moda.errors import DataError
+from moda.media.video import VideoReader, VideoWriter
 
 
 @pytest.mark.parametrize("warp", [True, False])
@@ -64,3 +68,50 @@ def test_the_light_changes_reference_warp_and_truth_alike(clip_store: ClipStore)
 def test_no_clips_are_refused() -> None:
     with pytest.raises(DataError, match="no clips"):
         FramePairs([], size=128, warp=True, targets=2, train=True)
+
+
+def numbered(index: int) -> np.ndarray:
+    """A picture that says its number: eight stripes, white where the bit is set."""
+    bits = (index >> np.arange(8)) & 1
+    return np.repeat(np.repeat(255 * bits.astype(np.uint8), 8)[None, :, None], 64, axis=0).repeat(3, axis=2)
+
+
+def number_of(picture: np.ndarray) -> int:
+    return int(((picture[:, :, 0].reshape(64, 8, 8).mean(axis=(0, 2)) > 127) << np.arange(8)).sum())
+
+
+@pytest.mark.parametrize("fps", [24, 25, 30000 / 1001, 30, 60])
+def test_a_frame_by_time_is_the_one_whose_interval_holds_it(tmp_path: Path, fps: float) -> None:
+    frames = 100
+    with VideoWriter(tmp_path / "numbered.mp4", 64, fps, gop=12, bframes=0) as writer:
+        for index in range(frames):
+            writer.write(numbered(index))
+    exact = Fraction(fps).limit_denominator(1001)
+    begins = [float(index / exact) for index in range(frames)]
+    with VideoReader(tmp_path / "numbered.mp4") as video:
+        assert len(video) == frames
+        in_order = [number_of(video[index]) for index in range(frames)]
+        assert in_order == list(range(frames))
+        times = [(begin + share / fps, index) for index, begin in enumerate(begins) for share in (0, 0.01, 0.5, 0.99)]
+        for pick in np.random.default_rng(0).permutation(len(times))[:150]:
+            seconds, index = times[pick]
+            assert number_of(video[frame_at(seconds, video.fps, len(video))]) == index
+    assert [frame_at(begin, fps, frames) for begin in begins] == list(range(frames))
+    assert [frame_at(index / fps, fps, 10**6) for index in range(0, 10**6, 997)] == list(range(0, 10**6, 997))
+    before = [index / fps - 1e-8 for index in range(1, frames)]
+    assert [frame_at(seconds, fps, frames) for seconds in before] == list(range(frames - 1))
+    assert frame_at(frames / fps + 7, fps, frames) == frames - 1
+
+
+def test_no_frame_is_before_the_beginning() -> None:
+    for seconds in (-0.001, float("nan")):
+        with pytest.raises(DataError, match="no frame at"):
+            frame_at(seconds, 25, 9)
+
+
+def test_frames_in_any_order_are_the_same(clip_store: ClipStore) -> None:
+    pairs = FramePairs(clip_store.split("val"), size=128, warp=False, targets=2, train=False)
+    in_order = [pairs[index] for index in range(len(pairs))]
+    for index in np.random.default_rng(0).permutation(len(pairs)):
+        again = pairs[int(index)]
+        assert all(torch.equal(again[name], in_order[index][name]) for name in again)
