@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from moda.errors import OutputError
 from moda.media.ffmpeg import QUIET, ffmpeg_program, input_arguments
 from moda.media.probe import VideoInfo
 from moda.media.video import crop_filter, pipe_frames, time_filters
@@ -23,7 +24,7 @@ _COLOUR = ("-colorspace", "smpte170m", "-color_primaries", "smpte170m", "-color_
 SEEK_FROM = 10.0
 """Later starts are sought, not decoded to; the seek aims some seconds before the start."""
 LEAD = 100
-"""Frames at 25 fps that are decoded before a start that was sought."""
+"""Frames at 25 fps that are decoded at the least before a start that was sought."""
 
 
 def frames_with_thumbnails(
@@ -41,7 +42,7 @@ def frames_with_thumbnails(
 
     Frames: RGB uint8, shrunk to `height` if they are taller. thumbnails: written raw, `side` x `side`
     grey levels a frame (`read_thumbnails`). start, stop: frames at 25 fps.
-    Raises `MediaError` if not one frame can be decoded.
+    Raises `MediaError` if not one frame can be decoded, `OutputError` if the file cannot be written.
     """
     width, tall = info.width, info.height
     if tall > height:
@@ -58,7 +59,7 @@ def frames_with_thumbnails(
         *("-map", "[small]", "-fps_mode", "passthrough", "-f", "rawvideo", f"file:{thumbnails.absolute()}"),
         *("-map", "[seen]", "-fps_mode", "passthrough", "-f", "rawvideo", "pipe:1"),
     ]
-    yield from pipe_frames(command, path, (tall, width, 3))
+    yield from pipe_frames(command, path, (tall, width, 3), writes=thumbnails)
 
 
 def read_thumbnails(path: Path, side: int) -> np.ndarray:
@@ -85,8 +86,8 @@ def frames_while_storing(
 
     crop: (left, top, side) in pixels of the shown picture. Frames: RGB uint8. The stored video is H.264
     with short groups of pictures and no B-frames, for random access (`VideoReader`). It is whole when
-    the iterator ends by itself, and not before.
-    Raises `MediaError` if not one frame can be decoded, or the file cannot be written.
+    the iterator ends by itself, and not before. A file that was there is removed first, not written into.
+    Raises `MediaError` if not one frame can be decoded, `OutputError` if the file cannot be written.
     """
     left, top, box = crop
     cut = crop_filter(info, path, left, top, box)
@@ -110,14 +111,19 @@ def frames_while_storing(
         *("-movflags", "+faststart", "-f", "mp4", f"file:{stored.absolute()}"),
         *("-map", "[seen]", "-fps_mode", "passthrough", "-f", "rawvideo", "pipe:1"),
     ]
-    for planes in pipe_frames(command, path, (side * 3 // 2, side), strict=True):
+    try:
+        stored.unlink(missing_ok=True)  # it may have another name, too (`data_prepare.keep.link_folder`)
+    except OSError as error:
+        raise OutputError(f"cannot write {stored}: {error.strerror or error}") from error
+    for planes in pipe_frames(command, path, (side * 3 // 2, side), strict=True, writes=stored):
         yield cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420)
 
 
 def _from(start: int, stop: int | None) -> tuple[list[str], list[str]]:
     """Seeking options, and filters after which frames [start, stop) at 25 fps are left, numbered from 0."""
-    skipped = start - LEAD if start > SEEK_FROM * FPS else 0
-    seek = ["-ss", f"{skipped / FPS:.2f}"] if skipped else []
+    second = int(FPS)  # whole seconds are exact in the time base of any video: no frame is rounded another way
+    skipped = (start - LEAD) // second * second if start > SEEK_FROM * FPS else 0
+    seek = ["-ss", str(skipped // second)] if skipped else []
     end = "" if stop is None else f":end_frame={stop - skipped}"
     trim = [f"trim=start_frame={start - skipped}{end}"] if start or end else []
     return seek, [*trim, f"setpts=N/({FPS}*TB)"]

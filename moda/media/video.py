@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 import os
@@ -14,7 +15,7 @@ from typing import Self
 import cv2
 import numpy as np
 
-from moda.errors import MediaError
+from moda.errors import MediaError, OutputError
 from moda.media.ffmpeg import QUIET, ffmpeg_program, input_arguments, last_line, require_file
 from moda.media.probe import VideoInfo, check_streams, probe
 from moda.media.video_writer import VideoWriter
@@ -23,6 +24,9 @@ from moda.representation import FPS
 __all__ = ["VideoInfo", "VideoReader", "VideoWriter", "check_streams", "probe", "read_frames"]
 
 log = logging.getLogger(__name__)
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+_CANNOT_WRITE = (b"Error opening output", *(os.strerror(number).encode() for number in _FULL))
+"""What ffmpeg says if it is the file to be written that fails, and not the one that is read."""
 
 
 def read_frames(
@@ -74,17 +78,21 @@ def crop_filter(info: VideoInfo, path: Path, left: int, top: int, side: int) -> 
     return f"crop={side}:{side}:{left}:{top}:exact=1"
 
 
-def pipe_frames(command: list[str], path: Path, shape: tuple[int, ...], strict: bool = False) -> Iterator[np.ndarray]:
+def pipe_frames(
+    command: list[str], path: Path, shape: tuple[int, ...], strict: bool = False, writes: Path | None = None
+) -> Iterator[np.ndarray]:
     """Run ffmpeg and yield what it writes to its output in uint8 arrays of `shape`.
 
-    Raises `MediaError` if there is not one, or, with `strict`, if ffmpeg ends with an error; else an
-    error at the end (a damaged file) is logged.
+    writes: a file that ffmpeg makes besides. Raises `OutputError` if that cannot be written, `MediaError`
+    if there is not one frame, or, with `strict`, if ffmpeg ends with an error; else an error at the end
+    (a damaged file) is logged.
     """
     count, length = 0, math.prod(shape)
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, bufsize=max(length, 1 << 16)
-        )
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, bufsize=max(length, 1 << 16),
+            restore_signals=False,  # a limit on file size is then an error that ffmpeg can name
+        )  # fmt: skip
         assert process.stdout is not None
         try:
             while len(data := process.stdout.read(length)) == length:
@@ -98,6 +106,8 @@ def pipe_frames(command: list[str], path: Path, shape: tuple[int, ...], strict: 
             if process.poll() is None:
                 process.kill()
             process.wait()
+    if writes is not None and any(words in said for words in _CANNOT_WRITE):
+        raise OutputError(f"cannot write {writes}: {last_line(said, code)}")
     if count == 0:
         raise MediaError(f"not one frame can be read from {path} ({last_line(said, code)})")
     if strict and code != 0:
