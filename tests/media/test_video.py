@@ -15,29 +15,11 @@ import pytest
 
 from moda.errors import MediaError, OutputError
 from moda.media.audio import read_audio, write_wav
-from moda.media.ffmpeg import describe, ffmpeg_program
+from moda.media.ffmpeg import describe
 from moda.media.video import VideoReader, VideoWriter, check_streams, probe, read_frames
+from tests.media.numbered import SIDE, ffmpeg, number, numbered
 
-SIDE, CELL = 64, 20
 COUNT = 130
-
-
-def numbered(index: int) -> np.ndarray:
-    """A picture that says its number: nine black or white squares, one a binary digit."""
-    frame = np.zeros((SIDE, SIDE, 3), np.uint8)
-    for bit in range(9):
-        row, column = divmod(bit, 3)
-        frame[row * CELL : (row + 1) * CELL, column * CELL : (column + 1) * CELL] = 255 * (index >> bit & 1)
-    return frame
-
-
-def number(frame: np.ndarray) -> int:
-    centres = [(bit // 3 * CELL + CELL // 2, bit % 3 * CELL + CELL // 2) for bit in range(9)]
-    return sum(int(frame[y, x].mean() > 128) << bit for bit, (y, x) in enumerate(centres))
-
-
-def ffmpeg(*arguments: str | Path) -> None:
-    subprocess.run([ffmpeg_program(), "-y", "-loglevel", "error", *map(str, arguments)], check=True)
 
 
 @pytest.fixture(scope="module")
