@@ -31,8 +31,8 @@ def read_audio(path: Path | str, start: int = 0, count: int | None = None) -> np
 
     Returns float32 (N,) in [-1, 1], mono (mean of the channels), `SAMPLE_RATE` Hz.
     WAV, FLAC, OGG, Opus and MP3 are read by libsndfile, everything else by ffmpeg.
-    Raises `MediaError` for a file that is missing, empty or not sound, for sound shorter than
-    `MIN_SECONDS` and for samples that are not finite. Silence is fine.
+    Raises `MediaError` for a file that is missing, empty or not sound, for sound that is shorter than
+    `MIN_SECONDS` as a whole and for samples that are not finite. Silence is fine.
     """
     path = Path(path)
     require_file(path, "audio file")
@@ -41,10 +41,10 @@ def read_audio(path: Path | str, start: int = 0, count: int | None = None) -> np
     wave = _read_ffmpeg(path, start, count) if wave is None else wave[start:end]
     if not np.isfinite(wave).all():
         raise MediaError(f"{int((~np.isfinite(wave)).sum())} samples are not finite (NaN or infinite) in {path}")
-    if len(wave) < MIN_SECONDS * SAMPLE_RATE:
+    if count is None and len(wave) < MIN_SECONDS * SAMPLE_RATE:
         seconds = len(wave) / SAMPLE_RATE
         raise MediaError(f"the sound lasts {seconds:.3f} s, wanted at least {MIN_SECONDS} s: {path}")
-    peak = float(np.abs(wave).max())
+    peak = float(np.abs(wave).max(initial=0.0))
     if peak > 1.0:
         log.info("samples reach %.3g in %s: scaled down to 1", peak, path)
         wave = wave / peak
