@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from moda.errors import MediaError, OutputError
-from moda.media.audio import read_audio, resample, write_wav
+from moda.media.audio import _SEEK_FROM, read_audio, resample, write_wav
 from moda.media.ffmpeg import ffmpeg_program
 from moda.media.video import VideoWriter
 
@@ -94,6 +94,53 @@ def test_sound_that_starts_late_in_a_video_keeps_its_time(tmp_path: Path) -> Non
     subprocess.run(command, check=True)
     wave = read_audio(tmp_path / "late.mkv")
     assert np.flatnonzero(np.abs(wave) > 0.05)[0] / 16_000 == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.fixture(scope="module")
+def long_sounds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """70 s of noise whose level tells the second, in files that are read in every way."""
+    folder = tmp_path_factory.mktemp("long")
+    rng = np.random.default_rng(0)
+    noise = np.convolve(rng.standard_normal(70 * 16_000), np.ones(8) / 8, mode="same")
+    wave = noise * (0.05 + 0.1 * (np.arange(len(noise)) // 4000 % 7) / 7)
+    write_wav(folder / "a.wav", wave)
+    write_wav(folder / "cd.wav", np.repeat(wave[: 4 * 16_000], 3), 48_000)
+    with VideoWriter(folder / "v.mp4", 64, 25, folder / "a.wav", preset="ultrafast") as writer:
+        for _ in range(70 * 25):
+            writer.write(np.zeros((64, 64, 3), np.uint8))
+    source = [ffmpeg_program(), "-loglevel", "error", "-i", str(folder / "v.mp4")]
+    subprocess.run([*source, "-c", "copy", str(folder / "v.mkv")], check=True)
+    subprocess.run([*source, "-c:v", "copy", "-ar", "44100", "-c:a", "mp2", str(folder / "v.ts")], check=True)
+    return {name: folder / name for name in ("a.wav", "cd.wav", "v.mp4", "v.mkv", "v.ts")}
+
+
+# Matroska's times are whole milliseconds: sound that was sought may lie half of one elsewhere
+@pytest.mark.parametrize(
+    ("name", "near", "tolerance"),
+    [("a.wav", 0, 1e-6), ("cd.wav", 1, 1e-3), ("v.mp4", 1, 1e-3), ("v.ts", 1, 1e-3), ("v.mkv", 8, 1e-2)],
+)
+def test_a_part_is_the_slice_of_the_whole(long_sounds: dict[str, Path], name: str, near: int, tolerance: float) -> None:
+    whole = read_audio(long_sounds[name])
+    edge = _SEEK_FROM * 16_000
+    for start, count in ((0, 8_000), (12_345, 16_001), (edge, 20_000), (edge + 1, 20_000), (edge + 77_777, 24_000)):
+        if start + count > len(whole):
+            continue
+        part = read_audio(long_sounds[name], start=start, count=count)
+        assert len(part) == count
+        shifted = [whole[max(start + by, 0) : start + by + count] for by in range(-near, near + 1)]
+        error = min(np.sqrt(np.mean((part - other) ** 2)) for other in shifted if len(other) == count)
+        assert error < tolerance, (start, error)
+        assert np.sqrt(np.mean((part - np.roll(part, near + 2)) ** 2)) > 2 * tolerance  # the measure would see it
+
+
+@pytest.mark.parametrize("name", ["a.wav", "v.mp4"])
+def test_a_part_beyond_the_end_is_shorter_and_may_be_nothing(long_sounds: dict[str, Path], name: str) -> None:
+    whole = read_audio(long_sounds[name])
+    part = read_audio(long_sounds[name], start=len(whole) - 5_000, count=16_000)
+    assert len(part) == pytest.approx(5_000, abs=1)
+    few = read_audio(long_sounds[name], start=len(whole) - 100, count=16_000)
+    assert len(few) == pytest.approx(100, abs=1)
+    assert read_audio(long_sounds[name], start=len(whole) + 100_000, count=16_000).shape == (0,)
 
 
 def test_silence_is_fine(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from moda.landmarks import EYE_CORNERS
-from moda.media.crop import face_size
+from moda.media.crop import crop_square, face_size, square_box
 from moda.media.face_tracker import FaceTracker, detect_faces
 
 CHIN, FOREHEAD, NOSE = 152, 10, 1
@@ -80,6 +80,24 @@ def test_following_a_face_over_frames_stays_near_single_pictures(mesh, astronaut
     for shift, track in zip(range(0, 20, 4), tracks, strict=True):
         assert track is not None
         assert np.abs(track - mesh - [shift, 0, 0])[:, :2].mean() < 0.03 * float(face_size(mesh))
+
+
+def test_landmarks_do_not_shift_with_the_size_of_the_picture(astronaut):
+    """Areas are averaged, so pixel i of the small picture covers 2i and 2i + 1 of the large one, exactly."""
+    large = astronaut[:1024, :1024] if len(astronaut) >= 1024 else astronaut
+    box = square_box(detect_faces(large)[0], large.shape[1], large.shape[0])
+    found = {}
+    for side in (256, 320, 512):
+        with FaceTracker(video=False) as tracker:
+            picture = crop_square(large, box, side)
+            turned = picture[:, ::-1]
+            mesh, mirrored = tracker.track(picture), tracker.track(np.ascontiguousarray(turned))
+        assert mesh is not None and mirrored is not None
+        found[side] = mesh * 512 / side, mirrored * 512 / side
+    for side in (256, 320):
+        for mesh, reference in zip(found[side], found[512], strict=True):
+            bias = (mesh - reference)[:, :2].mean(axis=0)
+            assert np.abs(bias).max() < 0.3, (side, bias)
 
 
 def test_no_face_is_none():
