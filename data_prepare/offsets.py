@@ -29,7 +29,6 @@ def store_offsets(store: ClipStore, estimator: LipSync) -> Iterator[tuple[Clip, 
         clip = store.clip(clip_id)
         if clip.has_audio:
             yield clip, estimator.estimate(clip.canonical, clip.tracked, clip.audio())
-            clip.release()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

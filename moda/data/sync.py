@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from moda.config import Config
 from moda.data.augmentation import SoundAugmentation, augment_sound
 from moda.data.clip import Clip, ClipStore
-from moda.data.sequences import clip_weights, window_sound
+from moda.data.sequences import clip_weights
 from moda.errors import DataError
 from moda.landmarks import LIPS, canonical_face
 from moda.representation import FPS, SAMPLE_RATE, samples_at
@@ -114,10 +114,10 @@ class SyncPairs(Dataset[dict[str, Tensor]]):
         footage = self._footage(window.clip)
         frames = self.config.frames
         span = slice(window.start, window.start + frames)
-        moved = (self.own or {}).get(clip.id, 0.0) - window.late
-        wave = window_sound(footage.sound, window.start, frames, moved)
-        begins = samples_at(window.start) - round(moved * SAMPLE_RATE / FPS)
-        edges = begins + samples_at(1) * np.arange(frames + 1)
+        moved = window.late - (self.own or {}).get(clip.id, 0.0)
+        first = samples_at(window.start) + round(moved * SAMPLE_RATE / FPS)
+        wave = cut_sound(footage.sound, first, samples_at(frames))
+        edges = first + samples_at(1) * np.arange(frames + 1)
         lips = footage.lips[span]
         if self.training:
             random = np.random.default_rng(window.seed)
@@ -136,7 +136,7 @@ class SyncPairs(Dataset[dict[str, Tensor]]):
         """(lips (T, 40, 3), tracked (T,), wave (640 T,)) of every clip, unchanged, to fit statistics on."""
         for number in range(len(self.clips)):
             footage = self._footage(number)
-            wave = window_sound(footage.sound, 0, len(footage.lips))
+            wave = cut_sound(footage.sound, 0, samples_at(len(footage.lips)))
             yield torch.from_numpy(footage.lips), torch.from_numpy(footage.tracked), torch.from_numpy(wave)
 
     def _footage(self, number: int) -> _Footage:
@@ -147,7 +147,6 @@ class SyncPairs(Dataset[dict[str, Tensor]]):
         lips = np.array(clip.canonical[:, list(LIPS)], dtype=np.float32)
         sound = np.round(np.clip(clip.audio(), -1, 1) * 32767).astype(np.int16)
         self._cache[number] = _Footage(lips, np.array(clip.tracked, dtype=bool), sound)
-        clip.release()
         self._cached += clip.frames
         while self._cached > self.config.cache_frames and len(self._cache) > 1:
             _, oldest = self._cache.popitem(last=False)
@@ -170,6 +169,15 @@ def sync_batches(dataset: SyncPairs, batch: int, seed: int) -> list[list[SyncWin
             windows.append(SyncWindow(number, int(start), float(random.uniform(-reach, reach)), seeded))
         batches.append(windows)
     return batches
+
+
+def cut_sound(sound: np.ndarray, first: int, count: int) -> np.ndarray:
+    """Samples [first, first + count) of a sound (N,) int16 as float32 in [-1, 1); zeros where it has none."""
+    wave = np.zeros(count, np.float32)
+    low, high = max(first, 0), min(first + count, len(sound))
+    if high > low:
+        wave[low - first : high - first] = sound[low:high].astype(np.float32) / 32768
+    return wave
 
 
 def mirrored_lips() -> np.ndarray:

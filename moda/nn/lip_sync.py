@@ -64,12 +64,12 @@ class Block(nn.Module):
 
 
 class Tower(nn.Module):
-    """(B, T, inputs) -> unit embeddings (B, F, E)."""
+    """(B, T, inputs) -> unit embeddings (B, F, E); with kernel 1 the input lacks a frame at either end already."""
 
-    def __init__(self, inputs: int, config: LipSyncConfig) -> None:
+    def __init__(self, inputs: int, kernel: int, config: LipSyncConfig) -> None:
         super().__init__()
         self.dropout = nn.Dropout1d(config.dropout)
-        self.first = nn.Conv1d(inputs, config.channels, 3)
+        self.first = nn.Conv1d(inputs, config.channels, kernel)
         self.blocks = nn.Sequential(*(Block(config.channels, d, config.dropout) for d in DILATIONS))
         self.last = nn.Conv1d(config.channels, config.embedding, 1)
 
@@ -95,8 +95,8 @@ class LipSyncNet(nn.Module):
         self.register_buffer("basis", torch.eye(3 * N_LIPS)[:, : config.components].clone())
         self.register_buffer("mel_mean", torch.zeros(self.mel.channels))
         self.register_buffer("mel_spread", torch.ones(self.mel.channels))
-        self.lip_tower = Tower(2 * config.components, config)
-        self.sound_tower = Tower(self.mel.channels, config)
+        self.lip_tower = Tower(2 * config.components, 1, config)
+        self.sound_tower = Tower(self.mel.channels, 3, config)
         self.frame_scale = nn.Parameter(torch.tensor(2.0))
         self.curve_scale = nn.Parameter(torch.tensor(2.5))
 
@@ -120,8 +120,8 @@ class LipSyncNet(nn.Module):
 
     def embed_lips(self, components: Tensor) -> Tensor:
         """(B, T, P) -> (B, F, E), from the components and their speed."""
-        speed = F.pad(components[:, 2:] - components[:, :-2], (0, 0, 1, 1))  # the ends it lacks fall into the margin
-        return torch.as_tensor(self.lip_tower(torch.cat([components, speed], dim=-1)))
+        speed = components[:, 2:] - components[:, :-2]
+        return torch.as_tensor(self.lip_tower(torch.cat([components[:, 1:-1], speed], dim=-1)))
 
     def embed_sound(self, levels: Tensor) -> Tensor:
         """(B, T, 4 M) -> (B, F, E)."""
