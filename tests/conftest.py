@@ -115,15 +115,38 @@ def synthetic_videos(
 
 
 @pytest.fixture(scope="session")
-def clip_store(tmp_path_factory: pytest.TempPathFactory, worker_id: str, synthetic_videos: Path):
+def sync_checkpoint(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The network that estimates offsets: the one that ships; where it is not there, one of random weights."""
+    import torch
+
+    from moda.checkpoint import Checkpoint, save
+    from moda.config import to_dict
+    from moda.nn.lip_sync import LipSyncConfig, LipSyncNet
+    from moda.sync import SHIPPED, STAGE
+
+    if SHIPPED.is_file():
+        return SHIPPED
+    with made_once(tmp_path_factory, worker_id, "sync") as folder:
+        if not (folder / "sync.pt").exists():
+            torch.manual_seed(0)
+            config = LipSyncConfig()
+            weights = LipSyncNet(config).state_dict()
+            save(folder / "sync.pt", Checkpoint(STAGE, {"network": to_dict(config)}, weights))
+        return folder / "sync.pt"
+
+
+@pytest.fixture(scope="session")
+def clip_store(tmp_path_factory: pytest.TempPathFactory, worker_id: str, synthetic_videos: Path, sync_checkpoint: Path):
     """The `ClipStore` that preparation itself makes of `synthetic_videos`: one person in train, one in val."""
-    from data_prepare.job import Options
+    from data_prepare.options import Options
     from data_prepare.runner import prepare
+    from data_prepare.sources import find_sources
     from data_prepare.splits import SplitRule
     from moda.data.clip import ClipStore
 
     with made_once(tmp_path_factory, worker_id, "store") as folder:
         if not (folder / "report.json").exists():
-            report = prepare(synthetic_videos, folder, Options(size=STORE_SIZE), rule=SplitRule(), jobs=2)
-            assert report.complete, report.outcomes
+            options = Options(size=STORE_SIZE, sync=sync_checkpoint)
+            report = prepare(find_sources(synthetic_videos), folder, options, rule=SplitRule(), jobs=2)
+            assert report.counts == {"kept": 2, "rejected": 0, "failed": 0}, report.rows
     return ClipStore.open(folder)
