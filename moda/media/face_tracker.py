@@ -22,6 +22,9 @@ PIXEL_CENTRE = np.array([0.5, 0.5, 0.0])
 without this, a face in a picture half as large lies half a pixel elsewhere."""
 
 
+_POINT_BYTES, _TAG_PLACES, _TAGS = 17, [0, 1, 2, 7, 12], [0x0A, 0x0F, 0x0D, 0x15, 0x1D]
+
+
 @contextlib.contextmanager
 def native_stderr_muted() -> Iterator[None]:
     """Hide what MediaPipe's C++ code writes to the process's stderr; Python errors still raise."""
@@ -98,7 +101,7 @@ class FaceTracker:
         with contextlib.nullcontext() if self._seen else native_stderr_muted():  # ... and the first face
             found = self._mesh.process(np.ascontiguousarray(picture)).multi_face_landmarks
         self._seen = self._seen or bool(found)
-        return [_points(face.landmark) * side + PIXEL_CENTRE for face in found or ()]
+        return [_points(face) * side + PIXEL_CENTRE for face in found or ()]
 
     def _far_faces(self, frame: np.ndarray) -> list[np.ndarray]:
         """Detect small faces, then look for the mesh in the surroundings of each."""
@@ -127,8 +130,16 @@ class FaceTracker:
         return faces[0] if faces else None
 
 
-def _points(landmarks: Any) -> np.ndarray:
-    return np.array([(point.x, point.y, point.z) for point in landmarks], np.float64)
+def _points(face: Any) -> np.ndarray:
+    """(N, 3) of a NormalizedLandmarkList, from its wire format: ten times faster than through 478 Python objects.
+
+    A landmark with x, y and z alone is 17 bytes there: two of the list, then a tag and a float32 each.
+    """
+    raw = np.frombuffer(face.SerializeToString(), np.uint8)
+    points = raw.reshape(-1, _POINT_BYTES) if raw.size % _POINT_BYTES == 0 else raw[None]
+    if len(points) != len(face.landmark) or (points[:, _TAG_PLACES] != _TAGS).any():
+        return np.array([(point.x, point.y, point.z) for point in face.landmark], np.float64)
+    return np.stack([points[:, start : start + 4].copy().view("<f4")[:, 0] for start in (3, 8, 13)], 1).astype(float)
 
 
 def detect_faces(image: np.ndarray, max_faces: int = 8) -> list[np.ndarray]:
