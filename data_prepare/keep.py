@@ -59,6 +59,7 @@ def _write_wave(job: Job) -> bool:
         path.unlink(missing_ok=True)
     else:
         write_wav(path, job.wave)
+        job.wave = read_audio(path)  # later steps see what 16 bits hold, as they will when only they run again
     return job.wave is not None
 
 
@@ -100,8 +101,7 @@ def recall(job: Job, name: str) -> None:
 
 
 def link_folder(source: Path, target: Path) -> None:
-    """A folder of hard links to another's files: files are only ever replaced, so the first stays as it is."""
-    target.mkdir()
+    """Fill a folder with hard links to another's files: files are only ever replaced, so the first stays as it is."""
     for path in sorted(source.iterdir()):
         try:
             os.link(path, target / path.name)

@@ -106,7 +106,10 @@ def work(task: Task) -> Outcome:
         status, reason = "failed", f"{type(error).__name__}: {error}"
     step = "" if status in ("kept", "scanned") else place[0]
     if status == "rejected" and task.shot is not None:
-        remember_rejection(task, reason, step)
+        try:
+            remember_rejection(task, reason, step)
+        except (ModaError, OSError) as error:
+            status, reason = "failed", f"{reason} (and that cannot be noted: {error})"
     return Outcome(task, status, reason, step, scan, round(time.monotonic() - began, 2), tuple(ran))
 
 
@@ -164,8 +167,8 @@ def stored_stamps(folder: Path) -> dict[str, Any]:
 def make_clip(task: Task, place: list[str], ran: list[str], tick: Callable[[int], None] = count_frames) -> None:
     """Make a clip under a temporary name and rename it into place; of an older one what is up to date is kept.
 
-    place[0]: the step that is running; ran: names of the steps that were run. Raises what a step raises;
-    an older clip stays then, unless the video is no longer fit.
+    If what is to be kept is damaged, all is made. place[0]: the step that is running; ran: names of the
+    steps that were run. Raises what a step raises; an older clip stays then, unless the video is no longer fit.
     """
     assert task.shot is not None
     clips = task.out / "clips"
@@ -174,35 +177,60 @@ def make_clip(task: Task, place: list[str], ran: list[str], tick: Callable[[int]
     wanted = stamps(task, given)
     record = stored_stamps(final)
     to_run = outdated(record, wanted)
-    shutil.rmtree(folder, ignore_errors=True)
     try:
         if len(to_run) < len(STEPS):
-            link_folder(final, folder)
-        else:
-            folder.mkdir()
-        job = Job(task.clip_id, task.source, task.shot, folder, task.options, given, tick)
-        job.stamps = wanted
-        known: set[str] = set()
-        for step in STEPS:
-            if step.name not in to_run:
-                continue
-            place[0] = step.name
-            for name in step.needs:
-                if name not in known:
-                    recall(job, name)
-                    known.add(name)
-            step.run(job)
-            if forgotten := [name for name in step.makes if not hasattr(job, name)]:
-                raise RuntimeError(f"step '{step.name}' did not make {forgotten}")
-            keep(job, step.makes)
-            known.update(step.makes)
-            ran.append(step.name)
+            try:
+                link_folder(final, _emptied(folder))
+                _run_steps(task, given, wanted, to_run, folder, place, ran, tick)
+                return _replace(folder, final)
+            except (DataError, MediaError) as error:
+                log.warning("%s is made from nothing, something in it is damaged: %s", final, error)
+                ran.clear()
+        _emptied(folder)
+        _run_steps(task, given, wanted, {step.name for step in STEPS}, folder, place, ran, tick)
         _replace(folder, final)
     except (Rejected, MediaError):
         shutil.rmtree(final, ignore_errors=True)
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _emptied(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
+
+
+def _run_steps(
+    task: Task,
+    given: Given | None,
+    wanted: dict[str, Any],
+    to_run: set[str],
+    folder: Path,
+    place: list[str],
+    ran: list[str],
+    tick: Callable[[int], None],
+) -> None:
+    """Run steps in a clip's temporary folder, which holds what the others made."""
+    assert task.shot is not None
+    job = Job(task.clip_id, task.source, task.shot, folder, task.options, given, tick)
+    job.stamps = wanted
+    known: set[str] = set()
+    for step in STEPS:
+        if step.name not in to_run:
+            continue
+        place[0] = step.name
+        for name in step.needs:
+            if name not in known:
+                recall(job, name)
+                known.add(name)
+        step.run(job)
+        if forgotten := [name for name in step.makes if not hasattr(job, name)]:
+            raise RuntimeError(f"step '{step.name}' did not make {forgotten}")
+        keep(job, step.makes)
+        known.update(step.makes)
+        ran.append(step.name)
 
 
 def _replace(folder: Path, final: Path) -> None:
