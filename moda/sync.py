@@ -31,7 +31,9 @@ SUPPORT = 20
 """Frames of speech with a tracked face that a point of the curve needs to count."""
 NEAR = 3
 """Frames about the peak that belong to it: the rest of the curve is what it must stand out from."""
-SETTLED = 0.1
+ENOUGH = 500
+"""Frames from which more of them add nothing to the confidence: what is left then is no noise."""
+SETTLED = 1.2
 """Confidence from which an offset is settled."""
 
 
@@ -40,7 +42,8 @@ class Offset:
     """What was found.
 
     frames: by which the picture comes late, 25 fps, to a fraction of a frame; nan where nothing could be compared.
-    confidence: how far the peak stands above the highest point that is not near it (similarity, 0 .. 2).
+    confidence: how far the peak stands above the highest point that is not near it, times the root of the frames
+        behind it (at most ENOUGH): the noise of a mean falls with that root. 0 and more.
     curve: (31,) mean similarity when the picture comes -15 .. 15 frames late; nan where too little could be compared.
     settled: confidence is at least `SETTLED` and the peak is no end of the curve.
     """
@@ -96,7 +99,7 @@ class LipSync:
             curve, total = self._compare(lips[first:last], tracked[first:last], sound, speech[first:last])
             sums += curve * total
             support += total
-        return read_curve(np.where(support >= SUPPORT, sums / np.maximum(support, 1e-6), np.nan))
+        return read_curve(np.where(support >= SUPPORT, sums / np.maximum(support, 1e-6), np.nan), support)
 
     @torch.inference_mode()
     def _compare(
@@ -126,15 +129,19 @@ def speech_frames(wave: np.ndarray, frames: int) -> np.ndarray:
     return np.asarray(np.convolve(voiced, np.ones(7), mode="same") > 0.5)
 
 
-def read_curve(curve: np.ndarray) -> Offset:
-    """The offset that a curve (31,) shows; a parabola through the peak and its neighbours gives the fraction."""
+def read_curve(curve: np.ndarray, support: np.ndarray) -> Offset:
+    """The offset that a curve (31,) shows, with the frames (31,) behind each of its points.
+
+    A parabola through the peak and its neighbours gives the fraction.
+    """
     known = np.isfinite(curve)
     if known.sum() < REACH:
         return Offset(float("nan"), 0.0, curve, False)
     peak = int(np.nanargmax(curve))
     lags = np.arange(-REACH, REACH + 1)
     rest = curve[known & (np.abs(lags - lags[peak]) > NEAR)]
-    confidence = float(curve[peak] - rest.max()) if len(rest) else 0.0
+    height = float(curve[peak] - rest.max()) if len(rest) else 0.0
+    confidence = height * min(float(support[peak]), ENOUGH) ** 0.5
     inside = 0 < peak < len(curve) - 1 and bool(known[peak - 1] and known[peak + 1])
     fraction = 0.0
     if inside:
