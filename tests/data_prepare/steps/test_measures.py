@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from data_prepare.steps.normalise import contrast, sharpness
+from data_prepare.steps.normalise import contrast
 from data_prepare.steps.pose import smooth_pose
-from data_prepare.steps.quality import spread
+from data_prepare.steps.quality import sharpness, spread
 from data_prepare.steps.sound import loudness
 from data_prepare.steps.torso import interpolate
 from moda.representation import HeadPose
