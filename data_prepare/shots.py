@@ -100,8 +100,9 @@ def face_runs(samples: Sequence[Sample]) -> list[FaceRun]:
     for sample in samples:
         free = list(range(len(runs)))
         for face in sample.faces:
-            nearest = min(free, key=lambda number: _distance(runs[number][-1][1], face), default=None)
-            if nearest is not None and _same(runs[nearest][-1][1], face):
+            alike = [number for number in free if _same(runs[number][-1][1], face)]
+            nearest = min(alike, key=lambda number: _distance(runs[number][-1][1], face), default=None)
+            if nearest is not None:
                 runs[nearest].append((sample.frame, face))
                 free.remove(nearest)
             else:
