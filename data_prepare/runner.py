@@ -16,7 +16,7 @@ from data_prepare.pool import Pool
 from data_prepare.report import Report, Row
 from data_prepare.report_page import write_page
 from data_prepare.scan import Scan, read_scan, scan_path, scan_stamp
-from data_prepare.sources import Source
+from data_prepare.sources import Source, video_of_shot
 from data_prepare.split_lists import GivenLists
 from data_prepare.splits import ClipFacts, SplitRule, Splits, make_splits
 from data_prepare.worker import Outcome, Task, initialise, outdated, rejection_path, stamps, stored_stamps, work
@@ -83,9 +83,9 @@ def _locked(out: Path) -> Iterator[None]:
             raise OutputError(
                 f"another preparation is writing into {out}: wait for it, or choose another folder"
             ) from error
-        for name in ("clips", "scans", "rejected"):
-            for left in (out / name).glob(".*"):
-                shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+        hidden = [path for name in ("clips", "scans", "rejected", "splits") for path in (out / name).glob(".*")]
+        for left in [*hidden, *out.glob(".*.tmp")]:
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
         yield
 
 
@@ -94,7 +94,7 @@ def _check_owners(store: ClipStore, sources: Sequence[Source]) -> None:
     here = {source.clip_id: source for source in sources}
     for clip_id in store.ids:
         record = store.clip(clip_id).record
-        source = here.get(clip_id)
+        source = here.get(clip_id) or here.get(video_of_shot(clip_id) or "")
         folder = Path(str(record.get("source_folder")))
         if source is not None and folder.resolve() != source.folder.resolve() and folder.is_dir():
             raise DataError(

@@ -16,6 +16,7 @@ from moda.errors import DataError
 from moda.representation import FPS
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._/-]+")
+_SHOT = re.compile(r"(.+)_\d{3,}")
 _MAX_ID = 120
 
 
@@ -109,7 +110,8 @@ def _digest(name: str) -> str:
 def clip_ids(names: list[str]) -> dict[str, str]:
     """Unique, stable folder names for videos: the relative path without its ending, in safe characters.
 
-    Where characters are lost, or two paths differ in nothing else, a digest of the path is added.
+    Where characters are lost, two paths differ in nothing else, or the name is one that a shot of another
+    video could have, a digest of the path is added.
     """
 
     def plain(name: str) -> tuple[str, bool]:
@@ -119,10 +121,20 @@ def clip_ids(names: list[str]) -> dict[str, str]:
 
     plains = {name: plain(name) for name in names}
     counts = Counter(clip_id.lower() for clip_id, _ in plains.values())
+
+    def alone(clip_id: str) -> bool:
+        return counts[clip_id.lower()] == 1 and video_of_shot(clip_id.lower()) not in counts
+
     return {
-        name: clip_id if lossless and counts[clip_id.lower()] == 1 else f"{clip_id}-{_digest(name)}"
+        name: clip_id if lossless and alone(clip_id) else f"{clip_id}-{_digest(name)}"
         for name, (clip_id, lossless) in plains.items()
     }
+
+
+def video_of_shot(clip_id: str) -> str | None:
+    """The id of the video whose shot could be called so (`<id>_000` and on), or None."""
+    match = _SHOT.fullmatch(clip_id)
+    return None if match is None else match.group(1)
 
 
 def find_sources(
