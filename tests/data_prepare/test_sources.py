@@ -1,10 +1,21 @@
+import os
 import string
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_prepare.sources import clip_ids, find_sources, find_videos, identity_of, read_identities, read_include
+from data_prepare.hdtf import HdtfCut, HdtfPlan
+from data_prepare.sources import (
+    clip_ids,
+    find_sources,
+    identity_of,
+    listed_sources,
+    read_identities,
+    read_include,
+    source_stamp,
+)
+from data_prepare.videos import find_videos
 from moda.errors import DataError
 
 
@@ -71,9 +82,9 @@ def test_an_id_does_not_depend_on_the_other_videos_unless_they_collide():
 @pytest.mark.parametrize(
     ("name", "nested", "identity"),
     [
-        ("RD_Radio18_000.mp4", False, "Radio18"),
-        ("WDA_KatieHill_012.mp4", False, "KatieHill"),
-        ("WRA_Some_Name_1.mp4", False, "Some_Name"),
+        ("RD_Radio18_000.mp4", False, "RD_Radio18"),
+        ("WDA_KatieHill_012.mp4", False, "WDA_KatieHill"),
+        ("WRA_Some_Name_1.mp4", False, "WRA_Some_Name"),
         ("holiday.mp4", False, "holiday"),
         ("may/take1.mp4", True, "may"),
         ("may/day2/take1.mp4", True, "may"),
@@ -110,3 +121,32 @@ def test_include_takes_a_part_and_names_what_is_missing(tmp_path):
     (tmp_path / "list.txt").write_text("\n")
     with pytest.raises(DataError, match="empty"):
         read_include(tmp_path / "list.txt", ["a.mp4"])
+
+
+def test_a_name_that_another_video_could_give_its_shots_is_not_given():
+    """film.mp4 with two shots makes film_000 and film_001."""
+    ids = clip_ids(["film.mp4", "film_000.mp4", "Film_001.mov", "film_12.mp4", "other_000.mp4"])
+    assert ids["film.mp4"] == "film" and ids["film_12.mp4"] == "film_12" and ids["other_000.mp4"] == "other_000"
+    assert ids["film_000.mp4"].startswith("film_000-") and ids["Film_001.mov"].startswith("Film_001-")
+
+
+def test_listed_clips_are_sources_with_frames_and_names_that_say_the_seconds(tmp_path):
+    touch(tmp_path, "RD/Radio1.mp4")
+    cuts = tuple(
+        HdtfCut(tmp_path / "RD" / "Radio1.mp4", f"RD_Radio1_{n}", "Radio1", start, start + 2.02, None, None)
+        for n, start in enumerate((0.5, 30.0))
+    )
+    first, second = listed_sources(HdtfPlan(cuts, ()), tmp_path)
+    assert (first.name, first.clip_id, first.identity) == ("RD/Radio1.mp4 0.5-2.52 s", "RD_Radio1_0", "Radio1")
+    assert first.video == "RD/Radio1.mp4" and first.part is not None and second.part is not None
+    assert (first.part.start, first.part.stop) == (12, 63) and (second.part.start, second.part.stop) == (750, 801)
+    assert first.part.cut is cuts[0]
+    with pytest.raises(DataError, match="none of the 1 listed clips has its video"):
+        listed_sources(HdtfPlan((), (("RD_X_0", "no video"),)), tmp_path)
+
+
+def test_a_stamp_tells_a_file_by_its_size_and_time(tmp_path):
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"12345")
+    os.utime(path, ns=(5, 7))
+    assert source_stamp(path) == {"bytes": 5, "mtime_ns": 7}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from data_prepare.job import Span
-from data_prepare.spans import choose_span, faded_ends, fill_gaps, find_cuts, short_gaps_filled
+from data_prepare.spans import choose_span, faded_ends, fill_gaps, find_jumps, short_gaps_filled
 
 
 def flags(text):
@@ -63,19 +63,21 @@ def moving_face(frames, jump_at=None):
     return face[None] + centre[:, None]
 
 
-def test_a_jump_of_the_face_is_a_cut_and_moving_is_not():
-    still = np.zeros((30, 8, 8), np.uint8)
-    assert not find_cuts(moving_face(30), still).any()
-    assert np.flatnonzero(find_cuts(moving_face(30, jump_at=12), still)).tolist() == [12]
+def test_a_jump_of_the_face_is_found_and_moving_is_not():
+    assert not find_jumps(moving_face(30)).any()
+    assert np.flatnonzero(find_jumps(moving_face(30, jump_at=12))).tolist() == [12]
 
 
-def test_another_picture_behind_the_same_face_is_a_cut_but_noise_is_not():
-    rng = np.random.default_rng(0)
-    scene = rng.integers(0, 255, (2, 8, 8))
-    pictures = np.stack([scene[0]] * 10 + [scene[1]] * 10).astype(np.uint8)
-    assert np.flatnonzero(find_cuts(moving_face(20), pictures)).tolist() == [10]
-    noise = rng.integers(0, 255, (20, 8, 8)).astype(np.uint8)  # every picture differs: no cut stands out
-    assert not find_cuts(moving_face(20), noise).any()
+def test_a_jump_in_size_is_found_and_over_a_short_gap_too():
+    face = moving_face(30)
+    face[14:] = 200 + 1.5 * (face[14:] - 200)
+    assert np.flatnonzero(find_jumps(face)).tolist() == [14]
+    jump = moving_face(30, jump_at=12)
+    jump[12] = np.nan
+    assert np.flatnonzero(find_jumps(jump)).tolist() == [13]
+    jump[8:16] = np.nan  # where the face was not found for long, it may have moved
+    assert not find_jumps(jump).any()
+    assert not find_jumps(np.full((5, 478, 3), np.nan)).any()
 
 
 def test_fades_at_the_ends_are_found_and_a_dim_middle_is_left():
@@ -83,3 +85,11 @@ def test_fades_at_the_ends_are_found_and_a_dim_middle_is_left():
     assert np.flatnonzero(faded_ends(contrasts)).tolist() == [0, 1, 2, 3, 14, 15, 16]
     assert not faded_ends(np.full(9, 33.0)).any()
     assert faded_ends(np.zeros(4)).shape == (4,)
+
+
+def test_how_much_must_be_tracked_is_an_option():
+    tracked = np.ones(100, bool)
+    tracked[40:60] = False
+    no_cuts = np.zeros(100, bool)
+    assert choose_span(tracked, no_cuts) == Span(0, 40)
+    assert choose_span(tracked, no_cuts, share=0.8) == Span(0, 100)
