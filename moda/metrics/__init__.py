@@ -1,7 +1,26 @@
 """Scores of generated videos against true ones, with controls. Importing this registers the metrics."""
 
-from moda.metrics import landmark
-from moda.metrics.registry import METRICS, Metric, NotAvailable, metric
+from moda.metrics.clip_pair import ClipPair, MetricSettings
+from moda.metrics.pictures import PicturePair
+from moda.metrics.registry import METRICS, Metric, NotAvailable, Value, metric
 from moda.metrics.tracks import FaceTrack, PairedTracks, VideoTrack
 
-__all__ = ["METRICS", "FaceTrack", "Metric", "NotAvailable", "PairedTracks", "VideoTrack", "landmark", "metric"]
+# The order of these imports is that of the columns.
+from moda.metrics import landmark  # isort: skip
+from moda.metrics import generation  # isort: skip
+
+__all__ = [
+    "METRICS",
+    "ClipPair",
+    "FaceTrack",
+    "Metric",
+    "MetricSettings",
+    "NotAvailable",
+    "PairedTracks",
+    "PicturePair",
+    "Value",
+    "VideoTrack",
+    "generation",
+    "landmark",
+    "metric",
+]

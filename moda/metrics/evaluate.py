@@ -10,6 +10,7 @@ from pathlib import Path
 
 from moda.errors import DataError, OutputError
 from moda.metrics import METRICS
+from moda.metrics.clip_pair import ClipPair
 from moda.metrics.controls import CONTROLS
 from moda.metrics.folders import find_videos
 from moda.metrics.framing import NotScored, frame_pair, true_face
@@ -175,7 +176,7 @@ def _track_of(paths: list[Path], tracks: dict[Path, VideoTrack | Unreadable]) ->
 
 
 def _score(pair: PairedTracks, notes: tuple[str, ...] = ()) -> ClipScore:
-    return ClipScore({name: metric.measure(pair) for name, metric in METRICS.items()}, len(pair), notes)
+    return ClipScore({name: metric.measure(ClipPair(pair)) for name, metric in METRICS.items()}, len(pair), notes)
 
 
 def _out_of_step(rows: list[Row]) -> list[str]:

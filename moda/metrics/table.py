@@ -18,7 +18,7 @@ from moda.representation import FPS, FRAME
 
 FORMAT = 1
 """Version of the layout of scores.json."""
-ARROWS = {"lower": "↓", "higher": "↑", "one": "→1", "zero": "→0"}
+ARROWS = {"lower": "↓", "higher": "↑", "one": "→1", "zero": "→0", "none": ""}
 
 
 def write_report(evaluation: Evaluation, output: Path) -> list[Path]:
@@ -56,7 +56,7 @@ def report_text(evaluation: Evaluation) -> str:
         "A best lag is given as mean (lowest to highest).",
         "## Definitions",
         "\n".join(
-            f"- **{m.label}** ({m.unit}, {_direction(m)}, version {m.version}): {m.definition}"
+            f"- **{m.label}** ({m.unit}, {_direction(m)}, version {m.version}; {m.source}): {m.definition}"
             for m in METRICS.values()
         ),
         f"Landmarks: {tracker_version()}, {FPS:g} frames/s; px are pixels of the square frame, {FRAME} wide.",
@@ -176,4 +176,6 @@ def _cell(row: Row, metric: Metric) -> str:
 def _direction(metric: Metric) -> str:
     if metric.better in ("lower", "higher"):
         return f"{metric.better} is better"
+    if metric.better == "none":
+        return "describes"
     return f"better the closer to {1 if metric.better == 'one' else 0}"

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from moda.metrics import METRICS, NotAvailable, PairedTracks
+from moda.metrics import METRICS, ClipPair, NotAvailable, PairedTracks
 from moda.metrics.controls import CONTROLS
 
 
 def scores(pair: PairedTracks | NotAvailable) -> dict[str, float | NotAvailable]:
     assert not isinstance(pair, NotAvailable)
-    return {name: metric.measure(pair) for name, metric in METRICS.items()}
+    return {name: metric.measure(ClipPair(pair)) for name, metric in METRICS.items()}
 
 
 def test_ground_truth_is_perfect(make_face, opening) -> None:
@@ -23,7 +23,7 @@ def test_still_mouth_keeps_the_head_and_stops_the_lips(make_face, opening) -> No
     found = scores(pair)
     assert found["opening_ratio"] == pytest.approx(0.0, abs=1e-9)
     assert found["lip_corr"] == NotAvailable("the lips do not move")
-    assert found["jitter"] == METRICS["jitter"].measure(PairedTracks(true, true))
+    assert found["jitter"] == METRICS["jitter"].measure(ClipPair(PairedTracks(true, true)))
     assert pair.generated.opening == pytest.approx(np.median(true.opening), rel=1e-6)
     assert 0 < found["lmd"] < 5
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from moda.metrics import METRICS, VideoTrack
+from moda.metrics import METRICS, ClipPair, VideoTrack
 from moda.metrics.framing import Framed, NotScored, frame_pair
 
 
@@ -26,7 +26,7 @@ def test_pixels_are_those_of_the_512_frame_whatever_the_resolution(landmarks) ->
     true = VideoTrack(landmarks / 2, 256, 256)
     shifted = landmarks + np.array([3.0, 4.0, 0])
     result = framed(true, VideoTrack(shifted * 1.5, 768, 768))
-    assert METRICS["lmd"].measure(result.pair) == pytest.approx(5.0)
+    assert METRICS["lmd"].measure(ClipPair(result.pair)) == pytest.approx(5.0)
     assert result.notes == ("other resolution: generated 768x768, true 256x256",)
 
 
@@ -42,7 +42,7 @@ def test_a_wide_video_is_measured_in_the_crop_of_preparation(landmarks) -> None:
     assert "not square" in result.notes[1]
     size = np.ptp(result.pair.true.landmarks[..., :2], axis=1).max(axis=1)
     assert np.median(size) == pytest.approx(256, rel=0.02)  # the crop is twice the face
-    assert METRICS["lmd"].measure(result.pair) == pytest.approx(0.0, abs=1e-9)
+    assert METRICS["lmd"].measure(ClipPair(result.pair)) == pytest.approx(0.0, abs=1e-9)
 
 
 def test_other_crops_are_refused_with_the_figures(landmarks) -> None:

@@ -2,17 +2,17 @@ import numpy as np
 import pytest
 
 from moda.landmarks import EYE_CORNERS, LIPS, OUTER_LIPS, canonical_face
-from moda.metrics import METRICS, FaceTrack, NotAvailable, PairedTracks
+from moda.metrics import METRICS, ClipPair, FaceTrack, NotAvailable, PairedTracks
 
 
 def measure(name: str, true: FaceTrack, generated: FaceTrack) -> float:
-    value = METRICS[name].measure(PairedTracks(true, generated))
+    value = METRICS[name].measure(ClipPair(PairedTracks(true, generated)))
     assert not isinstance(value, NotAvailable), value.why
     return value
 
 
 def why(name: str, true: FaceTrack, generated: FaceTrack) -> str:
-    value = METRICS[name].measure(PairedTracks(true, generated))
+    value = METRICS[name].measure(ClipPair(PairedTracks(true, generated)))
     assert isinstance(value, NotAvailable)
     return value.why
 

@@ -1,40 +1,93 @@
 import numpy as np
 import pytest
 
-from moda.metrics import METRICS, FaceTrack, NotAvailable, PairedTracks, metric
+from moda.errors import MediaError
+from moda.metrics import METRICS, ClipPair, FaceTrack, MetricSettings, NotAvailable, PairedTracks, metric
 
 
-def test_registered_names_and_directions() -> None:
-    assert {name: m.better for name, m in METRICS.items()} == {
-        "lmd": "lower",
-        "lmd_v": "lower",
-        "lmd_aligned": "lower",
-        "ma": "higher",
-        "lip_corr": "higher",
-        "lip_corr_best": "higher",
-        "lip_lag": "zero",
-        "opening_ratio": "one",
-        "jitter": "lower",
-    }
-    assert all(m.definition and m.unit and m.version >= 1 for m in METRICS.values())
+def clip_of(frames: int) -> ClipPair:
+    track = FaceTrack(np.zeros((frames, 478, 3)))
+    return ClipPair(PairedTracks(track, track))
 
 
-def test_a_new_metric_is_one_function(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("moda.metrics.registry.METRICS", registered := {})
+@pytest.fixture
+def registered(monkeypatch: pytest.MonkeyPatch) -> dict:
+    """An empty registry."""
+    monkeypatch.setattr("moda.metrics.registry.METRICS", found := {})
+    return found
 
-    @metric(name="frames", label="frames", unit="frames", better="higher", version=1)
-    def frames(pair: PairedTracks) -> float | NotAvailable:
+
+def test_every_metric_says_what_it_is() -> None:
+    landmark = ["lmd", "lmd_v", "lmd_aligned", "lmd_v_aligned", "ma", "lip_corr", "lip_corr_best", "lip_lag"]
+    assert list(METRICS)[: len(landmark)] == landmark
+    assert METRICS["lip_lag"].better == "zero" and METRICS["opening_ratio"].better == "one"
+    assert all(m.definition and m.unit and m.source and m.version >= 1 for m in METRICS.values())
+
+
+def test_a_new_metric_is_one_function(registered) -> None:
+    @metric(name="frames", label="frames", unit="frames", better="higher", version=1, source="here")
+    def frames(clip: ClipPair) -> float | NotAvailable:
         """Number of frames.
 
         Not part of the definition.
         """
-        return float(len(pair)) if len(pair) < 3 else float("inf")
+        return float(len(clip)) if len(clip) < 3 else float("inf")
 
     assert registered["frames"].definition == "Number of frames."
-    two, three = (FaceTrack(np.zeros((n, 478, 3))) for n in (2, 3))
-    assert registered["frames"].measure(PairedTracks(two, two)) == 2.0
-    assert isinstance(registered["frames"].measure(PairedTracks(three, three)), NotAvailable)  # not finite
+    assert registered["frames"].measure(clip_of(2)) == 2.0
+    assert isinstance(registered["frames"].measure(clip_of(3)), NotAvailable)  # not finite
     with pytest.raises(ValueError, match="registered twice"):
-        metric(name="frames", label="", unit="", better="higher", version=1)(frames)
+        metric(name="frames", label="", unit="", better="higher", version=1, source="here")(frames)
     with pytest.raises(ValueError, match="docstring"):
-        metric(name="other", label="", unit="", better="higher", version=1)(lambda pair: 0.0)
+        metric(name="other", label="", unit="", better="higher", version=1, source="here")(lambda clip: 0.0)
+    with pytest.raises(ValueError, match="no source"):
+        metric(name="other", label="", unit="", better="higher", version=1, source="")(frames)
+    with pytest.raises(ValueError, match="needs"):
+        metric(name="other", label="", unit="", better="higher", version=1, source="here", needs=("luck",))(frames)
+
+
+@pytest.mark.parametrize(
+    ("need", "why"),
+    [
+        ("frame", "the head is elsewhere"),
+        ("pictures", "no pictures"),
+        ("sound", "no sound in either video"),
+        ("samples", "one sample only, no seeds to compare"),
+        ("generation", "not recorded when these videos were made"),
+    ],
+)
+def test_a_need_that_is_not_met_is_said_and_the_metric_not_called(registered, need, why) -> None:
+    @metric(name="asks", label="", unit="", better="none", version=1, source="here", needs=("tracks", need))
+    def asks(clip: ClipPair) -> float:
+        """Fails when it is called."""
+        raise AssertionError(need)
+
+    clip = ClipPair(clip_of(5).tracks, other_framing="the head is elsewhere")
+    assert registered["asks"].measure(clip) == NotAvailable(why)
+
+
+def test_a_failure_people_can_mend_is_the_cell_and_a_defect_is_not_hidden(registered) -> None:
+    for name, error in (("people", MediaError("cannot\nread it")), ("defect", IndexError("oops"))):
+
+        def fails(clip: ClipPair, error: Exception = error) -> float:
+            """Fails."""
+            raise error
+
+        metric(name=name, label="", unit="", better="none", version=1, source="here")(fails)
+    assert registered["people"].measure(clip_of(5)) == NotAvailable("cannot read it")
+    with pytest.raises(IndexError):
+        registered["defect"].measure(clip_of(5))
+
+
+def test_the_key_changes_with_version_and_variant(registered) -> None:
+    def one(clip: ClipPair) -> float:
+        """One."""
+        return 1.0
+
+    metric(name="plain", label="", unit="", better="none", version=3, source="here")(one)
+    metric(
+        name="varied", label="", unit="", better="none", version=3, source="here",
+        variant=lambda settings: "theirs" if settings.sync_weights else "ours",
+    )(one)  # fmt: skip
+    assert registered["plain"].key(MetricSettings()) == "3"
+    assert registered["varied"].key(MetricSettings()) == "3 ours"

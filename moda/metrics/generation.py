@@ -1,0 +1,22 @@
+"""What making the video took."""
+
+from __future__ import annotations
+
+from moda.metrics.clip_pair import ClipPair
+from moda.metrics.registry import Value, metric
+
+
+@metric(
+    name="real_time_factor",
+    label="RTF",
+    unit="s/s",
+    better="lower",
+    version=1,
+    source="usual definition",
+    needs=("generation",),
+)
+def real_time_factor(clip: ClipPair) -> Value:
+    """Seconds of work a second of video, from sound and portrait to the written file, without loading the networks;
+    recorded by this machine when it generated the video.
+    """
+    return clip.real_time_factor
