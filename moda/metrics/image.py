@@ -1,0 +1,97 @@
+"""Metrics on pairs of pictures: SSIM, PSNR and the seam of a pasted square.
+
+Dimension letters: H W height and width. Pictures are RGB uint8, (H, W, 3).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.ndimage import correlate1d
+
+PEAK = 255.0
+"""Largest value of a picture's channel."""
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in luma (ITU-R BT.601)."""
+PSNR_CAP = 100.0
+"""dB given to equal pictures, whose ratio is infinite, and the most any picture gets."""
+WINDOW, SIGMA = 11, 1.5
+"""SSIM's Gaussian window: pixels a side and standard deviation (Wang et al. 2004, section III.C)."""
+K1, K2 = 0.01, 0.03
+"""SSIM's constants, as shares of the peak (Wang et al. 2004)."""
+
+
+def luma(picture: np.ndarray) -> np.ndarray:
+    """(H, W, 3) RGB of 0..255 -> (H, W) float32 luma of 0..255 (BT.601 weights, full range)."""
+    return np.asarray(picture, np.float32) @ np.array(LUMA, np.float32)
+
+
+def psnr(true: np.ndarray, generated: np.ndarray) -> float:
+    """Peak signal-to-noise ratio of two (H, W, 3) RGB pictures, over all channels at once, dB; at most `PSNR_CAP`."""
+    difference = np.asarray(true, np.float32) - np.asarray(generated, np.float32)
+    squared = float(np.mean(difference * difference, dtype=np.float64))
+    if squared == 0:
+        return PSNR_CAP
+    return min(PSNR_CAP, 10 * math.log10(PEAK**2 / squared))
+
+
+def ssim(true: np.ndarray, generated: np.ndarray) -> float:
+    """Structural similarity of the luma of two (H, W, 3) RGB pictures (Wang et al. 2004, equation 13).
+
+    Window: 11 x 11 Gaussian, sigma 1.5; the mean is over pixels whose window lies inside the picture.
+    Raises ValueError for a picture smaller than the window.
+    """
+    one, two = luma(true), luma(generated)
+    if one.shape != two.shape or min(one.shape) < WINDOW:
+        raise ValueError(f"pictures of {one.shape} and {two.shape}: wanted equal ones of at least {WINDOW} px a side")
+    mean_one, mean_two = _windowed(one), _windowed(two)
+    variance_one = _windowed(one * one) - mean_one * mean_one
+    variance_two = _windowed(two * two) - mean_two * mean_two
+    covariance = _windowed(one * two) - mean_one * mean_two
+    light, contrast = (K1 * PEAK) ** 2, (K2 * PEAK) ** 2
+    top = (2 * mean_one * mean_two + light) * (2 * covariance + contrast)
+    bottom = (mean_one**2 + mean_two**2 + light) * (variance_one + variance_two + contrast)
+    return float(np.mean(top / bottom, dtype=np.float64))
+
+
+def _windowed(values: np.ndarray) -> np.ndarray:
+    """(H, W) -> (H - 10, W - 10): means under the Gaussian window, where it lies inside."""
+    half = WINDOW // 2
+    weights = np.exp(-0.5 * (np.arange(-half, half + 1) / SIGMA) ** 2)
+    weights /= weights.sum()
+    rows = correlate1d(values, weights, axis=0)[half:-half]
+    return correlate1d(rows, weights, axis=1)[:, half:-half]
+
+
+def box_mask(height: int, width: int, left: int, top: int, side: int) -> np.ndarray:
+    """(H, W) bool: True inside a square of `side` px whose corner is at (left, top)."""
+    mask = np.zeros((height, width), bool)
+    mask[max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)] = True
+    return mask
+
+
+def seam(picture: np.ndarray, source: np.ndarray, pasted: np.ndarray) -> float:
+    """How much a pasted area's border shows: mean step in luma across the border, less that of the source there.
+
+    picture: (H, W, 3) with something pasted in. source: (H, W, 3) before. pasted: (H, W) bool, True
+    where pasted (`box_mask` makes a square's). A step is |difference| of the two pixels, above one
+    another or side by side, of which one is pasted and one is not. Grey levels; 0 is no seam, and
+    below 0 the border was smoothed over. Raises ValueError for other shapes or an area without border.
+
+    Not a registered metric: it needs the full framing and where the square lies in it, and today's
+    outputs are the squares themselves.
+    """
+    pasted = np.asarray(pasted, bool)
+    if picture.shape != source.shape or pasted.shape != picture.shape[:2]:
+        raise ValueError(f"picture {picture.shape}, source {source.shape} and mask {pasted.shape} do not fit together")
+    down, right = pasted[1:] != pasted[:-1], pasted[:, 1:] != pasted[:, :-1]
+    if not (down.any() or right.any()):
+        raise ValueError("the pasted area has no border inside the picture")
+
+    def step(image: np.ndarray) -> float:
+        light = luma(image)
+        across = (np.diff(light, axis=0)[down], np.diff(light, axis=1)[right])
+        return float(np.abs(np.concatenate(across)).mean(dtype=np.float64))
+
+    return step(picture) - step(source)

@@ -1,0 +1,61 @@
+"""TCM, the temporal consistency metric (method.md section 6): does the picture flicker as the true one does?
+
+Dimension letters: H W height and width. Pictures are RGB uint8, (H, W, 3).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from moda.media.optical_flow import backward_flow, pull
+
+SIDE = 256
+"""Pixels a side at which the flow is computed."""
+EVERY = 5
+"""One pair of neighbouring frames in this many is scored."""
+REPEATED = 1e-3
+"""Mean squared residual, grey levels squared, under which a true frame counts as a repeat of the one before."""
+
+
+def residual(before: np.ndarray, after: np.ndarray) -> float:
+    """Mean squared difference of `after` and `before` pulled along their own flow, grey levels squared a channel.
+
+    before, after: (H, W, 3) RGB uint8, neighbours in one video. It is ||V_t - warp(V_{t-1})||^2 over 3 H W.
+    """
+    difference = after.astype(np.float32) - pull(before, backward_flow(before, after))
+    return float(np.mean(difference * difference, dtype=np.float64))
+
+
+def consistency(true: float, generated: float) -> float:
+    """exp(-|generated / true - 1|) of two residuals, the true one above 0; 1 when they are equal."""
+    return math.exp(-abs(generated / true - 1))
+
+
+def neighbours(frames: Iterable[np.ndarray], every: int = EVERY) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pairs (frame t - 1, frame t) for t = every, 2 every, ..."""
+    before: np.ndarray | None = None
+    for index, frame in enumerate(frames):
+        if index and index % every == 0 and before is not None:
+            yield before, frame
+        before = frame
+
+
+def temporal_consistency(true: Iterable[np.ndarray], generated: Iterable[np.ndarray], every: int = EVERY) -> float:
+    """TCM of two videos in step: mean of `consistency` over every `every`-th pair of neighbouring frames.
+
+    Each video is pulled along its own flow, so that a head that moves otherwise than the true one is
+    not taken for flicker. Pairs in which the true video repeats a frame are left out: they have no
+    residual to compare with. NaN if no pair is left. A video that stands still scores exp(-1) = 0.37,
+    not 0: the metric punishes too little change no further.
+    """
+    scores = []
+    for (true_before, true_after), (before, after) in zip(
+        neighbours(true, every), neighbours(generated, every), strict=False
+    ):
+        reference = residual(true_before, true_after)
+        if reference >= REPEATED:
+            scores.append(consistency(reference, residual(before, after)))
+    return float(np.mean(scores)) if scores else float("nan")
