@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from moda.media.optical_flow import backward_flow, pull
+from moda.metrics.clip_pair import ClipPair
+from moda.metrics.registry import NotAvailable, Value, metric
 
 SIDE = 256
 """Pixels a side at which the flow is computed."""
@@ -18,6 +20,26 @@ EVERY = 5
 """One pair of neighbouring frames in this many is scored."""
 REPEATED = 1e-3
 """Mean squared residual, grey levels squared, under which a true frame counts as a repeat of the one before."""
+
+
+@metric(
+    name="tcm",
+    label="TCM",
+    unit="1",
+    better="higher",
+    version=1,
+    source="method.md 6 (variables of the paper, form inferred)",
+    needs=("tracks", "frame", "pictures"),
+)
+def tcm(clip: ClipPair) -> Value:
+    """Temporal consistency: mean over every 5th pair of neighbouring frames of exp(-|r - 1|), r = ||V_t -
+    warp(V_t-1)||^2 / ||O_t - warp(O_t-1)||^2 of the generated video V and the true one O, at 256 px in red, green and
+    blue; each is warped along its own optical flow (DIS). Pairs in which the true video repeats a frame are left out.
+    """
+    pictures = clip.pictures
+    assert not isinstance(pictures, NotAvailable)  # they are needed, so they are there
+    value = temporal_consistency(pictures.true(1, SIDE), pictures.generated(1, SIDE))
+    return NotAvailable("the true video stands still") if math.isnan(value) else value
 
 
 def residual(before: np.ndarray, after: np.ndarray) -> float:

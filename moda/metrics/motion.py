@@ -1,0 +1,231 @@
+"""Metrics of what lives beside speech: blinks, head motion, lips at rest in silence.
+
+Dimension letters: T frames, N audio samples. Frames are 25 a second; values without a face are NaN.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from moda.landmarks import eye_opening
+from moda.metrics.clip_pair import ClipPair
+from moda.metrics.landmark import MIN_FRAMES, STILL
+from moda.metrics.registry import NotAvailable, Value, metric
+from moda.metrics.tracks import FaceTrack
+from moda.representation import FPS, SAMPLE_RATE, samples_at
+
+CLOSED, OPEN = 0.6, 0.7
+"""Shares of the clip's median eye opening: a blink goes below the first and lasts while below the second."""
+SHORTEST, LONGEST = 0.08, 0.5
+"""Seconds a blink may last; anything else is the tracker's noise, or eyes that are held closed or lowered."""
+MIN_BLINK_FRAMES = 75
+"""Fewest tracked frames (3 s) that a blink rate is computed from."""
+TURNS = 0.1
+"""Spread in degrees under which the true head counts as not turning about an axis."""
+LOUD_PERCENTILE = 95.0
+"""Of a clip's levels, the one that stands for its speech."""
+SILENT_DB, NOTHING_DB = -30.0, -60.0
+"""A frame is silent this far below the speech, or below this level of full scale."""
+SILENCE, SETTLING = 0.3, 0.2
+"""Seconds that a silent stretch must last, and how long from its beginning the lips may take to close."""
+REST = 0.15
+"""Share of the 95th percentile of lip opening below which lips are at rest."""
+
+
+class Blink(NamedTuple):
+    """A blink, in frames with fractions: where the eye opening goes below and comes back over `OPEN` of its median."""
+
+    start: float
+    stop: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts."""
+        return (self.stop - self.start) / FPS
+
+
+def find_blinks(opening: np.ndarray) -> list[Blink]:
+    """Blinks in an eye opening (T,) at 25 fps; NaN without a face.
+
+    The opening must fall below `CLOSED` of its median over the clip; the blink lasts as long as it is
+    below `OPEN` of it (crossings between frames by straight lines), 0.08 to 0.5 s. Those that the
+    clip's ends or frames without a face cut off are not counted.
+    """
+    opening = np.asarray(opening, np.float64)
+    if not np.isfinite(opening).any():
+        return []
+    usual = float(np.nanmedian(opening))
+    level = OPEN * usual
+    below = opening < level  # False at NaN
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], below, [False]])))
+    blinks = []
+    for first, after in zip(edges[::2], edges[1::2], strict=True):
+        if first == 0 or after == len(opening) or not np.isfinite(opening[[first - 1, after]]).all():
+            continue
+        if opening[first:after].min() >= CLOSED * usual:
+            continue
+        blink = Blink(_crossing(opening, first - 1, level), _crossing(opening, after - 1, level))
+        if SHORTEST <= blink.seconds <= LONGEST:
+            blinks.append(blink)
+    return blinks
+
+
+def _crossing(values: np.ndarray, index: int, level: float) -> float:
+    """Where the line between values[index] and the next passes `level`."""
+    here, there = values[index], values[index + 1]
+    return float(index + (level - here) / (there - here))
+
+
+@metric(
+    name="blink_rate",
+    label="blinks",
+    unit="1/min",
+    better="none",
+    version=1,
+    digits=1,
+    source="ours; the truth's own value is the ground truth's row",
+)
+def blink_rate(clip: ClipPair) -> Value:
+    """Blinks of the generated face a minute of frames with a face: falls of the eye opening (lid distance over eye
+    width, both eyes) below 60 % of its median over the clip, of 0.08 to 0.5 s below 70 % of it.
+    """
+    tracked = int(clip.tracks.generated.tracked.sum())
+    if tracked < MIN_BLINK_FRAMES:
+        return NotAvailable(f"fewer than {MIN_BLINK_FRAMES} frames with a face")
+    return len(find_blinks(eye_opening(clip.tracks.generated.landmarks))) * 60 * FPS / tracked
+
+
+@metric(
+    name="blink_duration",
+    label="blink duration",
+    unit="s",
+    better="none",
+    version=1,
+    source="ours; the truth's own value is the ground truth's row",
+)
+def blink_duration(clip: ClipPair) -> Value:
+    """Mean time that a blink of the generated face lasts: eye opening below 70 % of its median over the clip."""
+    blinks = find_blinks(eye_opening(clip.tracks.generated.landmarks))
+    if not blinks:
+        return NotAvailable("no blink")
+    return float(np.mean([blink.seconds for blink in blinks]))
+
+
+@metric(
+    name="head_spread",
+    label="head spread ratio",
+    unit="ratio",
+    better="one",
+    version=1,
+    source="ours",
+)
+def head_spread(clip: ClipPair) -> Value:
+    """Standard deviation over time of the generated head's rotation over that of the true one, mean of the ratios
+    of pitch, yaw and roll; axes about which the true head turns less than 0.1 degrees are left out.
+    """
+    if clip.tracks.valid.sum() < MIN_FRAMES:
+        return NotAvailable(f"fewer than {MIN_FRAMES} frames with a face in both videos")
+    true, generated = (rotation(face)[clip.tracks.valid] for face in (clip.tracks.true, clip.tracks.generated))
+    ratio = spread_ratio(true, generated)
+    return NotAvailable("the true head does not turn") if ratio is None else ratio
+
+
+@metric(
+    name="head_speed",
+    label="head speed ratio",
+    unit="ratio",
+    better="one",
+    version=1,
+    source="ours",
+)
+def head_speed(clip: ClipPair) -> Value:
+    """Mean speed of the generated head's rotation over that of the true one: length of the change of pitch, yaw and
+    roll from frame to frame; holds the tracker's noise in both.
+    """
+    valid = clip.tracks.valid
+    steps = valid[1:] & valid[:-1]
+    if steps.sum() < MIN_FRAMES:
+        return NotAvailable(f"fewer than {MIN_FRAMES} frames with a face in both videos")
+    true, generated = (
+        float(np.linalg.norm(np.diff(rotation(face), axis=0)[steps], axis=1).mean())
+        for face in (clip.tracks.true, clip.tracks.generated)
+    )
+    if true * FPS < TURNS:
+        return NotAvailable("the true head does not turn")
+    return generated / true
+
+
+def rotation(face: FaceTrack) -> np.ndarray:
+    """(T, 3) pitch, yaw, roll of a track in degrees; NaN without a face."""
+    angles = np.full((len(face), 3), np.nan)
+    if face.tracked.any():
+        angles[face.tracked] = face.pose.rotation
+    return angles
+
+
+def spread_ratio(true: np.ndarray, generated: np.ndarray) -> float | None:
+    """Mean over axes of std(generated) / std(true), both (T, axes) degrees; None if the true one does not turn."""
+    true_spread, spread = true.std(axis=0), generated.std(axis=0)
+    turning = true_spread >= TURNS
+    return float((spread[turning] / true_spread[turning]).mean()) if turning.any() else None
+
+
+@metric(
+    name="silence",
+    label="lips at rest in silence",
+    unit="share",
+    better="higher",
+    version=1,
+    source="ours (issue 5, point 6)",
+    needs=("tracks", "sound"),
+)
+def silence_score(clip: ClipPair) -> Value:
+    """Share of silent frames in which the generated lips are at rest: opening below 15 % of its own 95th percentile
+    over the clip. Silent: stretches of 0.3 s and more at least 30 dB below the clip's speech (95th percentile of
+    the level of 40 ms), without their first 0.2 s.
+    """
+    assert clip.wave is not None  # it is needed, so it is there
+    opening = clip.tracks.generated.opening
+    if np.isfinite(opening).sum() < MIN_FRAMES:
+        return NotAvailable(f"fewer than {MIN_FRAMES} frames with a face")
+    if np.nanstd(opening) < STILL:
+        return NotAvailable("the lips do not move")
+    silent = settled_silence(clip.wave, len(opening)) & np.isfinite(opening)
+    if not silent.any():
+        return NotAvailable(f"no silent stretch of {SILENCE} s")
+    return float(at_rest(opening)[silent].mean())
+
+
+def at_rest(opening: np.ndarray) -> np.ndarray:
+    """(T,) lip opening -> (T,) bool: below `REST` of its 95th percentile."""
+    return np.asarray(opening) < REST * np.nanpercentile(opening, 95)
+
+
+def levels(wave: np.ndarray, frames: int) -> np.ndarray:
+    """(N,) sound at 16 kHz -> (frames,) level of each video frame's 40 ms in dB of full scale; -inf after the end."""
+    wave = np.asarray(wave, np.float64)
+    edges = [samples_at(frame) for frame in range(frames + 1)]
+    power = [float(np.mean(wave[start:stop] ** 2)) if start < len(wave) else 0.0 for start, stop in pairwise(edges)]
+    with np.errstate(divide="ignore"):
+        return 10 * np.log10(power)
+
+
+def settled_silence(wave: np.ndarray, frames: int) -> np.ndarray:
+    """(N,) sound at 16 kHz -> (frames,) bool: in a stretch of silence, and lips have had the time to come to rest.
+
+    Frames after the sound's end are not silence: nothing is known of them.
+    """
+    known = min(frames, len(wave) * int(FPS) // SAMPLE_RATE)
+    found = np.zeros(frames, bool)
+    if not known:
+        return found
+    level = levels(wave, known)
+    silent = level <= max(float(np.percentile(level, LOUD_PERCENTILE)) + SILENT_DB, NOTHING_DB)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], silent, [False]])))
+    for first, after in zip(edges[::2], edges[1::2], strict=True):
+        if after - first >= SILENCE * FPS:
+            found[first + round(SETTLING * FPS) : after] = True
+    return found
