@@ -1,0 +1,71 @@
+"""Sync scores by the network of this project, which looks at lip landmarks: `moda.sync`, assets/checkpoints/sync.pt.
+
+It has SyncNet's form, two towers trained to bring lips and sound of one moment together, and is read as
+SyncNet is; but its embeddings are unit vectors, so a distance is sqrt(2 - 2 cos): 0 to 2, near 1.41
+between strangers. Its scores compare with each other and with nothing printed elsewhere.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from moda.landmarks import LIPS, N_LANDMARKS
+from moda.metrics.sync_curve import REACH, SyncScore, masked_curve, read_curve
+from moda.metrics.values import NotAvailable
+from moda.nn.lip_sync import MARGIN, whole_fields
+from moda.representation import samples_at
+from moda.sync import CHUNK, LipSync, speech_frames
+
+SUPPORT = 20
+"""Pairs that every offset needs: with 7 frames of margin at either end, a clip of 49 frames has them."""
+
+
+class LandmarkSyncScorer:
+    """The shipped network, or that of another checkpoint of stage "sync"; raises `CheckpointError` without one."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.network = LipSync.load(path).network
+
+    def score(self, canonical: np.ndarray, tracked: np.ndarray, wave: np.ndarray) -> SyncScore | NotAvailable:
+        """Score lips against sound: canonical (T, 478, 3), tracked (T,) bool, wave (N,) 16 kHz, the clip's.
+
+        As published, pauses count like speech. Frames without a face, or beyond the sound, do not.
+        Raises ValueError for arrays of other shapes.
+        """
+        frames = len(canonical)
+        if canonical.shape != (frames, N_LANDMARKS, 3) or tracked.shape != (frames,) or wave.ndim != 1:
+            raise ValueError(f"canonical {canonical.shape}, tracked {tracked.shape}, wave {wave.shape}")
+        lips = np.zeros((frames, len(LIPS), 3), np.float32)
+        lips[tracked] = canonical[tracked][:, list(LIPS)]
+        sound = np.zeros(samples_at(frames), np.float32)
+        sound[: len(wave)] = wave[: len(sound)]
+        present = np.asarray([samples_at(t + 1) <= len(wave) for t in range(frames)])
+        if speech_frames(sound, frames).sum() < SUPPORT:
+            return NotAvailable(f"fewer than {SUPPORT} frames with sound to be heard")
+        sums, counts = np.zeros(2 * REACH + 1), np.zeros(2 * REACH + 1)
+        pieces = max(1, round(frames / CHUNK))  # those of the offset estimator: lips are measured by their own spread
+        for first, last in pairwise(round(i * frames / pieces) for i in range(pieces + 1)):
+            if last - first > 2 * MARGIN:
+                piece = sound[samples_at(first) : samples_at(last)]
+                more = self._compare(lips[first:last], tracked[first:last], piece, present[first:last])
+                sums, counts = sums + more[0], counts + more[1]
+        if counts.min() < SUPPORT:
+            return NotAvailable(
+                f"too short: {int(counts.min())} frames can be compared at every offset of -{REACH} .. {REACH}, "
+                f"wanted {SUPPORT}"
+            )
+        return read_curve(sums / counts)
+
+    @torch.inference_mode()
+    def _compare(
+        self, lips: np.ndarray, tracked: np.ndarray, wave: np.ndarray, present: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Sums and counts (31,) of a piece."""
+        seen, heard = (torch.from_numpy(values.astype(bool))[None] for values in (tracked, present))
+        lip_side = self.network.lips(torch.from_numpy(lips)[None], seen)[0]
+        sound_side = self.network.sound(torch.from_numpy(wave)[None], len(lips))[0]
+        return masked_curve(lip_side, sound_side, whole_fields(seen)[0], whole_fields(heard)[0])
