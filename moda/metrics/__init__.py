@@ -7,6 +7,7 @@ from moda.metrics.tracks import FaceTrack, PairedTracks, VideoTrack
 
 # The order of these imports is that of the columns.
 from moda.metrics import landmark  # isort: skip
+from moda.metrics import niqe, temporal, image, motion  # isort: skip
 from moda.metrics import generation  # isort: skip
 
 __all__ = [
@@ -21,6 +22,10 @@ __all__ = [
     "Value",
     "VideoTrack",
     "generation",
+    "image",
     "landmark",
     "metric",
+    "motion",
+    "niqe",
+    "temporal",
 ]
