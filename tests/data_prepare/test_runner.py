@@ -1,216 +1,225 @@
+"""Many videos: resume, repair, what does not go together, and the lists of a growing store."""
+
+from __future__ import annotations
+
 import json
 import multiprocessing
+import os
 import shutil
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from data_prepare.job import Options
-from data_prepare.runner import prepare, write_splits
-from data_prepare.sources import Source
+from data_prepare.runner import _locked, prepare, write_splits
+from data_prepare.scan import scan_path
+from data_prepare.sources import find_sources
 from data_prepare.splits import SplitRule
-from data_prepare.steps import VERSIONS
-from data_prepare.worker import prepare_clip, up_to_date
 from moda.data.clip import ClipStore, write_json
 from moda.errors import DataError, OutputError
-from moda.media.audio import write_wav
-from moda.media.video import VideoWriter
+from tests.data_prepare.conftest import tree, write_film
 
-SMALL = Options(size=64)
-
-
-def noise_video(path: Path, frames: int, sound: bool = True) -> None:
-    rng = np.random.default_rng(0)
-    wav = path.with_suffix(".w.wav")
-    write_wav(wav, rng.uniform(-0.1, 0.1, frames * 640))
-    with VideoWriter(path, 128, 25, wav if sound else None, preset="ultrafast") as writer:
-        for _ in range(frames):
-            writer.write(rng.integers(0, 255, (128, 128, 3), dtype=np.uint8))
-    wav.unlink()
+QUIET = "deep__quiet_one-a3888861"
+KEPT = [QUIET, "film_000", "film_001"]
 
 
-@pytest.fixture(scope="module")
-def mixed(tmp_path_factory, synthetic_video):
-    """A folder with one good video and all kinds of bad ones, and the report of preparing it."""
-    videos = tmp_path_factory.mktemp("videos")
-    (videos / "deep").mkdir()
-    shutil.copy(synthetic_video, videos / "deep" / "good one.mp4")
-    noise_video(videos / "no_face.mp4", 30)
-    noise_video(videos / "short.mp4", 12)
-    noise_video(videos / "silent.mp4", 30, sound=False)
-    (videos / "empty.mp4").write_bytes(b"")
-    (videos / "text.mp4").write_text("this is not a video")
-    whole = synthetic_video.read_bytes()
-    (videos / "cut_off.mp4").write_bytes(whole[: len(whole) // 3])
-    out = tmp_path_factory.mktemp("store")
-    seen = []
-    report = prepare(videos, out, SMALL, rule=SplitRule(), jobs=2, on_progress=seen.append)
-    return videos, out, report, seen
+@pytest.fixture
+def store(prepared, tmp_path):
+    shutil.copytree(prepared.out, tmp_path / "store")
+    return tmp_path / "store"
 
 
-def test_the_good_is_kept_and_every_bad_one_is_listed_with_step_and_reason(mixed):
-    _, out, report, _ = mixed
-    outcomes = {outcome.source: outcome for outcome in report.outcomes}
-    assert len(outcomes) == 7 and not report.complete
-    assert outcomes["deep/good one.mp4"].status == "kept"
+def again(store, folder, options, **named):
+    return prepare(find_sources(folder), store, options, rule=SplitRule(), **named)
+
+
+def test_the_good_is_kept_and_every_bad_one_is_listed_with_step_and_reason(prepared):
+    rows = {row.id: row for row in prepared.report.rows}
+    assert prepared.report.complete and prepared.report.counts == {"kept": 3, "rejected": 7, "failed": 0}
+    assert [name for name, row in rows.items() if row.status == "kept"] == KEPT
     for name, step, words in (
-        ("no_face.mp4", "scout", "no face found"),
-        ("short.mp4", "probe", "lasts 0.48 s, wanted at least 1 s"),
-        ("silent.mp4", "probe", "has no sound"),
-        ("empty.mp4", "probe", "empty (0 bytes)"),
-        ("text.mp4", "probe", "not a video"),
+        ("no_face", "scan", "no face found in any of 3 frames"),
+        ("short", "scan", "lasts 0.48 s, wanted at least 1 s"),
+        ("silent", "scan", "has no sound"),
+        ("empty", "scan", "empty (0 bytes)"),
+        ("text", "scan", "not a video"),
+        ("cut_off", "scan", "cut off"),
+        ("hushed", "sound", "silence, below -60 dBFS"),
     ):
-        assert outcomes[name].status == "rejected" and outcomes[name].step == step, outcomes[name]
-        assert words in outcomes[name].reason
-    assert outcomes["cut_off.mp4"].status == "rejected"
-    written = json.loads((out / "report.json").read_text())
-    assert written["totals"]["kept"] == 1 and written["totals"]["rejected"] == 6 and written["totals"]["failed"] == 0
-    assert [clip["source"] for clip in written["clips"]] == sorted(outcomes)
+        assert (rows[name].status, rows[name].step) == ("rejected", step) and words in rows[name].reason
+    written = json.loads((prepared.out / "report.json").read_text())
+    assert written["totals"] | {"minutes": 0} == {
+        "videos": 9, "clips": 10, "kept": 3, "rejected": 7, "failed": 0, "missing": 0, "frames": 124, "minutes": 0,
+    }  # fmt: skip
+    assert [clip["id"] for clip in written["clips"]] == list(rows)
+    page = (prepared.out / "report.html").read_text()
+    assert all(row.source in page for row in rows.values())
 
 
-def test_nothing_but_finished_clips_is_left_in_the_store(mixed):
-    _, out, report, _ = mixed
-    good = next(outcome.id for outcome in report.outcomes if outcome.status == "kept")
-    assert [path.name for path in (out / "clips").iterdir()] == [good]
-    assert sorted(path.name for path in (out / "clips" / good).iterdir()) == [
-        "audio.wav", "clip.json", "motion.npz", "track.npz", "video.mp4",
-    ]  # fmt: skip
-    assert ClipStore.open(out).clip(good).quality["tracked"] == 1.0
+def test_nothing_but_finished_clips_is_left_in_the_store(prepared):
+    assert sorted(path.name for path in (prepared.out / "clips").iterdir()) == sorted(KEPT)
+    assert [path for path in tree(prepared.out) if Path(path).name.startswith(".")] == []
+    clips = ClipStore.open(prepared.out)
+    for name in KEPT:
+        clip = clips.clip(name)
+        assert clip.quality["tracked"] == 1.0 and clip.landmarks.shape == (clip.frames, 478, 3)
+        assert set(clip.moments(["lips", "eyes", "head", "torso", "face"])) == {
+            "lips", "eyes", "head", "torso", "face",
+        }  # fmt: skip
 
 
-def test_one_person_is_all_in_train(mixed):
-    _, out, report, _ = mixed
-    assert len(report.splits["train"]) == 1 and report.splits["val"] == report.splits["test"] == []
-    assert (out / "splits" / "val.txt").read_text() == ""
+def test_shots_of_one_video_are_one_person_and_in_one_list(prepared):
+    clips = ClipStore.open(prepared.out)
+    where = {clip.id: name for name in ("train", "val", "test") for clip in clips.split(name)}
+    assert sorted(where) == sorted(KEPT) and where["film_000"] == where["film_001"] != where[QUIET]
+    assert {row.id: row.split for row in prepared.report.rows if row.status == "kept"} == where
 
 
-def test_progress_counts_videos_and_frames(mixed):
-    *_, seen = mixed
-    assert seen[0].done == 0 and seen[-1].done == seen[-1].total == 7
-    assert seen[-1].frames >= 75 and seen[-1].eta == 0.0
-    assert all(before.frames <= after.frames for before, after in pairwise(seen))
+def test_progress_counts_videos_clips_and_frames(prepared):
+    seen = prepared.seen
+    assert (seen[0].done, seen[0].total) == (0, 9)
+    assert seen[-1].done == seen[-1].total == 9 + 4 and seen[-1].eta == 0.0
+    assert seen[-1].frames > 45 + 43 + 36 + 30
+    assert all(a.frames <= b.frames and a.done <= b.done for a, b in pairwise(seen))
 
 
-def test_the_same_call_again_keeps_what_is_there(mixed):
-    videos, out, report, _ = mixed
-    good = next(outcome for outcome in report.outcomes if outcome.status == "kept")
-    record = out / "clips" / good.id / "clip.json"
-    before = record.stat().st_mtime_ns
-    again = prepare(videos, out, SMALL, rule=SplitRule(), include=_listing(out, good.source))
-    assert again.complete and again.outcomes[0].skipped and again.outcomes[0].frames == good.frames
-    assert record.stat().st_mtime_ns == before
+def test_the_same_call_again_starts_no_process_and_changes_no_byte(store, prepared, footage, options):
+    before = {path: path.stat().st_mtime_ns for path in (store / "clips").rglob("*")}
+
+    def nobody(progress):
+        assert multiprocessing.active_children() == []
+
+    report = again(store, footage, options, on_progress=nobody)
+    assert tree(store) == tree(prepared.out)
+    assert {path: path.stat().st_mtime_ns for path in (store / "clips").rglob("*")} == before
+    assert report.rows == prepared.report.rows
 
 
-def _listing(out: Path, name: str) -> Path:
-    path = out / "list.txt"
-    path.write_text(name + "\n")
-    return path
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from data_prepare import worker
+from data_prepare.options import Options
+from data_prepare.runner import clip_tasks
+from data_prepare.sources import find_sources
+from data_prepare.worker import Task, work
+from moda.data.clip import ClipStore
+
+footage, out, options = Path(sys.argv[1]), Path(sys.argv[2]), Options.model_validate_json(sys.argv[3])
+ClipStore.create(out, options.size)
+for name in ("scans", "rejected"):
+    (out / name).mkdir()
+source = next(source for source in find_sources(footage) if source.name == "film.mp4")
+scan = work(Task(out, source, options, source.clip_id))
+first, second = clip_tasks(scan.task, scan.scan)
+assert work(first).status == "kept"
+die = lambda job: os.kill(os.getpid(), signal.SIGKILL)
+worker.STEPS = [step._replace(run=die) if step.name == "quality" else step for step in worker.STEPS]
+work(second)
+"""
 
 
-def test_what_makes_a_clip_out_of_date(mixed, tmp_path):
-    videos, out, report, _ = mixed
-    good = next(outcome for outcome in report.outcomes if outcome.status == "kept")
-    clips = tmp_path / "clips"
-    shutil.copytree(out / "clips", clips)
-    source = Source(videos / good.source, good.source, good.id, "deep")
-    path = clips / good.id / "clip.json"
-    record = json.loads(path.read_text())
-    assert record["identity"] == "deep" and record["steps"] == VERSIONS
-    assert up_to_date(clips, source) == good.frames
-    write_json(path, {**record, "steps": {**VERSIONS, "torso": 0}})
-    assert up_to_date(clips, source) is None
-    write_json(path, {**record, "source_stamp": {**record["source_stamp"], "bytes": 1}})
-    assert up_to_date(clips, source) is None
-    path.write_text("{ half")
-    assert up_to_date(clips, source) is None
+def test_a_run_after_a_killed_one_ends_byte_equal_to_an_undisturbed_one(tmp_path, prepared, footage, options):
+    out = tmp_path / "store"
+    command = [sys.executable, "-c", KILLED, str(footage), str(out), options.model_dump_json()]
+    assert subprocess.run(command, check=False).returncode == -9
+    left = [path.name for path in (out / "clips").iterdir()]
+    assert len(left) == 2 and "film_000" in left and any(name.startswith(".film_001.") for name in left)
+    finished = (out / "clips" / "film_000" / "clip.json").stat().st_mtime_ns
+    (out / ".report.json.77.tmp").write_text("{")
+    (out / "splits" / ".train.txt.77.tmp").write_text("half")
+    (out / "scans" / ".film.77.raw").write_bytes(b"half")
+    again(out, footage, options, jobs=2)
+    assert tree(out) == tree(prepared.out)
+    assert (out / "clips" / "film_000" / "clip.json").stat().st_mtime_ns == finished
 
 
-def test_a_changed_identity_is_written_without_preparing_again(mixed, tmp_path):
-    videos, out, report, _ = mixed
-    good = next(outcome for outcome in report.outcomes if outcome.status == "kept")
-    clips = tmp_path / "clips"
-    shutil.copytree(out / "clips", clips)
-    assert up_to_date(clips, Source(videos / good.source, good.source, good.id, "renamed")) == good.frames
-    assert json.loads((clips / good.id / "clip.json").read_text())["identity"] == "renamed"
+def test_a_kill_between_the_two_moves_of_a_finished_clip_costs_only_that_clip(store, prepared, footage, options):
+    (store / "clips" / QUIET).rename(store / "clips" / f".{QUIET}.77.tmp.old")
+    shutil.copytree(store / "clips" / f".{QUIET}.77.tmp.old", store / "clips" / f".{QUIET}.77.tmp")
+    again(store, footage, options)
+    assert tree(store) == tree(prepared.out)
 
 
-def test_another_folder_does_not_overwrite_clips_of_the_same_name(mixed, tmp_path):
-    videos, out, report, _ = mixed
-    good = next(outcome for outcome in report.outcomes if outcome.status == "kept")
-    (tmp_path / "deep").mkdir()
-    other = tmp_path / "deep" / "good one.mp4"
-    other.write_bytes(b"another video")
-    with pytest.raises(DataError, match="prepare this folder into another store"):
-        up_to_date(out / "clips", Source(other, good.source, good.id, "deep"))
-    again = prepare(tmp_path, out, SMALL, rule=SplitRule())
-    assert again.outcomes[0].status == "failed" and "another store" in again.outcomes[0].reason
-    assert up_to_date(out / "clips", Source(videos / good.source, good.source, good.id, "deep")) == good.frames
-
-
-def test_a_source_gone_bad_takes_its_old_clip_away(mixed, tmp_path):
-    videos, out, report, _ = mixed
-    good = next(outcome for outcome in report.outcomes if outcome.status == "kept")
-    clips = tmp_path / "clips"
-    shutil.copytree(out / "clips", clips)
-    outcome = prepare_clip(clips, Source(videos / "empty.mp4", good.source, good.id, "deep"), SMALL)
-    assert outcome.status == "rejected"
-    assert list(clips.iterdir()) == []
-
-
-def test_a_silent_video_is_kept_when_asked_for(tmp_path, write_clip, astronaut):
-    (tmp_path / "clips").mkdir()
-    video = write_clip(tmp_path / "quiet.mp4", astronaut, seconds=1.2, sound=False)
-    source = Source(video, "quiet.mp4", "quiet", "quiet")
-    outcome = prepare_clip(tmp_path / "clips", source, Options(size=64, allow_silent=True))
-    assert outcome.status == "kept" and outcome.frames == 30
-    assert not (tmp_path / "clips" / "quiet" / "audio.wav").exists()
-    record = json.loads((tmp_path / "clips" / "quiet" / "clip.json").read_text())
-    assert record["has_audio"] is False and "loudness_dbfs" not in record["quality"]
-    assert up_to_date(tmp_path / "clips", source, allow_silent=False) is None
-    assert prepare_clip(tmp_path / "clips", source, SMALL).status == "rejected"
-
-
-def test_a_process_that_dies_is_tried_again(tmp_path, synthetic_video):
-    (tmp_path / "in").mkdir()
-    shutil.copy(synthetic_video, tmp_path / "in" / "a.mp4")
-    killed = []
-
-    def kill_once(progress):
-        children = multiprocessing.active_children()
-        if children and not killed:
-            children[0].kill()
-            killed.append(children[0].pid)
-
-    report = prepare(tmp_path / "in", tmp_path / "out", SMALL, rule=SplitRule(), on_progress=kill_once)
-    assert killed and report.complete
-
-
-def test_an_interrupted_run_leaves_no_half_clip_and_no_process(tmp_path, synthetic_video):
-    (tmp_path / "in").mkdir()
-    shutil.copy(synthetic_video, tmp_path / "in" / "a.mp4")
-
+def test_an_interrupted_run_leaves_no_half_clip_and_no_process(tmp_path, footage, options):
     def interrupt(progress):
         if progress.frames > 0:
             raise KeyboardInterrupt
 
+    sources = [source for source in find_sources(footage) if source.name == "film.mp4"]
     with pytest.raises(KeyboardInterrupt):
-        prepare(tmp_path / "in", tmp_path / "out", SMALL, rule=SplitRule(), on_progress=interrupt)
+        prepare(sources, tmp_path / "out", options, rule=SplitRule(), on_progress=interrupt)
     for process in multiprocessing.active_children():
         process.join(10)
     assert not multiprocessing.active_children()
-    assert ClipStore.open(tmp_path / "out").ids == []
+    assert ClipStore.open(tmp_path / "out").ids == [] and not (tmp_path / "out" / "report.json").exists()
+    with _locked(tmp_path / "out"):  # it can be had again, and clears what is left
+        assert list((tmp_path / "out" / "clips").iterdir()) == []
 
 
-def test_two_runs_do_not_write_into_one_store(tmp_path):
-    from data_prepare.runner import _locked
+def test_clips_that_are_no_shot_any_more_are_removed(store, footage, options, talking, tmp_path):
+    """film.mp4 had two shots; the new one of that name has one."""
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for clip in ("film_000", "film_001"):  # as if prepared from here
+        path = store / "clips" / clip / "clip.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "source_folder": str(folder)}))
+    write_film(folder / "film.mp4", talking(40))
+    others = tree(store / "clips" / QUIET)
+    report = again(store, folder, options)
+    assert [(row.id, row.status) for row in report.rows] == [("film", "kept")]
+    assert sorted(path.name for path in (store / "clips").iterdir()) == sorted([QUIET, "film"])
+    assert tree(store / "clips" / QUIET) == others  # of a video that is not among these
+    assert (store / "splits" / "train.txt").read_text() == "film\n"
 
-    ClipStore.create(tmp_path / "s", 64)
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "a.mp4").write_bytes(b"")
-    with _locked(tmp_path / "s"), pytest.raises(OutputError, match="another preparation"):
-        prepare(tmp_path / "in", tmp_path / "s", SMALL, rule=SplitRule())
+
+def test_a_failed_scan_leaves_the_clips_of_its_video(store, footage, options):
+    film = next(source for source in find_sources(footage) if source.name == "film.mp4")
+    scan_path(store, film).unlink()
+    scan_path(store, film).mkdir()  # cannot be replaced by a file
+    report = again(store, footage, options)
+    (row,) = [row for row in report.rows if row.status == "failed"]
+    assert row.id == "film" and row.step == "scan" and not report.complete
+    assert {path.name for path in (store / "clips").iterdir()} == set(KEPT)
+
+
+def test_two_runs_do_not_write_into_one_store(store, prepared, footage, options):
+    with _locked(store), pytest.raises(OutputError, match="another preparation is writing"):
+        again(store, footage, options)
+    assert tree(store) == tree(prepared.out)
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "deep/quiet one.mp4"])
+def test_a_folder_whose_names_are_those_of_another_folder_is_refused(store, prepared, options, tmp_path, name):
+    (tmp_path / "other" / "deep").mkdir(parents=True)
+    (tmp_path / "other" / name).write_bytes(b"another video")
+    with pytest.raises(DataError, match="other/ into another store"):
+        again(store, tmp_path / "other", options)
+    assert tree(store) == tree(prepared.out)
+
+
+def test_a_folder_that_was_moved_is_no_other_folder(store, prepared, footage, options, tmp_path):
+    for path in (store / "clips").glob("*/clip.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "source_folder": str(tmp_path / "gone")}))
+    assert again(store, footage, options).counts == prepared.report.counts
+
+
+def test_a_store_of_another_size_is_refused(store, prepared, footage, options):
+    with pytest.raises(DataError, match="has size 64, wanted 128"):
+        again(store, footage, options.model_copy(update={"size": 128}))
+    assert tree(store) == tree(prepared.out)
+
+
+def test_another_name_for_a_person_needs_no_work(store, footage, options, tmp_path):
+    table = tmp_path / "people.tsv"
+    table.write_text("file\tidentity\nfilm.mp4\tann\ndeep/quiet one.mp4\tann\n")
+    sources = find_sources(footage, identities=table)
+    report = prepare(sources, store, options, rule=SplitRule())
+    assert {row.identity for row in report.rows if row.status == "kept"} == {"ann"}
+    assert [len(report.splits.lists[name]) for name in ("train", "val", "test")] == [3, 0, 0]
+    assert ClipStore.open(store).clip(QUIET).identity == "ann"
 
 
 def test_growing_a_store_moves_nobody_and_a_new_rule_deals_again(tmp_path):
@@ -223,10 +232,22 @@ def test_growing_a_store_moves_nobody_and_a_new_rule_deals_again(tmp_path):
             write_json(tmp_path / "clips" / who / "clip.json", record)
 
     add(*(f"p{i}" for i in range(10)))
-    before, _ = write_splits(store, SplitRule())
+    before = write_splits(store, SplitRule()).lists
     add(*(f"q{i}" for i in range(30)))
-    after, people = write_splits(ClipStore.open(tmp_path), SplitRule())
-    assert all(set(before[name]) <= set(after[name]) for name in before)
-    assert sum(people.values()) == 40 and people["train"] == 32
-    dealt, _ = write_splits(ClipStore.open(tmp_path), SplitRule(0.5, 0.25, 0.25))
-    assert [len(dealt[name]) for name in ("train", "val", "test")] == [20, 10, 10]
+    after = write_splits(ClipStore.open(tmp_path), SplitRule())
+    assert all(set(before[name]) <= set(after.lists[name]) for name in before)
+    assert after.people["train"] == 32 and sum(after.people.values()) == 40
+    shutil.rmtree(tmp_path / "clips" / before["test"][0])
+    gone = write_splits(ClipStore.open(tmp_path), SplitRule())
+    add(before["test"][0])  # who comes back is where he was
+    assert before["test"][0] not in gone.lists["test"]
+    assert write_splits(ClipStore.open(tmp_path), SplitRule()).lists == after.lists
+    dealt = write_splits(ClipStore.open(tmp_path), SplitRule.parse("0.5,0.25,0.25", 0))
+    assert [len(dealt.lists[name]) for name in ("train", "val", "test")] == [20, 10, 10]
+
+
+def test_a_place_that_cannot_be_written_is_one_error(tmp_path, footage, options):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="cannot make a clip store"):
+        again(tmp_path / "file" / "out", footage, options)
+    assert os.listdir(tmp_path) == ["file"]
