@@ -97,7 +97,7 @@ def beyond(figures: dict[str, float], limits: Limits) -> list[str]:
         ),
         (
             figures["yaw_most"] > limits.max_yaw,
-            f"the head is turned by {figures['yaw_most']:.0f} degrees, wanted {limits.max_yaw:g} at most",
+            f"the head is turned by {figures['yaw_most']:.1f} degrees, wanted {limits.max_yaw:g} at most",
         ),
         (
             figures["out_of_crop"] > limits.max_outside,
