@@ -21,7 +21,7 @@ from moda.representation import samples_at
 from moda.sync import CHUNK, LipSync, speech_frames
 
 SUPPORT = 20
-"""Pairs that every offset needs: with 7 frames of margin at either end, a clip of 49 frames has them."""
+"""Pairs that every offset needs: with 8 frames of margin at either end, a clip of 51 frames has them."""
 
 
 class LandmarkSyncScorer:
