@@ -79,7 +79,8 @@ def _config(arguments: argparse.Namespace) -> PrepareConfig:
         if name in ("jobs", "include", "identities", "hdtf", "split", "split_lists", "seed"):
             tree[name] = value
         elif name in ("size", "given", "allow_silent"):
-            tree["options"] = {**tree.get("options", {}), name: value}
+            options = tree.get("options") or {}
+            tree["options"] = {**options, name: value} if isinstance(options, dict) else options
     return parse(PrepareConfig, tree, source=str(arguments.config or "the command line"))
 
 
