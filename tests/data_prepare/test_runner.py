@@ -8,15 +8,17 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from data_prepare.runner import _locked, prepare, write_splits
+from data_prepare.runner import _locked, _remove_orphans, prepare, write_splits
 from data_prepare.scan import scan_path
 from data_prepare.sources import find_sources
 from data_prepare.splits import SplitRule
+from data_prepare.worker import Task, work
 from moda.data.clip import ClipStore, write_json
 from moda.errors import DataError, OutputError
 from tests.data_prepare.conftest import tree, write_film
@@ -110,7 +112,7 @@ from moda.data.clip import ClipStore
 footage, out, options = Path(sys.argv[1]), Path(sys.argv[2]), Options.model_validate_json(sys.argv[3])
 ClipStore.create(out, options.size)
 for name in ("scans", "rejected"):
-    (out / name).mkdir()
+    (out / name).mkdir(exist_ok=True)
 source = next(source for source in find_sources(footage) if source.name == "film.mp4")
 scan = work(Task(out, source, options, source.clip_id))
 first, second = clip_tasks(scan.task, scan.scan)
@@ -121,26 +123,25 @@ work(second)
 """
 
 
-def test_a_run_after_a_killed_one_ends_byte_equal_to_an_undisturbed_one(tmp_path, prepared, footage, options):
-    out = tmp_path / "store"
-    command = [sys.executable, "-c", KILLED, str(footage), str(out), options.model_dump_json()]
+def test_a_run_after_a_killed_one_ends_byte_equal_to_an_undisturbed_one(store, prepared, footage, options):
+    for name in ("film_000", "film_001", QUIET):
+        shutil.rmtree(store / "clips" / name)
+    film = next(source for source in find_sources(footage) if source.name == "film.mp4")
+    scan_path(store, film).unlink()
+    command = [sys.executable, "-c", KILLED, str(footage), str(store), options.model_dump_json()]
     assert subprocess.run(command, check=False).returncode == -9
-    left = [path.name for path in (out / "clips").iterdir()]
+    left = [path.name for path in (store / "clips").iterdir()]
     assert len(left) == 2 and "film_000" in left and any(name.startswith(".film_001.") for name in left)
-    finished = (out / "clips" / "film_000" / "clip.json").stat().st_mtime_ns
-    (out / ".report.json.77.tmp").write_text("{")
-    (out / "splits" / ".train.txt.77.tmp").write_text("half")
-    (out / "scans" / ".film.77.raw").write_bytes(b"half")
-    again(out, footage, options, jobs=2)
-    assert tree(out) == tree(prepared.out)
-    assert (out / "clips" / "film_000" / "clip.json").stat().st_mtime_ns == finished
-
-
-def test_a_kill_between_the_two_moves_of_a_finished_clip_costs_only_that_clip(store, prepared, footage, options):
-    (store / "clips" / QUIET).rename(store / "clips" / f".{QUIET}.77.tmp.old")
-    shutil.copytree(store / "clips" / f".{QUIET}.77.tmp.old", store / "clips" / f".{QUIET}.77.tmp")
+    finished = (store / "clips" / "film_000" / "clip.json").stat().st_mtime_ns
+    # another kill, between the two moves of a finished clip, and others while a file was written
+    for name in (f".{QUIET}.77.tmp", f".{QUIET}.77.tmp.old"):
+        shutil.copytree(prepared.out / "clips" / QUIET, store / "clips" / name)
+    (store / ".report.json.77.tmp").write_text("{")
+    (store / "splits" / ".train.txt.77.tmp").write_text("half")
+    (store / "scans" / ".film.77.raw").write_bytes(b"half")
     again(store, footage, options)
     assert tree(store) == tree(prepared.out)
+    assert (store / "clips" / "film_000" / "clip.json").stat().st_mtime_ns == finished
 
 
 def test_an_interrupted_run_leaves_no_half_clip_and_no_process(tmp_path, footage, options):
@@ -179,10 +180,12 @@ def test_a_failed_scan_leaves_the_clips_of_its_video(store, footage, options):
     film = next(source for source in find_sources(footage) if source.name == "film.mp4")
     scan_path(store, film).unlink()
     scan_path(store, film).mkdir()  # cannot be replaced by a file
-    report = again(store, footage, options)
-    (row,) = [row for row in report.rows if row.status == "failed"]
-    assert row.id == "film" and row.step == "scan" and not report.complete
+    outcome = work(Task(store, film, options, "film"))
+    assert outcome.status == "failed" and outcome.step == "scan"
+    _remove_orphans(ClipStore.open(store), [outcome])
     assert {path.name for path in (store / "clips").iterdir()} == set(KEPT)
+    _remove_orphans(ClipStore.open(store), [replace(outcome, status="rejected")])
+    assert {path.name for path in (store / "clips").iterdir()} == {QUIET}
 
 
 def test_two_runs_do_not_write_into_one_store(store, prepared, footage, options):
