@@ -86,7 +86,7 @@ def niqe(picture: np.ndarray) -> float:
     """
     if min(picture.shape[:2]) < MIN_SIDE:
         raise ValueError(f"a picture of {picture.shape[1]}x{picture.shape[0]}: NIQE needs sides of {MIN_SIDE} px")
-    features = block_features(luma(picture).astype(np.float64))
+    features = block_features(luma(picture)).astype(np.float64)
     features = features[np.isfinite(features).all(axis=1)]
     if len(features) < 2:
         return float("nan")
@@ -171,8 +171,12 @@ def halve(image: np.ndarray) -> np.ndarray:
     far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
     weights = np.where(distance <= 1, near, far)
     weights /= weights.sum()
-    for axis in (0, 1):
-        padded = np.pad(image, [(3, 3) if other == axis else (0, 0) for other in (0, 1)], mode="symmetric")
-        taps = [padded.take(range(tap, tap + image.shape[axis], 2), axis=axis) for tap in range(len(weights))]
-        image = np.tensordot(weights, np.stack(taps), axes=1)
-    return image
+
+    def halve_rows(values: np.ndarray) -> np.ndarray:
+        padded = np.pad(values, ((3, 3), (0, 0)), mode="symmetric")
+        halved = np.zeros_like(values[::2])
+        for tap, weight in enumerate(weights.astype(values.dtype)):
+            halved += weight * padded[tap : tap + len(values) : 2]
+        return halved
+
+    return halve_rows(halve_rows(image).T).T
