@@ -2,12 +2,13 @@
 
     python benchmarks/prepare.py VIDEO [--size 512] [--copies 4] [--json]
 
-First the video goes through the scan and all steps in this process, twice: the first time warms up
-(imports, models), the second is measured. Wall is what a clock sees; CPU adds up all threads and
-ffmpeg's processes, so frames a CPU second is the speed of a core whatever else the machine does.
+First the video goes through the scan and all steps in this process, ffmpeg beside it, all on one core,
+twice: the first time warms up (imports, models), the second is measured. CPU adds up all threads and
+processes, so frames a CPU second is the speed of that core.
 
 Then `scripts/prepare.py` makes a store of `copies` of the video, as a whole process: with one job on one
 core, with two jobs on two, and with one job on all cores. Start-up (two processes import and load) counts.
+Two cores may be halves of one: how much two busy processes bring on this machine at all stands beside it.
 
 The projection for HDTF is its length times 25 frames, through all steps at the measured speed of a core.
 """
@@ -110,8 +111,6 @@ def by_step(video: Path, options: Options) -> dict[str, Any]:
 def scaling(video: Path, options: Options, copies: int) -> dict[str, float]:
     """Seconds of whole runs over `copies` of the video, by how many jobs on how many cores."""
     cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < 2:
-        return {}
     runs = {"1 job, 1 core": (1, cores[:1]), "2 jobs, 2 cores": (2, cores[:2]), "1 job, all cores": (1, cores)}
     seconds = {}
     with tempfile.TemporaryDirectory(prefix="moda-benchmark-") as name:
@@ -135,6 +134,35 @@ def scaling(video: Path, options: Options, copies: int) -> dict[str, float]:
     return seconds
 
 
+_BUSY = """
+import sys, time, numpy
+square, count, end = numpy.ones((256, 256), numpy.float32), 0, time.perf_counter() + 3
+while time.perf_counter() < end:
+    square @ square
+    count += 1
+print(count)
+"""
+
+
+def machine_scaling() -> float:
+    """How many times as much two processes multiply on two cores as one does on one."""
+    cores = sorted(os.sched_getaffinity(0))[:2]
+
+    def multiplied(where: list[int]) -> int:
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", _BUSY],
+                stdout=subprocess.PIPE,
+                preexec_fn=lambda core=core: os.sched_setaffinity(0, [core]),  # type: ignore[misc]
+            )
+            for core in where
+        ]
+        return sum(int(process.communicate()[0]) for process in processes)
+
+    alone = multiplied(cores[:1])
+    return round(multiplied(cores) / alone, 2)
+
+
 def show(record: dict[str, Any]) -> None:
     """Print the tables."""
     table = Table(title=f"preparation of {record['frames']} frames, {record['source']} to {record['size']} px, one job")
@@ -155,6 +183,9 @@ def show(record: dict[str, Any]) -> None:
         lines = ", ".join(f"{label}: {seconds:g} s" for label, seconds in runs.items())
         console.print(f"whole runs over {record['copies']} copies: {lines}")
         console.print(f"two jobs on two cores are {one / two:.2f} times one on one (asked for: 1.8)")
+        console.print(
+            f"the machine itself: two busy processes do {record['machine_scaling']:.2f} times the work of one"
+        )
     console.print(f"HDTF, {HDTF_HOURS:g} hours, on {CORES} such cores: {record['hdtf_minutes']:.0f} minutes")
 
 
@@ -171,9 +202,14 @@ def main() -> int:
     use_one_thread()
     options = Options(size=arguments.size, allow_silent=True, sync=arguments.sync)
     try:
+        cores = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, [min(cores)])
         record = by_step(arguments.video.resolve(), options)
-        record |= {"copies": arguments.copies}
-        record["scaling"] = scaling(arguments.video, options, arguments.copies) if arguments.copies else {}
+        os.sched_setaffinity(0, cores)
+        record |= {"copies": arguments.copies, "scaling": {}, "machine_scaling": 1.0}
+        if arguments.copies and len(cores) > 1:
+            record["scaling"] = scaling(arguments.video, options, arguments.copies)
+            record["machine_scaling"] = machine_scaling()
     except ModaError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
