@@ -52,7 +52,8 @@ def _main(argv: Sequence[str] | None) -> int:
     from moda.metrics.controls import CONTROLS
     from moda.metrics.evaluate import evaluate
     from moda.metrics.folders import parse_named_folders
-    from moda.metrics.table import table_text, write_report
+    from moda.metrics.records import write_report
+    from moda.metrics.table import table_text
 
     options = _parser().parse_args(argv)
     if options.jobs < 1:
@@ -70,8 +71,8 @@ def _main(argv: Sequence[str] | None) -> int:
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("", total=None)
 
-        def progress(done: int, total: int, path: Path) -> None:
-            bar.update(task, completed=done, total=total, description=path.name)
+        def progress(part: str, done: int, total: int, name: str) -> None:
+            bar.update(task, completed=done, total=total, description=name)
 
         evaluation = evaluate(
             options.true, generated, options.output, split=options.split, jobs=options.jobs, progress=progress

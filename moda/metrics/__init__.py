@@ -8,7 +8,7 @@ from moda.metrics.tracks import FaceTrack, PairedTracks, VideoTrack
 # The order of these imports is that of the columns.
 from moda.metrics import landmark  # isort: skip
 from moda.metrics import niqe, temporal, image, motion  # isort: skip
-from moda.metrics import generation  # isort: skip
+from moda.metrics import sync, samples, generation  # isort: skip
 
 __all__ = [
     "METRICS",
@@ -27,5 +27,7 @@ __all__ = [
     "metric",
     "motion",
     "niqe",
+    "samples",
+    "sync",
     "temporal",
 ]

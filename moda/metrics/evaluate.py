@@ -4,66 +4,31 @@ from __future__ import annotations
 
 import os
 import statistics
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from moda.errors import DataError, OutputError
 from moda.metrics import METRICS
-from moda.metrics.clip_pair import ClipPair
+from moda.metrics.clip_pair import MetricSettings
 from moda.metrics.controls import CONTROLS
-from moda.metrics.folders import find_videos
-from moda.metrics.framing import NotScored, frame_pair, true_face
-from moda.metrics.registry import NotAvailable, Value
+from moda.metrics.folders import GeneratedClips, MadeClip, TrueClips, find_generated, find_true
+from moda.metrics.framing import NotScored, true_face
+from moda.metrics.rows import Evaluation, Row
+from moda.metrics.scoring import ClipJob, MethodClip, OtherVideo, Result, TrackedVideo, score_clips
+from moda.metrics.strips import FOLDER
 from moda.metrics.tracking import Unreadable, track_videos
-from moda.metrics.tracks import PairedTracks, VideoTrack
+from moda.metrics.tracks import VideoTrack
 
-TRACKS = "tracks"
-"""Folder of kept tracks inside the output folder."""
+TRACKS, CACHE = "tracks", "cache"
+"""Folders of kept tracks and of kept scores inside the output folder."""
 LATE = 2
 """Frames by which all methods must agree before the truth itself is called out of step."""
 AGREES = 0.3
 """Least best-lag correlation for a method to have a say in that."""
 
-
-@dataclass(frozen=True)
-class ClipScore:
-    """One clip of one row: a value by metric name, the frames compared, what a reader should know."""
-
-    values: dict[str, Value]
-    frames: int
-    notes: tuple[str, ...] = ()
-
-
-@dataclass
-class Row:
-    """A method or a control: its scored clips and, by clip, why others were not scored."""
-
-    name: str
-    control: bool
-    scores: dict[str, ClipScore] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
-
-    def values(self, metric: str) -> list[float]:
-        """The clips' values of a metric, those that are available."""
-        values = [score.values[metric] for score in self.scores.values()]
-        return [value for value in values if not isinstance(value, NotAvailable)]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """All that the report prints: methods first, then controls; clips are those with any video of a pair."""
-
-    true: Path
-    generated: dict[str, Path]
-    rows: list[Row]
-    clips: list[str]
-    remarks: list[str]
-
-    @property
-    def complete(self) -> bool:
-        """Every pair of every method could be scored."""
-        return not any(row.refused for row in self.rows if not row.control)
+Progress = Callable[[str, int, int, str], None]
+Tracks = dict[Path, VideoTrack | Unreadable]
 
 
 def evaluate(
@@ -73,124 +38,186 @@ def evaluate(
     *,
     split: str | None = None,
     jobs: int = 1,
-    progress: Callable[[int, int, Path], None] | None = None,
+    skip: Collection[str] = (),
+    settings: MetricSettings | None = None,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Pair videos by file stem, track each once (kept under `output`/tracks), score methods and controls.
 
-    true_dir: folder of videos, or a clip store (`split`: only that list). progress: called with
-    videos done, videos in all, and the video just done. Raises `DataError` for folders that do not
-    exist or that have no file stem in common, `OutputError` for an output that cannot be written;
-    anything wrong with a single clip is in its row.
+    true_dir: folder of videos, or a clip store (`split`: only that list). skip: names of metrics to leave
+    out. progress: called with "tracking" or "scoring", how many are done, of how many, and the one just
+    done. Raises `DataError` for folders that do not exist or that have no file stem in common and for an
+    unknown metric, `OutputError` for an output that cannot be written; anything wrong with a single clip
+    is in its row.
     """
     if not generated:
         raise DataError("nothing to score: name at least one folder of generated videos, --generated NAME=DIR")
-    true_videos = find_videos(true_dir, split)
-    method_videos = {name: find_videos(folder) for name, folder in generated.items()}
-    paired = {clip for videos in method_videos.values() for clip in videos if clip in true_videos}
+    metrics = _chosen(skip)
+    true = find_true(true_dir, split)
+    methods = {name: find_generated(folder) for name, folder in generated.items()}
+    paired = _paired(true_dir, true, generated, methods)
+    for folder in (output, output / CACHE, output / FOLDER):
+        _make_folder(folder)
+
+    wanted = _videos(true, methods, paired)
+    report = progress or (lambda *_: None)
+    start = time.perf_counter()
+    tracked = iter(range(1, len(wanted) + 1))
+    tracks = track_videos(
+        wanted, output / TRACKS, jobs, lambda path: report("tracking", next(tracked), len(wanted), path.name)
+    )
+    seconds = {"tracking": time.perf_counter() - start}
+    rows = [Row(name, control=False) for name in methods] + [Row(name, control=True) for name in CONTROLS]
+    settings = settings or MetricSettings()
+    todo = _jobs(rows, true, methods, sorted(paired), tracks, metrics, settings, output)
+    scored = iter(range(1, len(todo) + 1))
+    start = time.perf_counter()
+    results = score_clips(todo, jobs, lambda clip: report("scoring", next(scored), len(todo), clip))
+    seconds["scoring"] = time.perf_counter() - start
+    _fill(rows, results)
+    clips = sorted(set(true.videos).union(*(method.videos for method in methods.values())))
+    kept = {name: METRICS[name] for name in metrics}
+    return Evaluation(true_dir, dict(generated), rows, clips, _out_of_step(rows), kept, settings, seconds)
+
+
+def _chosen(skip: Collection[str]) -> tuple[str, ...]:
+    unknown = sorted(set(skip) - set(METRICS))
+    if unknown:
+        raise DataError(f"no metric of this name to leave out: {', '.join(unknown)}; there are {', '.join(METRICS)}")
+    return tuple(name for name in METRICS if name not in skip)
+
+
+def _paired(
+    true_dir: Path, true: TrueClips, generated: Mapping[str, Path], methods: Mapping[str, GeneratedClips]
+) -> set[str]:
+    """Clips that have a true video and one of some method; raises `DataError` if there is none."""
+    paired = {clip for method in methods.values() for clip in method.videos if clip in true.videos}
     if not paired:
-        stems = sorted({clip for videos in method_videos.values() for clip in videos})
+        stems = sorted({clip for method in methods.values() for clip in method.videos})
         raise DataError(
             f"no pairs: no file stem of {', '.join(map(str, generated.values()))} ({_few(stems)}) "
-            f"is one of {true_dir} ({_few(sorted(true_videos))})"
+            f"is one of {true_dir} ({_few(sorted(true.videos))})"
         )
-    wanted = [paths[0] for clip, paths in true_videos.items() if clip in paired and len(paths) == 1]
-    for videos in method_videos.values():
-        wanted += [paths[0] for clip, paths in videos.items() if clip in paired and len(paths) == 1]
-    wanted = list(dict.fromkeys(wanted))
-    done = 0
-
-    def count(path: Path) -> None:
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress(done, len(wanted), path)
-
-    _make_folder(output)
-    tracks = track_videos(wanted, output / TRACKS, jobs, count)
-    rows = [_score_method(name, true_videos, videos, tracks) for name, videos in method_videos.items()]
-    rows += _score_controls({clip: true_videos[clip] for clip in sorted(paired)}, tracks)
-    clips = sorted(set(true_videos) | {clip for videos in method_videos.values() for clip in videos})
-    return Evaluation(true_dir, dict(generated), rows, clips, _out_of_step(rows))
+    return paired
 
 
-def _make_folder(output: Path) -> None:
-    """Make the output folder and be sure that it can be written, before any work is done."""
+def _videos(true: TrueClips, methods: Mapping[str, GeneratedClips], paired: Collection[str]) -> list[Path]:
+    """What is to be tracked: both sides of every pair that is no riddle, and all its seeds."""
+    wanted = [paths[0] for clip, paths in true.videos.items() if clip in paired and len(paths) == 1]
+    for method in methods.values():
+        wanted += [paths[0] for clip, paths in method.videos.items() if clip in paired and len(paths) == 1]
+        wanted += [path for clip, paths in method.samples.items() if clip in paired for path in paths]
+    return list(dict.fromkeys(wanted))
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and be sure that it can be written, before any work is done."""
     try:
-        output.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"cannot make the folder {output}: {error.strerror or error}; choose another output"
+            f"cannot make the folder {folder}: {error.strerror or error}; choose another output"
         ) from error
-    if not os.access(output, os.W_OK | os.X_OK):
-        raise OutputError(f"cannot write into the folder {output}: no permission; choose another output")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write into the folder {folder}: no permission; choose another output")
 
 
-def _score_method(
-    name: str,
-    true_videos: dict[str, list[Path]],
-    videos: dict[str, list[Path]],
-    tracks: dict[Path, VideoTrack | Unreadable],
-) -> Row:
-    row = Row(name, control=False)
-    for clip in sorted(set(true_videos) | set(videos)):
-        if clip not in videos:
-            row.refused[clip] = "no generated video of this name"
-        elif clip not in true_videos:
-            row.refused[clip] = "no true video of this name"
-        else:
-            true = _track_of(true_videos[clip], tracks)
-            made = _track_of(videos[clip], tracks)
-            if isinstance(true, NotScored) or isinstance(made, NotScored):
-                row.refused[clip] = "; ".join(t.why for t in (true, made) if isinstance(t, NotScored))
-                continue
-            framed = frame_pair(true, made)
-            if isinstance(framed, NotScored):
-                row.refused[clip] = framed.why
+def _jobs(
+    rows: Sequence[Row],
+    true: TrueClips,
+    methods: Mapping[str, GeneratedClips],
+    paired: Sequence[str],
+    tracks: Tracks,
+    metrics: tuple[str, ...],
+    settings: MetricSettings,
+    output: Path,
+) -> list[ClipJob]:
+    """One job a clip that can be scored at all; for the rest, the reasons go into the rows."""
+    by_name = {row.name: row for row in rows}
+    true_videos = {clip: _tracked(true.videos[clip], tracks) for clip in paired}
+    jobs = []
+    for clip in sorted(set(true.videos).union(*(method.videos for method in methods.values()))):
+        truth = true_videos.get(clip)
+        given = []
+        for name, method in methods.items():
+            if clip not in method.videos and clip not in true.videos:
+                continue  # another method's stray
+            if clip not in method.videos:
+                failed = method.failed.get(clip)
+                by_name[name].refused[clip] = (
+                    f"not generated: {failed}" if failed else "no generated video of this name"
+                )
+            elif clip not in true.videos:
+                by_name[name].refused[clip] = "no true video of this name"
             else:
-                row.scores[clip] = _score(framed.pair, framed.notes)
-    return row
+                video = _tracked(method.videos[clip], tracks)
+                if isinstance(truth, TrackedVideo) and isinstance(video, TrackedVideo):
+                    given.append(_method_clip(name, clip, method, video, tracks))
+                else:
+                    whys = [found.why for found in (truth, video) if isinstance(found, NotScored)]
+                    by_name[name].refused[clip] = "; ".join(whys)
+        if isinstance(truth, TrackedVideo):
+            other = _other(clip, paired, true_videos, true.identities)
+            jobs.append(ClipJob(clip, truth, tuple(given), other, metrics, settings, output))
+        elif isinstance(truth, NotScored):
+            for name in CONTROLS:
+                by_name[name].refused[clip] = truth.why
+    return jobs
 
 
-def _score_controls(true_videos: dict[str, list[Path]], tracks: dict[Path, VideoTrack | Unreadable]) -> list[Row]:
-    rows = [Row(name, control=True) for name in CONTROLS]
-    for clip, paths in true_videos.items():
-        track = _track_of(paths, tracks)
-        face = track if isinstance(track, NotScored) else true_face(track)
-        for row in rows:
-            if isinstance(face, NotScored):
-                row.refused[clip] = face.why
-                continue
-            pair = CONTROLS[row.name](face)
-            if isinstance(pair, NotAvailable):
-                row.refused[clip] = pair.why
-            else:
-                row.scores[clip] = _score(pair)
-    return rows
+def _method_clip(name: str, clip: str, method: GeneratedClips, video: TrackedVideo, tracks: Tracks) -> MethodClip:
+    samples = [_tracked([path], tracks) for path in method.samples.get(clip, ())]
+    good = tuple(sample for sample in samples if isinstance(sample, TrackedVideo))
+    return MethodClip(name, video, good if len(good) > 1 else (), method.made.get(clip, MadeClip()))
 
 
-def _track_of(paths: list[Path], tracks: dict[Path, VideoTrack | Unreadable]) -> VideoTrack | NotScored:
+def _other(
+    clip: str,
+    paired: Sequence[str],
+    videos: Mapping[str, TrackedVideo | NotScored],
+    identities: Mapping[str, str],
+) -> OtherVideo | None:
+    """The next clip, in the order of names and around, that is of another person; where that is not known, the next."""
+    place = list(paired).index(clip)
+    following = [*paired[place + 1 :], *paired[:place]]
+    others = [
+        (name, video)
+        for name in following
+        if isinstance(video := videos[name], TrackedVideo) and not isinstance(true_face(video.track), NotScored)
+    ]
+    known = clip in identities
+    for name, video in others:
+        if known and identities.get(name, identities[clip]) != identities[clip]:
+            return OtherVideo(name, video, True)
+    return OtherVideo(*others[0], False) if others and not known else None
+
+
+def _tracked(paths: list[Path], tracks: Tracks) -> TrackedVideo | NotScored:
     if len(paths) > 1:
         return NotScored(f"several videos of this name: {', '.join(path.name for path in paths)} in {paths[0].parent}")
     track = tracks[paths[0]]
-    return NotScored(track.why) if isinstance(track, Unreadable) else track
+    return NotScored(track.why) if isinstance(track, Unreadable) else TrackedVideo(paths[0], track)
 
 
-def _score(pair: PairedTracks, notes: tuple[str, ...] = ()) -> ClipScore:
-    return ClipScore({name: metric.measure(ClipPair(pair)) for name, metric in METRICS.items()}, len(pair), notes)
+def _fill(rows: Sequence[Row], results: Mapping[str, Mapping[str, Result]]) -> None:
+    for clip in sorted(results):
+        for row in rows:
+            result = results[clip].get(row.name)
+            if isinstance(result, NotScored):
+                row.refused[clip] = result.why
+            elif result is not None:
+                row.scores[clip] = result
 
 
-def _out_of_step(rows: list[Row]) -> list[str]:
+def _out_of_step(rows: Sequence[Row]) -> list[str]:
     """Clips on which all methods follow the sound at about the same distance from the truth: is the truth late?"""
     remarks = []
     methods = [row for row in rows if not row.control]
     for clip in sorted({clip for row in methods for clip in row.scores}):
         lags = []
         for row in methods:
-            if clip not in row.scores:
-                continue
-            values = row.scores[clip].values
-            lag, best = values["lip_lag"], values["lip_corr_best"]
-            if not isinstance(lag, NotAvailable) and not isinstance(best, NotAvailable) and best >= AGREES:
+            lag, best = row.by_clip("lip_lag").get(clip), row.by_clip("lip_corr_best").get(clip)
+            if lag is not None and best is not None and best >= AGREES:
                 lags.append(lag)
         if len(lags) >= 2 and (min(lags) >= LATE or max(lags) <= -LATE):
             where = "late" if max(lags) < 0 else "early"

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moda.media.crop import Box, square_box, to_frame
+from moda.media.crop import Box, from_frame, square_box, to_frame
 from moda.metrics.tracks import FaceTrack, PairedTracks, VideoTrack
 from moda.representation import FRAME
 
 MAX_UNTRACKED = 0.10
 """Largest share of frames without a face; a video with more is not scored."""
 MAX_ASPECT = 0.02
-"""Largest relative difference of aspect ratio between a pair."""
+"""Largest relative difference of aspect ratio between a pair in one frame."""
 MAX_SIZE = 1.25
-"""Largest ratio of head sizes between a pair, either way (medians over the clip)."""
+"""Largest ratio of head sizes between a pair in one frame, either way (medians over the clip)."""
 MAX_OFFSET = 0.15
-"""Largest distance between head positions of a pair, as a share of the frame's side (medians)."""
+"""Largest distance between head positions of a pair in one frame, as a share of its side (medians)."""
 
 
 @dataclass(frozen=True)
@@ -29,17 +29,25 @@ class NotScored:
 
 @dataclass(frozen=True)
 class Framed:
-    """A pair on common ground, with what a reader of its scores should know."""
+    """A pair on common ground, with what a reader of its scores should know.
+
+    pair: both in pixels of a square frame. other_framing: why positions of the two cannot be compared (each
+    is then in a square frame of its own, and only aligned measures say something); None when they can.
+    true_box, generated_box: the squares of the two pictures that show the same, in pixels of each.
+    """
 
     pair: PairedTracks
     notes: tuple[str, ...]
+    other_framing: str | None
+    true_box: Box
+    generated_box: Box
 
 
-def frame_box(true: VideoTrack) -> Box:
-    """The square frame of a true video: all of it when it is square, else the crop preparation would cut."""
-    if true.width == true.height:
-        return Box(0, 0, true.width)
-    return square_box(true.landmarks[true.tracked], true.width, true.height)
+def frame_box(track: VideoTrack) -> Box:
+    """The square frame of a video: all of it when it is square, else the crop preparation would cut."""
+    if track.width == track.height:
+        return Box(0, 0, track.width)
+    return square_box(track.landmarks[track.tracked], track.width, track.height)
 
 
 def true_face(true: VideoTrack) -> FaceTrack | NotScored:
@@ -48,11 +56,12 @@ def true_face(true: VideoTrack) -> FaceTrack | NotScored:
     return NotScored(f"true video: {why}") if why else FaceTrack(to_frame(true.landmarks, frame_box(true)))
 
 
-def frame_pair(true: VideoTrack, generated: VideoTrack) -> Framed | NotScored:
-    """Cut both to their common length, scale both to the true video's square frame, compare framings.
+def frame_pair(true: VideoTrack, generated: VideoTrack, shown: Box | None = None) -> Framed | NotScored:
+    """Cut both to their common length and bring both into the true video's square frame, if that can be done.
 
-    The generated video may have another resolution, but must show the head as large and in the
-    same place: distances in pixels between two crops would mean nothing.
+    shown: the square of the true picture that the generated video is known to show, where it is a crop of
+    it. Otherwise both should show the same picture, at any resolution; where the head is not as large and
+    in the same place, or the shape of the picture is another, `other_framing` says so.
     """
     face = true_face(true)
     if isinstance(face, NotScored):
@@ -60,27 +69,57 @@ def frame_pair(true: VideoTrack, generated: VideoTrack) -> Framed | NotScored:
     why = _untracked(generated)
     if why:
         return NotScored(f"generated video: {why}")
-    sizes = f"generated {generated.width}x{generated.height}, true {true.width}x{true.height}"
-    aspect = (generated.width / generated.height) / (true.width / true.height)
-    if abs(aspect - 1) > MAX_ASPECT:
-        return NotScored(f"other aspect ratio: {sizes}; cut both to the same picture")
-
-    notes = []
-    if (generated.width, generated.height) != (true.width, true.height):
-        notes.append(f"other resolution: {sizes}")
-    if true.width != true.height:
-        notes.append("not square: scored in the crop that preparation would cut")
-    scaled = generated.landmarks * (true.width / generated.width)
     frames = min(len(true), len(generated))
-    if len(true) != len(generated):
-        notes.append(f"other length: generated {len(generated)} frames, true {len(true)}; the first {frames} compared")
-    pair = PairedTracks(face.cut(0, frames), FaceTrack(to_frame(scaled[:frames], frame_box(true))))
+    box = frame_box(true)
+    notes = _notes(true, generated, shown, frames)
+
+    other = _other_shape(true, generated) if shown is None else None
+    if other is None:
+        if shown is None:
+            landmarks = generated.landmarks[:frames] * (true.width / generated.width)
+        else:
+            landmarks = from_frame(to_frame(generated.landmarks[:frames], Box(0, 0, generated.width)), shown)
+        pair = PairedTracks(face.cut(0, frames), FaceTrack(to_frame(landmarks, box)))
+        other = _other_place(pair) if pair.valid.any() and shown is None else None
+    if other is not None:
+        own = to_frame(generated.landmarks[:frames], frame_box(generated))
+        pair = PairedTracks(face.cut(0, frames), FaceTrack(own))
+        notes.append(f"{other}: only aligned measures compare the two")
     if not pair.valid.any():
         return NotScored("no frame of the common part has a face in both videos")
     if not pair.valid.all():
         notes.append(f"no face in {int((~pair.valid).sum())} of {frames} frames, left out")
-    why = _other_framing(pair)
-    return NotScored(why) if why else Framed(pair, tuple(notes))
+    if other is not None:
+        boxes = box, frame_box(generated)
+    elif shown is not None:
+        boxes = shown, Box(0, 0, generated.width)
+    else:
+        boxes = box, scaled_box(box, generated.width / true.width, generated.width, generated.height)
+    return Framed(pair, tuple(notes), other, *boxes)
+
+
+def scaled_box(box: Box, factor: float, width: int, height: int) -> Box:
+    """A square of a picture in another resolution of it, whole pixels, inside the picture."""
+    side = min(round(box.side * factor), width, height)
+    left = min(max(round(box.left * factor), 0), width - side)
+    return Box(left, min(max(round(box.top * factor), 0), height - side), side)
+
+
+def _notes(true: VideoTrack, generated: VideoTrack, shown: Box | None, frames: int) -> list[str]:
+    notes = []
+    if shown is not None:
+        notes.append(f"shows the square of the true picture at ({shown.left}, {shown.top}), side {shown.side}")
+    elif (generated.width, generated.height) != (true.width, true.height):
+        notes.append(f"other resolution: {_sizes(true, generated)}")
+    if true.width != true.height:
+        notes.append("not square: scored in the crop that preparation would cut")
+    if len(true) != len(generated):
+        notes.append(f"other length: generated {len(generated)} frames, true {len(true)}; the first {frames} compared")
+    return notes
+
+
+def _sizes(true: VideoTrack, generated: VideoTrack) -> str:
+    return f"generated {generated.width}x{generated.height}, true {true.width}x{true.height}"
 
 
 def _untracked(track: VideoTrack) -> str | None:
@@ -92,7 +131,12 @@ def _untracked(track: VideoTrack) -> str | None:
     return None
 
 
-def _other_framing(pair: PairedTracks) -> str | None:
+def _other_shape(true: VideoTrack, generated: VideoTrack) -> str | None:
+    aspect = (generated.width / generated.height) / (true.width / true.height)
+    return f"other aspect ratio: {_sizes(true, generated)}" if abs(aspect - 1) > MAX_ASPECT else None
+
+
+def _other_place(pair: PairedTracks) -> str | None:
     """Why the two videos show the head differently, if they do, from medians over the tracked frames."""
     size = np.median(pair.generated.pose.scale) / np.median(pair.true.pose.scale)
     offset = np.median(pair.generated.pose.translation[:, :2], axis=0) - np.median(
@@ -103,5 +147,5 @@ def _other_framing(pair: PairedTracks) -> str | None:
         return None
     return (
         f"other framing: the generated head is {size:.2f} times as large and {distance:.0%} of the frame away "
-        f"(at most {MAX_SIZE} times and {MAX_OFFSET:.0%}); cut both to the same crop"
+        f"(at most {MAX_SIZE} times and {MAX_OFFSET:.0%})"
     )

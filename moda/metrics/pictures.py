@@ -20,7 +20,7 @@ from moda.representation import FPS, FRAME
 
 KEPT = 3
 """Ways of reading (step, size) of which a video's frames are kept."""
-LARGEST = 160 << 20
+LARGEST = 96 << 20
 """Most bytes of frames that are kept for one way of reading a video; longer videos are decoded again."""
 
 

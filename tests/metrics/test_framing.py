@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from moda.metrics import METRICS, ClipPair, VideoTrack
-from moda.metrics.framing import Framed, NotScored, frame_pair
+from moda.media.crop import Box
+from moda.metrics import METRICS, ClipPair, NotAvailable, VideoTrack
+from moda.metrics.framing import Framed, NotScored, frame_pair, scaled_box
 
 
 @pytest.fixture
@@ -45,12 +46,40 @@ def test_a_wide_video_is_measured_in_the_crop_of_preparation(landmarks) -> None:
     assert METRICS["lmd"].measure(ClipPair(result.pair)) == pytest.approx(0.0, abs=1e-9)
 
 
-def test_other_crops_are_refused_with_the_figures(landmarks) -> None:
+def test_other_crops_keep_the_aligned_measures_and_say_so(landmarks) -> None:
     true = VideoTrack(landmarks, 512, 512)
-    assert "other aspect ratio: generated 640x360, true 512x512" in refusal(true, VideoTrack(landmarks, 640, 360))
     larger = (landmarks - [256, 256, 0]) * 1.4 + [256, 256, 0]
-    assert "1.40 times as large" in refusal(true, VideoTrack(larger, 512, 512))
-    assert "20% of the frame away" in refusal(true, VideoTrack(landmarks + np.array([102.4, 0, 0]), 512, 512))
+    for generated, why in [
+        (VideoTrack(landmarks, 640, 360), "other aspect ratio: generated 640x360, true 512x512"),
+        (VideoTrack(larger, 512, 512), "1.40 times as large"),
+        (VideoTrack(landmarks + np.array([102.4, 0, 0]), 512, 512), "20% of the frame away"),
+    ]:
+        result = framed(true, generated)
+        assert result.other_framing is not None and why in result.other_framing
+        assert any(why in note and "only aligned measures" in note for note in result.notes)
+        clip = ClipPair(result.pair, other_framing=result.other_framing)
+        assert METRICS["lmd"].measure(clip) == NotAvailable(result.other_framing)
+        assert METRICS["lmd_aligned"].measure(clip) == pytest.approx(0.0, abs=1e-6)
+        assert METRICS["lip_corr"].measure(clip) == pytest.approx(1.0)
+
+
+def test_a_crop_that_is_known_is_put_back_into_the_true_picture(landmarks) -> None:
+    true = VideoTrack(landmarks, 512, 512)
+    shown = Box(100, 60, 320)
+    cut = VideoTrack((landmarks - [100, 60, 0]) * (256 / 320), 256, 256)
+    result = frame_pair(true, cut, shown)
+    assert isinstance(result, Framed) and result.other_framing is None
+    assert result.pair.generated.landmarks[..., :2] == pytest.approx(landmarks[..., :2])
+    assert (result.true_box, result.generated_box) == (shown, Box(0, 0, 256))
+    assert result.notes == ("shows the square of the true picture at (100, 60), side 320",)
+
+
+def test_squares_of_the_pictures_show_the_same(landmarks) -> None:
+    true = VideoTrack(landmarks + np.array([300.0, 100, 0]), 1280, 720)
+    result = framed(true, VideoTrack(true.landmarks / 2, 640, 360))
+    box = result.true_box
+    assert result.generated_box == pytest.approx([box.left / 2, box.top / 2, box.side / 2], abs=0.5)
+    assert scaled_box(Box(63, 0, 65), 2.0, 128, 128) == Box(0, 0, 128)  # inside, whatever is asked for
 
 
 @pytest.mark.parametrize("missing", [10, 11])

@@ -1,0 +1,52 @@
+"""Values that were computed before, kept by what they were computed from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from moda.data.clip import write_json
+from moda.metrics.clip_pair import MetricSettings
+from moda.metrics.registry import Metric
+from moda.metrics.values import NotAvailable, Value
+
+logger = logging.getLogger(__name__)
+
+
+class ClipCache:
+    """Values of one clip of one row, in one file named by a digest of all that they depend on.
+
+    Within the file, each value stands with its metric's `key` (version and variant). Only numbers are kept: why
+    there is none may be mended from one call to the next.
+    """
+
+    def __init__(self, folder: Path, *sources: object) -> None:
+        self.digest = hashlib.sha256(repr(sources).encode()).hexdigest()[:24]
+        self._path = folder / f"{self.digest}.json"
+
+    def read(self, metrics: Mapping[str, Metric], settings: MetricSettings) -> dict[str, Value]:
+        """The kept values of these metrics."""
+        if not self._path.is_file():
+            return {}
+        try:
+            record = json.loads(self._path.read_text(encoding="utf-8"))
+            return {
+                name: float(record[name]["value"])
+                for name, metric in metrics.items()
+                if name in record and record[name]["key"] == metric.key(settings)
+            }
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logger.warning("the kept scores %s are damaged (%s): computing them again", self._path, error)
+            return {}
+
+    def write(self, values: Mapping[str, Value], metrics: Mapping[str, Metric], settings: MetricSettings) -> None:
+        """Keep the numbers among the values; raises `OutputError`."""
+        record = {
+            name: {"key": metrics[name].key(settings), "value": value}
+            for name, value in values.items()
+            if not isinstance(value, NotAvailable)
+        }
+        write_json(self._path, record)

@@ -1,0 +1,55 @@
+"""Numbers printed in a paper, to stand beside measured ones and never among them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import model_validator
+
+from moda.config import Config, load_yaml, parse
+from moda.errors import ConfigError
+
+MARK = "printed in the paper, not measured here"
+
+
+class _PrintedFile(Config):
+    """What the YAML file of printed numbers holds."""
+
+    source: str
+    """Which table of which paper."""
+    columns: dict[str, str]
+    """Metric names to the titles printed."""
+    settings: dict[str, dict[str, list[float]]]
+    """By setting, by method: a number a column."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> _PrintedFile:
+        for setting, methods in self.settings.items():
+            for method, values in methods.items():
+                if len(values) != len(self.columns):
+                    raise ValueError(f"{setting}, {method}: {len(values)} numbers for {len(self.columns)} columns")
+        return self
+
+
+class PrintedTable(Config):
+    """One setting's numbers. columns: titles. rows: a number a column, by method."""
+
+    setting: str
+    """The test set of the paper."""
+    source: str
+    """Which table of which paper."""
+    columns: tuple[str, ...]
+    """Titles."""
+    rows: dict[str, tuple[float, ...]]
+    """By method, a number a column."""
+
+
+def read_printed(path: Path, setting: str) -> PrintedTable:
+    """The numbers of one setting; raises `ConfigError` for a file that is not such a table or lacks the setting."""
+    tree: dict[str, Any] = load_yaml(path)
+    found = parse(_PrintedFile, tree, source=str(path))
+    if setting not in found.settings:
+        raise ConfigError(f"no setting '{setting}' in {path}; there are: {', '.join(found.settings)}")
+    rows = {method: tuple(values) for method, values in found.settings[setting].items()}
+    return PrintedTable(setting=setting, source=found.source, columns=tuple(found.columns.values()), rows=rows)

@@ -1,0 +1,79 @@
+"""A few frames of a clip side by side, for the report: the same moments in every row."""
+
+from __future__ import annotations
+
+import os
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from moda.errors import MediaError, OutputError
+from moda.metrics.pictures import PicturePair
+from moda.metrics.values import NotAvailable
+
+FOLDER = "frames"
+"""Of the pictures, inside the output folder."""
+SIDE, MOMENTS, QUALITY = 160, 8, 85
+"""Side of a frame in pixels, frames in a strip, and JPEG quality."""
+
+
+def moments_of(opening: np.ndarray) -> tuple[int, ...]:
+    """Frames worth a look: of `MOMENTS` equal parts in turn the most open and the most closed mouth.
+
+    opening: (T,) the true lip opening, NaN without a face; parts without one give their middle frame.
+    """
+    edges = np.linspace(0, len(opening), min(MOMENTS, len(opening)) + 1).astype(int)
+    found = []
+    for index, (start, stop) in enumerate(pairwise(edges)):
+        part = opening[start:stop]
+        if np.isfinite(part).any():
+            found.append(start + int(np.nanargmin(part) if index % 2 else np.nanargmax(part)))
+        else:
+            found.append((start + stop) // 2)
+    return tuple(found)
+
+
+def write_strip(
+    output: Path,
+    name: str,
+    pictures: PicturePair | NotAvailable,
+    side: Literal["true", "generated"],
+    moments: tuple[int, ...],
+) -> str | None:
+    """Write the frames at `moments` as one JPEG under `output`/frames, if it is not there yet.
+
+    Moments past the end stay blank. Returns its path relative to `output`, None where there are no pictures.
+    Raises `OutputError`.
+    """
+    if isinstance(pictures, NotAvailable):
+        return None
+    path = output / FOLDER / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name)}.jpg"
+    if not path.is_file():
+        frames = pictures.true(1, SIDE) if side == "true" else pictures.generated(1, SIDE)
+        strip = np.full((SIDE, SIDE * len(moments), 3), 128, np.uint8)
+        try:
+            for index, frame in enumerate(frames):
+                for place in np.flatnonzero(np.array(moments) == index):
+                    strip[:, place * SIDE : (place + 1) * SIDE] = frame
+                if index >= max(moments, default=0):
+                    break
+        except MediaError:
+            return None
+        _write_jpeg(path, strip)
+    return f"{FOLDER}/{path.name}"
+
+
+def _write_jpeg(path: Path, picture: np.ndarray) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(temporary, format="JPEG", quality=QUALITY)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
