@@ -158,6 +158,21 @@ def test_a_crash_in_a_later_step_leaves_the_old_clip_whole(task, change, later):
     assert tree(clips) == before
 
 
+def test_a_crash_while_the_video_is_written_again_leaves_the_old_one_whole(task, change):
+    before = tree(task.out / "clips")
+    seen = []
+
+    def crash(frames):
+        seen.append(frames)
+        if len(seen) == 20:
+            raise KeyboardInterrupt
+
+    change("normalise")
+    with pytest.raises(KeyboardInterrupt):
+        make_clip(task, [""], [], crash)
+    assert tree(task.out / "clips") == before
+
+
 def test_links_share_files_until_one_is_replaced(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "x").write_text("old")
