@@ -1,16 +1,21 @@
-"""scripts/eval.py: score generated videos against true ones."""
+"""scripts/eval.py: score generated videos against true ones, generating them first if they are ours."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from moda.cli.main import run
-from moda.errors import ModaError
+
+if TYPE_CHECKING:
+    from moda.cli.evaluation_config import EvaluationConfig
 
 INCOMPLETE = 1
 """Exit code when the report is written but some pair could not be scored."""
@@ -24,65 +29,115 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="eval.py",
-        description="Score generated videos against the true ones of the same file name. Writes table.md, clips.csv "
-        "and scores.json; rows for the ground truth, the still mouth and the shifted truth are always there.",
+        description="Score generated videos against the true ones of the same file name. Writes table.md, clips.csv, "
+        "scores.json and report.html; rows for the ground truth, the still mouth, the shifted truth and another "
+        "clip's mouth are always there.",
         epilog="Exit code 0: all pairs scored. 1: some could not be, see table.md. 2: a mistake in the call.",
     )
-    parser.add_argument(
-        "--true", required=True, type=Path, metavar="DIR", help="folder of true videos, or a clip store"
-    )
+    parser.add_argument("--config", type=Path, metavar="YAML", help="a test list, sets of checkpoints and settings")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one of its values")
+    parser.add_argument("--true", type=Path, metavar="DIR", help="folder of true videos, or a clip store")
     parser.add_argument("--split", metavar="NAME", help="only this list (train, val, test) of the clip store")
     parser.add_argument(
         "--generated",
-        required=True,
         nargs="+",
         action="extend",
+        default=[],
         metavar="NAME=DIR",
-        help="a method's name in the table and its folder of videos; may be given more than once",
+        help="a method's name in the table and its folder of videos (or of seed_0, seed_1 ...); may be given again",
     )
-    parser.add_argument("--output", required=True, type=Path, metavar="OUT", help="folder for the report")
-    parser.add_argument(
-        "--jobs", type=int, default=2, metavar="N", help="videos tracked at a time (default: %(default)s)"
-    )
+    parser.add_argument("--output", type=Path, metavar="OUT", help="folder for the report")
+    parser.add_argument("--reference", type=Path, metavar="PICTURE", help="portrait for what is generated here")
+    parser.add_argument("--sync-weights", type=Path, metavar="FILE", help="published SyncNet weights")
+    parser.add_argument("--skip", nargs="+", action="extend", default=[], metavar="METRIC", help="leave metrics out")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), help="for what is generated here")
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes that track and score (default: 2)")
     return parser
 
 
 def _main(argv: Sequence[str] | None) -> int:
-    # Imported here so that --help and mistakes in the call answer at once.
-    from moda.metrics.controls import CONTROLS
-    from moda.metrics.evaluate import evaluate
-    from moda.metrics.folders import parse_named_folders
-    from moda.metrics.records import write_report
-    from moda.metrics.table import table_text
-
     options = _parser().parse_args(argv)
-    if options.jobs < 1:
-        raise ModaError(f"--jobs got {options.jobs}, wanted at least 1")
-    generated = parse_named_folders(options.generated, reserved=list(CONTROLS))
+    # Imported here so that --help and mistakes in the call answer at once.
+    from moda.cli.evaluation_config import read_config
+    from moda.metrics.evaluate import evaluate
+    from moda.metrics.records import write_report
+    from moda.metrics.table import printed_text, table_text
+    from moda.pipeline import locate
 
+    config = read_config(options)
+    printed = config.printed_table()
     console = Console(stderr=True)
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
     columns = (
-        TextColumn("tracking"),
+        TextColumn("{task.fields[part]}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.description}"),
     )
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task("", total=None)
+        tasks = {}
 
         def progress(part: str, done: int, total: int, name: str) -> None:
-            bar.update(task, completed=done, total=total, description=name)
+            if part not in tasks:
+                tasks[part] = bar.add_task("", total=total, part=part)
+            bar.update(tasks[part], completed=done, total=total, description=name)
 
+        folders = {name: locate(path) for name, path in config.generated.items()} | _generate(config, progress, say)
         evaluation = evaluate(
-            options.true, generated, options.output, split=options.split, jobs=options.jobs, progress=progress
+            locate(config.true),
+            folders,
+            config.output,
+            split=config.split,
+            jobs=config.jobs,
+            skip=config.skip,
+            settings=config.metric_settings(),
+            progress=progress,
         )
-    paths = write_report(evaluation, options.output)
+    start = time.perf_counter()
+    paths = write_report(evaluation, config.output, printed)
+    evaluation.seconds["report"] = time.perf_counter() - start
     print(table_text(evaluation))
+    if printed is not None:
+        print(f"\n{printed_text(printed)}")
     for row in evaluation.rows:
         for clip, why in row.refused.items():
-            console.print(f"not scored: {row.name}, {clip}: {why}", markup=False, highlight=False, soft_wrap=True)
+            say(f"not scored: {row.name}, {clip}: {why}")
     for remark in evaluation.remarks:
-        console.print(f"remark: {remark}", markup=False, highlight=False, soft_wrap=True)
-    console.print("wrote " + ", ".join(str(path) for path in paths), markup=False, highlight=False, soft_wrap=True)
+        say(f"remark: {remark}")
+    say("seconds: " + ", ".join(f"{part} {seconds:.1f}" for part, seconds in evaluation.seconds.items()))
+    say("wrote " + ", ".join(str(path) for path in paths))
     return 0 if evaluation.complete else INCOMPLETE
+
+
+def _generate(
+    config: EvaluationConfig, progress: Callable[[str, int, int, str], None], say: Callable[[str], None]
+) -> dict[str, Path]:
+    """Generate the videos of our sets of checkpoints; folders by name."""
+    animations = config.animations()
+    if not animations:
+        return {}
+    from moda.cli.generate import CheckpointSet, generate_set
+    from moda.metrics.folders import find_true
+    from moda.pipeline import choose_device, describe_device, locate
+
+    device = choose_device(config.device)
+    say(f"device: {describe_device(device)}")
+    true = find_true(locate(config.true), config.split)
+    clips = {clip: paths[0] for clip, paths in true.videos.items() if len(paths) == 1}
+    folders = {}
+    for name, animation in animations.items():
+        folders[name] = config.output / "generated" / name
+        generate_set(
+            CheckpointSet(name, animation),
+            clips,
+            folders[name],
+            device,
+            seeds=config.seeds,
+            reference=config.reference,
+            progress=partial(progress, f"generating {name}"),
+        )
+    return folders

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from skimage.data import astronaut
 
 from moda.cli.evaluate import main
 from moda.media.crop import Box, crop_square
 from moda.media.video import VideoWriter
+from tests.random_checkpoints import write_checkpoints
 
 FRAMES = 40
 
@@ -74,8 +76,12 @@ def test_what_cannot_be_scored_is_listed_and_the_rest_goes_on(clips, tmp_path, c
         (["--true", "{clips}/gone", "--generated", "a={clips}/moved"], "no such folder"),
         (["--true", "{clips}/true", "--generated", "{clips}/moved"], "wanted NAME=DIR"),
         (["--true", "{clips}/true", "--generated", "a={clips}"], "no videos in"),
-        (["--true", "{clips}/true", "--generated", "a={clips}/moved", "--jobs", "0"], "--jobs got 0"),
+        (["--true", "{clips}/true", "--generated", "a={clips}/moved", "--jobs", "0"], "jobs"),
         (["--true", "{clips}/true", "--generated", "a={clips}/moved", "--split", "test"], "no clip store"),
+        (["--true", "{clips}/true"], "nothing to score"),
+        (["--generated", "a={clips}/moved"], "--true missing"),
+        (["--true", "{clips}/true", "--generated", "a={clips}/moved", "--skip", "luck"], "no metric of this name"),
+        (["--config", "{clips}/none.yaml"], "no such configuration file"),
     ],
 )
 def test_mistakes_are_one_line_and_code_2(clips, tmp_path, capfd, words, message) -> None:
@@ -90,3 +96,65 @@ def test_an_output_in_the_way(clips, tmp_path, capfd) -> None:
     (tmp_path / "file").write_text("")
     code = call("--true", clips / "true", "--generated", f"a={clips / 'moved'}", "--output", tmp_path / "file")
     assert code == 2 and "cannot make the folder" in capfd.readouterr().err
+
+
+def test_videos_of_our_checkpoints_are_made_and_scored(tmp_path, clip_store, capfd) -> None:
+    """A clip store as test list, two seeds, one clip without sound; the second call makes nothing again."""
+    checkpoints = write_checkpoints(tmp_path)
+    infer = {"checkpoints": {stage: str(path) for stage, path in checkpoints.items()}, "size": 64}
+    (tmp_path / "infer.yaml").write_text(yaml.safe_dump(infer))
+    settings = {
+        "true": str(clip_store.root),
+        "output": str(tmp_path / "out"),
+        "sets": {"random": {"config": str(tmp_path / "infer.yaml"), "set": ["crf=20"]}},
+        "seeds": [3, 4],
+        "skip": ["sync_c", "sync_d", "sync_offset", "sync_c0"],
+        "printed": {"setting": "HDTF test set"},
+        "device": "cpu",
+        "jobs": 1,
+    }
+    (tmp_path / "eval.yaml").write_text(yaml.safe_dump(settings))
+    code = call("--config", tmp_path / "eval.yaml")
+    printed = capfd.readouterr()
+    assert code == 0, printed.err
+    assert "printed in the paper, not measured here" in printed.out
+
+    made = tmp_path / "out" / "generated" / "random"
+    videos = sorted(path.relative_to(made).as_posix() for path in made.rglob("*.mp4"))
+    assert videos == [f"seed_{seed}/{clip}.mp4" for seed in (3, 4) for clip in clip_store.ids]
+    record = json.loads((made / "seed_3" / "generation.json").read_text())
+    assert record["animation"]["crf"] == 20 and record["failed"] == {}
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())["methods"]["random"]
+    for clip in clip_store.ids:
+        factor = record["clips"][clip]["real_time_factor"]
+        assert factor > 0 and scores["metrics"]["real_time_factor"]["clips"][clip] == factor
+        assert any(note.startswith("shows the square of the true picture") for note in scores["notes"][clip])
+        assert scores["metrics"]["diversity_head"]["clips"][clip] >= 0
+        assert scores["metrics"]["lmd"]["clips"][clip] > 0  # the square it shows is known, so places compare
+
+    times = {path: path.stat().st_mtime_ns for path in made.rglob("*.mp4")}
+    assert call("--config", tmp_path / "eval.yaml") == 0
+    assert {path: path.stat().st_mtime_ns for path in made.rglob("*.mp4")} == times
+    assert call("--config", tmp_path / "eval.yaml", "--set", "seeds=[4]", "--set", "sets.random.set=[crf=30]") == 0
+    assert (made / f"{clip_store.ids[0]}.mp4").is_file()  # one seed: no folder of its own
+
+
+def test_a_clip_that_cannot_be_generated_says_why(tmp_path, write_clip, astronaut, capfd) -> None:
+    for name, sound in (("silent", False), ("spoken", True)):
+        write_clip(tmp_path / "true" / f"{name}.mp4", astronaut, seconds=1.5, sound=sound)
+    checkpoints = write_checkpoints(tmp_path)
+    infer = {"checkpoints": {stage: str(path) for stage, path in checkpoints.items()}, "size": 64}
+    (tmp_path / "infer.yaml").write_text(yaml.safe_dump(infer))
+    (tmp_path / "eval.yaml").write_text(yaml.safe_dump({"sets": {"random": {"config": str(tmp_path / "infer.yaml")}}}))
+    words = ["--config", tmp_path / "eval.yaml", "--true", tmp_path / "true", "--output", tmp_path / "out"]
+    assert call(*words, "--device", "cpu", "--jobs", "1") == 1
+    printed = capfd.readouterr()
+    assert "not scored: random, silent: not generated: the true video has no sound" in printed.err
+
+
+def test_sets_and_methods_may_not_share_a_name(tmp_path, clips, capfd) -> None:
+    (tmp_path / "eval.yaml").write_text(yaml.safe_dump({"sets": {"moved": {}}}))
+    words = ["--config", tmp_path / "eval.yaml", "--true", clips / "true", "--output", tmp_path / "out"]
+    assert call(*words, "--generated", f"moved={clips / 'moved'}") == 2
+    assert "the set 'moved' has the name of another row" in capfd.readouterr().err
+    assert not (tmp_path / "out").exists()
