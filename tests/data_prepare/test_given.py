@@ -64,9 +64,9 @@ def test_files_of_other_names_or_two_masks_are_refused(tmp_path):
 
 def test_the_stamp_changes_with_the_files(tmp_path):
     first = save(tmp_path, fps=25, rotation=nodding())
-    stamp = first.stamp()
-    assert Given.find(tmp_path, "v.mkv").stamp() == stamp and stamp.startswith("pose.npz:")
-    assert save(tmp_path, fps=25, rotation=nodding() + 1).stamp() != stamp
+    stamp = first.stamp(pose=True)
+    assert Given.find(tmp_path, "v.mkv").stamp(pose=True) == stamp and stamp.startswith("pose.npz:")
+    assert save(tmp_path, fps=25, rotation=nodding() + 1).stamp(pose=True) != stamp and first.stamp(pose=False) == ""
 
 
 def test_signs_of_the_documented_convention():

@@ -145,7 +145,7 @@ def test_it_learns_a_batch_by_heart(clip_store: ClipStore) -> None:
         torch.stack(list(terms.values())).sum().backward()
         optimizer.step()
         history.append(terms["lips"].item())
-    assert np.mean(history[-5:]) < 0.6 * history[0]
+    assert np.mean(history[-5:]) < 0.7 * history[0]
 
 
 def test_validation_scores_and_draws(clip_store: ClipStore) -> None:
