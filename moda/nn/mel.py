@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchaudio.functional import melscale_fbanks
 
-from moda.nn.wav2vec import normalise_wave
+from moda.nn.waveform import normalise_wave
 from moda.representation import FPS, SAMPLE_RATE
 
 SLICES = 4

@@ -16,6 +16,7 @@ from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from moda.config import Config
 from moda.errors import CheckpointError, ConfigError
+from moda.nn.waveform import normalise_wave
 
 log = logging.getLogger(__name__)
 
@@ -118,16 +119,6 @@ class SpeechEncoder(nn.Module):
             hidden = self.model._mask_hidden_states(hidden.clone())
         out: Tensor = self.model.encoder(hidden).last_hidden_state
         return out
-
-
-def normalise_wave(wave: Tensor, quiet: float) -> Tensor:
-    """Zero mean and unit variance an utterance: (B, N) -> (B, N). Silence stays silent and finite.
-
-    Sound well above `quiet` gets variance 1; a window that holds only the noise of the room is
-    not blown up to the loudness of speech, which matters when a long sound is cut into windows.
-    """
-    centred = wave - wave.mean(dim=-1, keepdim=True)
-    return centred / torch.sqrt(centred.square().mean(dim=-1, keepdim=True) + quiet**2)
 
 
 def _pretrained(config: SpeechConfig) -> Wav2Vec2Model:
