@@ -32,6 +32,8 @@ from moda.representation import FPS, samples_at
 
 VERSION = 1
 """Raised whenever the same videos would reach the metrics otherwise: framing, controls, sound, pictures."""
+WORTH = 2000
+"""Frames of all videos from which several processes are worth their start."""
 NO_CONTROL_PICTURES = NotAvailable("a control made of landmarks")
 
 
@@ -85,7 +87,8 @@ Result = ClipScore | NotScored
 def score_clips(jobs: Sequence[ClipJob], processes: int, done: Callable[[str], None]) -> dict[str, dict[str, Result]]:
     """Results by clip and row. done: called with each clip's name. Raises `OutputError`."""
     results: dict[str, dict[str, Result]] = {}
-    if processes == 1 or len(jobs) < 2:
+    frames = sum(len(job.true.track) * (1 + len(job.methods)) for job in jobs)
+    if processes == 1 or len(jobs) < 2 or frames < WORTH:
         for job in jobs:
             results[job.clip] = score_clip(job)
             done(job.clip)

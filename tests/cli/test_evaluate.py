@@ -16,13 +16,14 @@ from tests.random_checkpoints import write_checkpoints
 FRAMES = 40
 
 
-def write_clip(path: Path, shift: tuple[int, int] = (0, 0), frames: int = FRAMES) -> None:
-    """The astronaut at 256 px under a crop that wanders; `shift` moves the picture by so many of its pixels."""
+def write_clip(path: Path, shift: tuple[int, int] = (0, 0), frames: int = FRAMES, fps: float = 25.0) -> None:
+    """The astronaut at 256 px under a crop that wanders with time; `shift` moves the picture by so many pixels."""
     path.parent.mkdir(exist_ok=True, parents=True)
     picture = astronaut()
-    with VideoWriter(path, 256, 25.0) as writer:
+    with VideoWriter(path, 256, fps) as writer:
         for t in range(frames):
-            left, top = 110 + round(8 * np.sin(t / 6)), 20 + round(5 * np.sin(t / 4))
+            time = t * 25 / fps
+            left, top = 110 + round(8 * np.sin(time / 6)), 20 + round(5 * np.sin(time / 4))
             writer.write(crop_square(picture, Box(left - shift[0], top - shift[1], 256), 256))
 
 
@@ -51,7 +52,8 @@ def test_two_clips_end_to_end(clips, tmp_path, capfd) -> None:
     assert lmd["one"] == pytest.approx(10.0, abs=1.5)  # 5 px of a 256 px picture, as detected
     assert lmd["two"] < 1.5
     assert record["methods"]["moved"]["notes"] == {
-        "two": ["other length: generated 40 frames, true 36; the first 36 compared"]
+        "one": ["no sound in either video"],
+        "two": ["other length: generated 40 frames, true 36; the first 36 compared", "no sound in either video"],
     }
     truth = record["controls"]["ground truth"]["metrics"]
     assert truth["lmd"]["mean"] == 0 and truth["ma"]["mean"] == 1
@@ -62,12 +64,21 @@ def test_two_clips_end_to_end(clips, tmp_path, capfd) -> None:
 def test_what_cannot_be_scored_is_listed_and_the_rest_goes_on(clips, tmp_path, capfd) -> None:
     bad = tmp_path / "bad"
     bad.mkdir()
-    (bad / "one.mp4").symlink_to(clips / "true" / "one.mp4")
+    write_clip(bad / "one.mp4", frames=48, fps=30.0)
     (bad / "two.mp4").write_text("this is no video")
     code = call("--true", clips / "true", "--generated", f"bad={bad}", "--output", tmp_path / "out")
     assert code == 1
     assert "not scored: bad, two: " in capfd.readouterr().err
-    assert "1 of 2" in (tmp_path / "out" / "table.md").read_text()
+    table = (tmp_path / "out" / "table.md").read_text()
+    assert "1 of 2" in table
+    assert "- bad, one: other frame rate: the generated video has 30 frames/s, read at 25 by time" in table
+    record = json.loads((tmp_path / "out" / "scores.json").read_text())["methods"]["bad"]
+    assert record["metrics"]["lmd"]["clips"]["one"] < 2.5  # the same moments, although other frames
+    assert record["metrics"]["silence"]["not_available"]["one"] == "no sound in either video"
+    page = (tmp_path / "out" / "report.html").read_text()
+    strips = sorted(path.name for path in (tmp_path / "out" / "frames").glob("*.jpg"))
+    assert len(strips) == 3 and all(f'src="frames/{name}"' in page for name in strips)  # the truth twice, bad/one
+    assert "http" not in page  # it needs no network
 
 
 @pytest.mark.parametrize(
@@ -135,8 +146,6 @@ def test_videos_of_our_checkpoints_are_made_and_scored(tmp_path, clip_store, cap
     times = {path: path.stat().st_mtime_ns for path in made.rglob("*.mp4")}
     assert call("--config", tmp_path / "eval.yaml") == 0
     assert {path: path.stat().st_mtime_ns for path in made.rglob("*.mp4")} == times
-    assert call("--config", tmp_path / "eval.yaml", "--set", "seeds=[4]", "--set", "sets.random.set=[crf=30]") == 0
-    assert (made / f"{clip_store.ids[0]}.mp4").is_file()  # one seed: no folder of its own
 
 
 def test_a_clip_that_cannot_be_generated_says_why(tmp_path, write_clip, astronaut, capfd) -> None:
@@ -150,6 +159,7 @@ def test_a_clip_that_cannot_be_generated_says_why(tmp_path, write_clip, astronau
     assert call(*words, "--device", "cpu", "--jobs", "1") == 1
     printed = capfd.readouterr()
     assert "not scored: random, silent: not generated: the true video has no sound" in printed.err
+    assert (tmp_path / "out" / "generated" / "random" / "spoken.mp4").is_file()  # one seed: no folder of its own
 
 
 def test_sets_and_methods_may_not_share_a_name(tmp_path, clips, capfd) -> None:

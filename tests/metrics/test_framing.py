@@ -63,6 +63,15 @@ def test_other_crops_keep_the_aligned_measures_and_say_so(landmarks) -> None:
         assert METRICS["lip_corr"].measure(clip) == pytest.approx(1.0)
 
 
+def test_a_head_a_little_elsewhere_is_compared_and_noted(landmarks) -> None:
+    true = VideoTrack(landmarks, 512, 512)
+    result = framed(true, VideoTrack(landmarks + np.array([25.6, 0, 0]), 512, 512))
+    assert result.other_framing is None
+    assert result.notes == (
+        "the generated head is 1.00 times as large and 5% of the frame away: LMD, LMD-v and MA hold that too",
+    )
+
+
 def test_a_crop_that_is_known_is_put_back_into_the_true_picture(landmarks) -> None:
     true = VideoTrack(landmarks, 512, 512)
     shown = Box(100, 60, 320)
