@@ -69,16 +69,16 @@ def test_under_its_own_rotation_a_face_gets_its_own_pose():
 def test_under_another_rotation_no_other_scale_or_place_fits_better():
     pose = one_pose((4.0, -15.0, 2.0), (250.0, 230.0, 20.0), 1.2)
     landmarks = geometry.to_image(face_with_irises()[None], pose)
-    found = geometry.fit_under_rotation(landmarks, pose.rotation + [[3.0, 5.0, -4.0]])
+    found = geometry.fit_under_rotation(landmarks, pose.rotation + np.array([3.0, 5.0, -4.0]))
     face = canonical_face()
 
     def error(scale: float, shift: float) -> float:
-        moved = HeadPose(found.rotation, found.translation + [[shift, 0.0, 0.0]], found.scale * scale)
+        moved = HeadPose(found.rotation, found.translation + np.array([shift, 0.0, 0.0]), found.scale * scale)
         gap = geometry.to_image(face.vertices[None], moved)[:, face.rigid, :2] - landmarks[:, face.rigid, :2]
         return float(np.einsum("v,tvc->", face.rigid_weights, gap**2))
 
     assert 0 < error(1.0, 0.0) < min(error(1.01, 0.0), error(0.99, 0.0), error(1.0, 0.3), error(1.0, -0.3))
-    turned = geometry.fit_under_rotation(landmarks, pose.rotation + [[0.0, 0.0, 180.0]])
+    turned = geometry.fit_under_rotation(landmarks, pose.rotation + np.array([0.0, 0.0, 180.0]))
     assert turned.scale[0] < 0, "upside down contradicts the landmarks"
 
 
