@@ -88,7 +88,7 @@ def _main(argv: Sequence[str] | None) -> int:
 
         folders = {name: locate(path) for name, path in config.generated.items()} | _generate(config, progress, say)
         evaluation = evaluate(
-            locate(config.true),
+            locate(config.truth),
             folders,
             config.output,
             split=config.split,
@@ -126,7 +126,7 @@ def _generate(
 
     device = choose_device(config.device)
     say(f"device: {describe_device(device)}")
-    true = find_true(locate(config.true), config.split)
+    true = find_true(locate(config.truth), config.split)
     clips = {clip: paths[0] for clip, paths in true.videos.items() if len(paths) == 1}
     folders = {}
     for name, animation in animations.items():

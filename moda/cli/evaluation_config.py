@@ -37,8 +37,8 @@ class PrintedConfig(Config):
 class EvaluationConfig(Config):
     """What is scored against what (configs/eval/paper.yaml). Paths: from the current folder, else the project's."""
 
-    true: Path
-    """Folder of true videos, or a clip store."""
+    truth: Path
+    """Folder of true videos, or a clip store (not "true", which YAML takes for a truth value)."""
     split: str | None = None
     """Only this list (train, val, test) of the clip store."""
     output: Path
@@ -95,7 +95,9 @@ def read_config(arguments: argparse.Namespace) -> EvaluationConfig:
     """The file's settings with those of the command over them; raises `ModaError` for mistakes."""
     tree: Tree = {} if arguments.config is None else load_yaml(arguments.config)
     tree = apply_overrides(tree, arguments.set)
-    for name in ("true", "split", "output", "jobs", "device", "sync_weights", "reference"):
+    if arguments.true is not None:
+        tree["truth"] = str(arguments.true)
+    for name in ("split", "output", "jobs", "device", "sync_weights", "reference"):
         value = getattr(arguments, name)
         if value is not None:
             tree[name] = str(value) if isinstance(value, Path) else value
@@ -104,7 +106,7 @@ def read_config(arguments: argparse.Namespace) -> EvaluationConfig:
     named = parse_named_folders(arguments.generated, reserved=list(CONTROLS))
     tree["generated"] = {**(tree.get("generated") or {}), **{name: str(path) for name, path in named.items()}}
     if arguments.config is None:
-        missing = [f"--{name}" for name in ("true", "output") if name not in tree]
+        missing = [f"--{name}" for name, key in (("true", "truth"), ("output", "output")) if key not in tree]
         if missing:
             raise ModaError(f"what is to be scored: {' and '.join(missing)} missing (or --config FILE)")
     config = parse(EvaluationConfig, tree, source=str(arguments.config or "the command"))

@@ -8,7 +8,8 @@ import pytest
 import yaml
 from skimage.data import astronaut
 
-from moda.cli.evaluate import main
+from moda.cli.evaluate import _parser, main
+from moda.cli.evaluation_config import read_config
 from moda.media.crop import Box, crop_square
 from moda.media.video import VideoWriter
 from tests.random_checkpoints import write_checkpoints
@@ -115,7 +116,7 @@ def test_videos_of_our_checkpoints_are_made_and_scored(tmp_path, clip_store, cap
     infer = {"checkpoints": {stage: str(path) for stage, path in checkpoints.items()}, "size": 64}
     (tmp_path / "infer.yaml").write_text(yaml.safe_dump(infer))
     settings = {
-        "true": str(clip_store.root),
+        "truth": str(clip_store.root),
         "output": str(tmp_path / "out"),
         "sets": {"random": {"config": str(tmp_path / "infer.yaml"), "set": ["crf=20"]}},
         "seeds": [3, 4],
@@ -168,3 +169,11 @@ def test_sets_and_methods_may_not_share_a_name(tmp_path, clips, capfd) -> None:
     assert call(*words, "--generated", f"moved={clips / 'moved'}") == 2
     assert "the set 'moved' has the name of another row" in capfd.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_the_shipped_configuration_is_whole() -> None:
+    path = Path(__file__).parents[2] / "configs" / "eval" / "paper.yaml"
+    config = read_config(_parser().parse_args(["--config", str(path)]))
+    printed = config.printed_table()
+    assert printed is not None and printed.rows["MODA"][0] == 6.92
+    assert [animation.size for animation in config.animations().values()] == [512]
