@@ -24,6 +24,7 @@ from moda.errors import CheckpointError, ConfigError, DataError
 from moda.geometry import apply_head, to_image
 from moda.representation import FPS, SAMPLE_RATE, Motion, Portrait, frames_of, samples_at
 from moda.smoothing import SmoothingConfig, gaussian, smooth_motion
+from moda.stages.faco.network import RestingFace
 from moda.stages.registry import build_network
 from moda.windows import SlidingWindow, run_windowed
 
@@ -65,6 +66,8 @@ class AnimationConfig(Config):
 
     checkpoints: CheckpointPaths = CheckpointPaths()
     """The three networks."""
+    face: Literal["faco", "rest"] = "faco"
+    """What places the other points: stage 2, or "rest": they stay as the subject has them (an ablation)."""
     size: int = Field(256, ge=64, le=2048)
     """Side of the video, pixels; even."""
     fps: float = Field(FPS, ge=1, le=120)
@@ -150,8 +153,10 @@ class Animator:
         """
         paths = {"audio2repr": config.checkpoints.audio2repr} if with_motion else {}
         paths |= {"faco": config.checkpoints.faco, "renderer": config.checkpoints.renderer}
+        if config.face == "rest":
+            del paths["faco"]
         networks = {stage: _load(stage, locate(path), config, device) for stage, path in paths.items()}
-        return cls(config, networks, device)
+        return cls(config, {"faco": RestingFace(), **networks}, device)
 
     def motion(self, wave: np.ndarray, portrait: Portrait, seed: int = 0) -> Motion:
         """Sound (N,) at 16 kHz to smoothed motion at the configured frame rate.

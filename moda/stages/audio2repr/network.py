@@ -68,9 +68,9 @@ class NetworkConfig(Config):
 
     d: int = 128
     """Model width."""
-    body: Literal["dual", "spec_only", "prob_only", "lstm"] = "dual"
+    body: Literal["dual", "spec_only", "prob_only", "lstm", "none"] = "dual"
     """"dual": SpecAttn and the probabilistic branch. The others are the paper's ablation rows: one
-    branch alone, or an LSTM over s in the place of both."""
+    branch alone, an LSTM over s in the place of both, or none, where s is read frame by frame."""
     prob: Literal["vae", "flow"] = "vae"
     """The probabilistic branch: the paper's transformer VAE, or flow matching (body: dual only)."""
     lips_from: Source = "both"
@@ -183,7 +183,7 @@ class Audio2Repr(nn.Module):
             )  # point 5
         if config.body == "lstm":
             self.lstm = nn.LSTM(d, 2 * d, config.layers, batch_first=True)
-        elif config.body != "spec_only" and config.prob == "vae":
+        elif config.body in ("dual", "prob_only") and config.prob == "vae":
             self.prob = ProbAttn(d, **size, dropout=config.dropout)  # point 6
         elif config.body == "dual":
             self.flow = _flow(config)
@@ -246,8 +246,8 @@ class Audio2Repr(nn.Module):
         return found
 
     def _sources(self, features: Features, noise: Tensor | None) -> tuple[dict[str, Tensor], Latent | None]:
-        """Outputs of the branches by name (s_sa "spec", s_pa "prob"; the LSTM is "both")."""
-        sources: dict[str, Tensor] = {}
+        """Outputs of the branches by name (s_sa "spec", s_pa "prob"; the LSTM is "both"), and s "frame"."""
+        sources: dict[str, Tensor] = {"frame": features.both}
         latent = None
         if self.lstm is not None:
             sources["both"] = self.lstm(features.both)[0]
@@ -261,7 +261,7 @@ class Audio2Repr(nn.Module):
 
     def _reads(self, name: str) -> str:
         """Which of `_sources` the head of a group reads: the configured one where both branches exist."""
-        fixed = {"lstm": "both", "spec_only": "spec", "prob_only": "prob"}
+        fixed = {"lstm": "both", "spec_only": "spec", "prob_only": "prob", "none": "frame"}
         if self.config.body in fixed:
             return fixed[self.config.body]
         wanted = {

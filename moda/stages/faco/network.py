@@ -49,6 +49,14 @@ def _flat(statistics: nn.ModuleDict, name: str, points: Tensor) -> Tensor:
     return normalizer(statistics, name).normalize(points).flatten(-2)
 
 
+def _with_given(face: Tensor, lips: Tensor, eyes: Tensor) -> Tensor:
+    """Face offsets (B, T, 478, 3) with the given lips and eyes in their places."""
+    face = face.clone()
+    face[:, :, list(LIPS)] = lips.to(face.dtype)
+    face[:, :, list(EYES)] = eyes.to(face.dtype)
+    return face
+
+
 class FaCoNet(nn.Module):
     """G of method.md section 3: offsets of all 478 points from lips, eyes and the subject's mesh.
 
@@ -73,11 +81,15 @@ class FaCoNet(nn.Module):
         hidden = motion + self.subject(_flat(self.normalizers, "subject", subject))[:, None]
         raw: Tensor = self.decoder(hidden)
         face = normalizer(self.normalizers, "face").denormalize(raw.unflatten(-1, (N_LANDMARKS, 3)))
-        if self.config.keep_inputs:
-            face = face.clone()
-            face[:, :, list(LIPS)] = lips.to(face.dtype)
-            face[:, :, list(EYES)] = eyes.to(face.dtype)
-        return face
+        return _with_given(face, lips, eyes) if self.config.keep_inputs else face
+
+
+class RestingFace(nn.Module):
+    """No FaCo-Net (the paper's ablation): the lips and eyes given, every other point at rest."""
+
+    def forward(self, lips: Tensor, eyes: Tensor, subject: Tensor) -> Tensor:
+        """As `FaCoNet`; subject gives the face's type and number of points."""
+        return _with_given(subject.new_zeros(*lips.shape[:2], *subject.shape[1:]), lips, eyes)
 
 
 class FaCoDiscriminator(nn.Module):

@@ -126,6 +126,7 @@ def test_debug_is_tiny() -> None:
         ({"body": "prob_only"}, CHANNELS.keys()),
         ({"body": "spec_only"}, ()),
         ({"body": "lstm"}, ()),
+        ({"body": "none"}, ()),
         ({"prob": "flow", "lips_from": "spec"}, {"eyes", "head", "torso"}),
         ({"slopes": "single", "norm": "layer"}, CHANNELS.keys()),
     ],

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from moda.config import load_yaml, parse
-from moda.landmarks import EYES, LIPS
-from moda.stages.faco.network import FaCoDiscriminator, FaCoNet, NetworkConfig, normalizer
+from moda.landmarks import EYES, LIPS, N_EYES, N_LANDMARKS, N_LIPS
+from moda.stages.faco.network import FaCoDiscriminator, FaCoNet, NetworkConfig, RestingFace, normalizer
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 REST = sorted(set(range(478)) - set(LIPS) - set(EYES))
@@ -91,3 +91,13 @@ def test_no_weight_is_idle() -> None:
     discriminator(lips, eyes, generator(lips, eyes, subject), subject).sum().backward()
     for module in (generator, discriminator):
         assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in module.parameters())
+
+
+def test_without_faco_only_what_is_given_moves() -> None:
+    lips, eyes = torch.randn(2, 5, N_LIPS, 3), torch.randn(2, 5, N_EYES, 3)
+    face = RestingFace()(lips, eyes, torch.randn(2, N_LANDMARKS, 3))
+    assert face.shape == (2, 5, N_LANDMARKS, 3)
+    torch.testing.assert_close(face[:, :, list(LIPS)], lips)
+    torch.testing.assert_close(face[:, :, list(EYES)], eyes)
+    others = [point for point in range(N_LANDMARKS) if point not in {*LIPS, *EYES}]
+    assert face[:, :, others].eq(0).all()

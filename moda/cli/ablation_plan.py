@@ -1,0 +1,177 @@
+"""What an ablation is: variants of the stages, which runs they need, and what the paper claims of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from moda.config import Config, apply_overrides, load_yaml, parse
+from moda.errors import ConfigError
+from moda.metrics import METRICS
+from moda.pipeline import AnimationConfig, DeviceName, locate
+
+REFERENCE = "full"
+"""The variant that the others are compared with."""
+STAGES = ("audio2repr", "faco", "renderer")
+BEST = "best.pt"
+
+
+class VariantConfig(Config):
+    """One variant. A stage that is named is trained; the others come from "full", or from the animation's files."""
+
+    audio2repr: Path | None = None
+    """Train YAML of stage 1."""
+    faco: Path | None = None
+    """Train YAML of stage 2."""
+    renderer: Path | None = None
+    """Train YAML of stage 3."""
+    set: list[str] = Field(default_factory=list)
+    """Changes to the animation configuration, key=value."""
+
+    def trained(self) -> dict[str, Path]:
+        """Train YAMLs by stage."""
+        named = {"audio2repr": self.audio2repr, "faco": self.faco, "renderer": self.renderer}
+        return {stage: path for stage, path in named.items() if path is not None}
+
+
+class ClaimConfig(Config):
+    """What is claimed of a variant: a metric of "full" is higher or lower than its, or its own is a number."""
+
+    says: str
+    """The claim in words."""
+    variant: str
+    """Which variant it is about."""
+    metric: str
+    """Which metric shows it."""
+    full_is: Literal["higher", "lower"] | None = None
+    """How "full" stands to the variant."""
+    variant_is: float | None = None
+    """What the variant scores."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.full_is is None) == (self.variant_is is None):
+            raise ValueError("wanted one of full_is and variant_is")
+        return self
+
+
+class AblationConfig(Config):
+    """Fields of configs/ablation/paper.yaml. Paths: from the current folder, else the project's."""
+
+    store: Path
+    """Clip store: trained on its lists train and val."""
+    split: str = "test"
+    """List of clips that are scored."""
+    output: Path
+    """Folder of the runs, the videos and the report."""
+    seeds: list[int] = Field([0], min_length=1)
+    """Seeds of training; a variant is trained once a seed."""
+    samples: list[int] = Field([0], min_length=1)
+    """Seeds of inference; several give diversity."""
+    animation: Path = Path("configs/default/infer.yaml")
+    """Animation configuration that variants change."""
+    set: list[str] = Field(default_factory=list)
+    """Changes to it for all variants, key=value."""
+    train_set: dict[str, list[str]] = Field(default_factory=dict)
+    """Changes to the train YAMLs by stage, key=value."""
+    variants: dict[str, VariantConfig | None]
+    """By name; null leaves a variant of the base file out."""
+    claims: list[ClaimConfig] = Field(default_factory=list)
+    """What the paper says; a claim about a variant that is not run is left out."""
+    skip: list[str] = Field(default_factory=list)
+    """Metrics to leave out."""
+    device: DeviceName = "auto"
+    """Where training and inference run."""
+    jobs: int = Field(2, ge=1)
+    """Processes that track and score."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.variants.get(REFERENCE) is None:
+            raise ValueError(f"no variant '{REFERENCE}': the others are compared with it")
+        for name in self.variants:
+            if not name.replace("_", "").isalnum():
+                raise ValueError(f"variant '{name}': its name is a folder's, wanted letters, digits and _")
+        if unknown := sorted(set(self.train_set) - set(STAGES)):
+            raise ValueError(f"train_set names the stage '{unknown[0]}', there are {', '.join(STAGES)}")
+        if unknown := sorted({claim.metric for claim in self.claims} - set(METRICS)):
+            raise ValueError(f"a claim names the metric '{unknown[0]}', there are {', '.join(METRICS)}")
+        return self
+
+    def run(self) -> dict[str, VariantConfig]:
+        """The variants that are run."""
+        return {name: variant for name, variant in self.variants.items() if variant is not None}
+
+
+@dataclass(frozen=True)
+class TrainRun:
+    """One run of the trainer: its YAML, the changes to it, and where it goes."""
+
+    stage: str
+    config: Path
+    output: Path
+    changes: tuple[str, ...]
+
+    @property
+    def checkpoint(self) -> Path:
+        """What it leaves."""
+        return self.output / BEST
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One variant with one seed: the runs it adds and how it animates."""
+
+    variant: str
+    seed: int
+    runs: tuple[TrainRun, ...]
+    checkpoints: Mapping[str, Path]
+    changes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of its row and folder."""
+        return f"{self.variant}-{self.seed}"
+
+    def animation(self, base: Path) -> AnimationConfig:
+        """The animation configuration with its checkpoints; raises `ConfigError`."""
+        path = locate(base)
+        paths = [f"checkpoints.{stage}={file}" for stage, file in self.checkpoints.items()]
+        return parse(AnimationConfig, apply_overrides(load_yaml(path), [*self.changes, *paths]), source=str(path))
+
+
+def plan(config: AblationConfig) -> list[Trial]:
+    """All trials, seed by seed, "full" first. Raises `ConfigError` for a train YAML of another stage."""
+    variants = config.run()
+    names = [REFERENCE, *(name for name in variants if name != REFERENCE)]
+    return [_trial(config, name, seed) for seed in config.seeds for name in names]
+
+
+def _trial(config: AblationConfig, name: str, seed: int) -> Trial:
+    variants = config.run()
+    runs = {stage: _run(config, name, stage, path, seed) for stage, path in variants[name].trained().items()}
+    shared = {
+        stage: _run(config, REFERENCE, stage, path, seed) for stage, path in variants[REFERENCE].trained().items()
+    }
+    checkpoints = {stage: run.checkpoint for stage, run in {**shared, **runs}.items()}
+    return Trial(name, seed, tuple(runs.values()), checkpoints, (*config.set, *variants[name].set))
+
+
+def _run(config: AblationConfig, variant: str, stage: str, path: Path, seed: int) -> TrainRun:
+    source = locate(path)
+    named = load_yaml(source).get("stage")
+    if named != stage:
+        raise ConfigError(f"{source} is of stage {named!r}, wanted {stage!r} for the variant '{variant}'")
+    output = config.output / "train" / variant / str(seed) / stage
+    changes = (
+        *config.train_set.get(stage, ()),
+        f"data.store={config.store}",
+        f"output={output}",
+        f"seed={seed}",
+        f"device={config.device}",
+    )
+    return TrainRun(stage, source, output, changes)

@@ -1,0 +1,137 @@
+"""What an ablation shows: variants by metric over seeds, and what becomes of the claims."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from moda.cli.ablation_plan import REFERENCE, AblationConfig, ClaimConfig, Trial
+from moda.data.clip import write_json, write_text
+from moda.metrics.registry import Metric
+from moda.metrics.rows import Evaluation
+
+FORMAT = 1
+ZERO = 1e-3
+"""A score so near to what is claimed counts as it."""
+Scores = Mapping[str, Mapping[str, Mapping[int, float]]]
+"""Mean over clips by variant, metric and seed."""
+
+
+def collect(trials: Sequence[Trial], evaluation: Evaluation) -> dict[str, dict[str, dict[int, float]]]:
+    """Means over the clips by variant, metric and seed, where there is a value."""
+    rows = {row.name: row for row in evaluation.rows}
+    scores: dict[str, dict[str, dict[int, float]]] = {}
+    for trial in trials:
+        for metric in evaluation.metrics:
+            values = rows[trial.name].values(metric)
+            found = scores.setdefault(trial.variant, {}).setdefault(metric, {})
+            if values:
+                found[trial.seed] = fmean(values)
+    return scores
+
+
+def verdict(claim: ClaimConfig, scores: Scores) -> tuple[str, str]:
+    """What becomes of a claim, and the numbers: every seed must agree, and one seed shows nothing.
+
+    Returns "agrees", "does not agree", "no difference shown" or "not available", and why.
+    """
+    full, variant = (scores.get(name, {}).get(claim.metric, {}) for name in (REFERENCE, claim.variant))
+    seeds = sorted(set(full) & set(variant))
+    if claim.variant_is is not None:
+        if not variant:
+            return "not available", f"{claim.variant} has no {claim.metric}"
+        numbers = ", ".join(f"{variant[seed]:.3g}" for seed in sorted(variant))
+        near = all(abs(value - claim.variant_is) <= ZERO for value in variant.values())
+        return ("agrees" if near else "does not agree"), f"{claim.variant}: {numbers}"
+    if not seeds:
+        return "not available", f"{REFERENCE} or {claim.variant} has no {claim.metric}"
+    differences = [full[seed] - variant[seed] for seed in seeds]
+    numbers = "; ".join(f"{full[seed]:.3g} against {variant[seed]:.3g}" for seed in seeds)
+    sign = 1 if claim.full_is == "higher" else -1
+    if len(seeds) < 2:
+        return "no difference shown", f"one seed only: {numbers}"
+    if all(sign * difference > 0 for difference in differences):
+        return "agrees", numbers
+    if all(sign * difference < 0 for difference in differences):
+        return "does not agree", numbers
+    return "no difference shown", numbers
+
+
+def write_ablation(config: AblationConfig, trials: Sequence[Trial], evaluation: Evaluation) -> list[Path]:
+    """Write ablation.md and ablation.json into the output folder; returns their paths."""
+    scores = collect(trials, evaluation)
+    claims = [claim for claim in config.claims if claim.variant in scores and claim.metric in evaluation.metrics]
+    paths = [config.output / "ablation.md", config.output / "ablation.json"]
+    write_text(paths[0], report(config, evaluation, scores, claims))
+    record: dict[str, Any] = {
+        "format": FORMAT,
+        "seeds": config.seeds,
+        "samples": config.samples,
+        "clips": len(evaluation.clips),
+        "scores": {
+            name: {m: {str(s): v for s, v in by.items()} for m, by in found.items()} for name, found in scores.items()
+        },
+        "claims": [
+            {**claim.model_dump(), **dict(zip(("verdict", "why"), verdict(claim, scores), strict=True))}
+            for claim in claims
+        ],
+    }
+    write_json(paths[1], record)
+    return paths
+
+
+def report(config: AblationConfig, evaluation: Evaluation, scores: Scores, claims: Sequence[ClaimConfig]) -> str:
+    """The whole of ablation.md."""
+    seeds = ", ".join(map(str, config.seeds))
+    parts = [
+        "# Ablation",
+        f"Trained on `{config.store}` with seeds {seeds}; scored on its list `{config.split}`, "
+        f"{len(evaluation.clips)} clips. Mean over clips, then over seeds (least to most).",
+        _table(scores, evaluation.metrics),
+        f"## Against {REFERENCE}, seed by seed",
+        _differences(scores, evaluation.metrics),
+    ]
+    if claims:
+        lines = []
+        for claim in claims:
+            result, why = verdict(claim, scores)
+            lines.append(f"- {claim.says} ({claim.metric}): **{result}** ({why})")
+        parts += ["## The paper's claims", "\n".join(lines)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _cell(values: Sequence[float], digits: int) -> str:
+    if not values:
+        return "not available"
+    mean = f"{fmean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def _shown(scores: Scores, metrics: Mapping[str, Metric]) -> list[Metric]:
+    return [metric for metric in metrics.values() if any(found.get(metric.name) for found in scores.values())]
+
+
+def _table(scores: Scores, metrics: Mapping[str, Metric]) -> str:
+    """A line a metric, a column a variant."""
+    lines = [["metric", *scores], ["---"] * (len(scores) + 1)]
+    for metric in _shown(scores, metrics):
+        cells = [_cell(list(found.get(metric.name, {}).values()), metric.digits) for found in scores.values()]
+        lines.append([f"{metric.label} [{metric.unit}]", *cells])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _differences(scores: Scores, metrics: Mapping[str, Metric]) -> str:
+    """Variant less "full", paired by seed."""
+    others = [name for name in scores if name != REFERENCE]
+    lines = [["metric", *others], ["---"] * (len(others) + 1)]
+    for metric in _shown(scores, metrics):
+        full = scores[REFERENCE].get(metric.name, {})
+        cells = []
+        for name in others:
+            found = scores[name].get(metric.name, {})
+            gaps = [found[seed] - full[seed] for seed in sorted(set(found) & set(full))]
+            cells.append(", ".join(f"{gap:+.{metric.digits}f}" for gap in gaps) or "not available")
+        lines.append([metric.label, *cells])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
