@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from multiprocessing.sharedctypes import Synchronized
 from typing import Generic, TypeVar
 
@@ -16,6 +17,8 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 POLL_SECONDS = 0.5
+GRACE_SECONDS = 2.0
+"""For a process that is to end, before it is killed."""
 AHEAD = 2
 """Pieces of work that are handed to the pool for each process; the rest waits here, in order."""
 
@@ -60,6 +63,7 @@ class Pool(Generic[Task, Result]):
         self, waiting: deque[Task], processes: int, more: Callable[[Result], Sequence[Task]], most: int | None = None
     ) -> Iterator[tuple[Task, Result | None]]:
         """Work until nothing waits (or `most` tasks are done) or the pool breaks; tasks on the way then give None."""
+        others = multiprocessing.active_children()
         with ProcessPoolExecutor(processes, self._context, self._initialise, (self.counter,)) as pool:
             futures: dict[Future[Result], Task] = {}
             started, broken = 0, False
@@ -87,9 +91,19 @@ class Pool(Generic[Task, Result]):
                         self._on_wait()
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
-                for process in multiprocessing.active_children():
-                    process.terminate()
+                _end([process for process in multiprocessing.active_children() if process not in others])
                 raise
+
+
+def _end(processes: Sequence[BaseProcess]) -> None:
+    """Ask processes to end, and make those that do not."""
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(GRACE_SECONDS)
+        if process.is_alive():
+            process.kill()
+            process.join()
 
 
 @contextmanager
