@@ -84,6 +84,8 @@ def make_clips(videos: Path, folder: Path, clips: int, frames: int, size: int) -
 def _videos(folder: Path) -> Iterator[Path]:
     from moda.metrics.folders import VIDEO_SUFFIXES
 
+    if not folder.is_dir():
+        sys.exit(f"error: wanted a folder of videos, got {folder}")
     return (path for path in sorted(folder.iterdir()) if path.suffix.lower() in VIDEO_SUFFIXES)
 
 
