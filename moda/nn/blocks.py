@@ -41,3 +41,33 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         rows: Tensor = self.layers(x.reshape(-1, x.shape[-1]))
         return rows.reshape(*x.shape[:-1], rows.shape[-1])
+
+
+class TemporalContext(nn.Module):
+    """Residual dilated convolutions over time: (B, T, C) -> (B, T, C), each frame sees its neighbours.
+
+    Not in the paper: there SpecAttn hears a frame through a diagonal mask and the past alone, while lips
+    form a sound before it is heard. layers: the dilation doubles with each, so that `layers` of kernel k
+    see (k - 1) (2^layers - 1) / 2 frames ahead. dropout: of what each layer reads.
+    """
+
+    def __init__(self, width: int, layers: int, kernel: int, dropout: float) -> None:
+        super().__init__()
+        if kernel % 2 == 0:
+            raise ValueError(
+                f"kernel {kernel}: wanted an odd number of frames: as many before as after"
+            )
+        self.layers = nn.ModuleList(
+            nn.Sequential(
+                nn.Dropout(dropout),
+                nn.Conv1d(width, width, kernel, padding=(kernel // 2) * 2**i, dilation=2**i),
+                nn.GELU(),
+            )
+            for i in range(layers)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        frames = x.transpose(1, 2)
+        for layer in self.layers:
+            frames = frames + layer(frames)
+        return frames.transpose(1, 2)

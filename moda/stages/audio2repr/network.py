@@ -22,7 +22,7 @@ from moda.config import Config
 from moda.errors import CheckpointError
 from moda.landmarks import N_EYES, N_LANDMARKS, N_LIPS, N_TORSO
 from moda.nn.attention import Latent, ProbAttn, SlopeKind, SpecAttn
-from moda.nn.blocks import MLP, NormKind
+from moda.nn.blocks import MLP, NormKind, TemporalContext
 from moda.nn.flow import FlowAttn, Solver
 from moda.nn.mel import LogMel
 from moda.nn.wav2vec import SpeechConfig, SpeechEncoder
@@ -98,6 +98,9 @@ class NetworkConfig(Config):
     """Log-mel bands given beside the speech encoder's features (nn.mel); 0 = none, as in the paper."""
     audio_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout of what the audio's MLP reads."""
+    context_layers: int = Field(default=0, ge=0)
+    """Convolutions over time between the audio's MLP and the branches; 0 = none, as in the paper."""
+    context_kernel: int = Field(default=5, ge=1, description="Frames of each of them; odd.")
     lip_hidden: tuple[int, ...] = (512,)
     """Hidden widths of the lips' head."""
     other_hidden: tuple[int, ...] = (256, 256)
@@ -170,6 +173,7 @@ class Audio2Repr(nn.Module):
         heard = config.wav2vec.hidden + (self.mel.channels if self.mel is not None else 0)
         self.audio_dropout = nn.Dropout(config.audio_dropout)
         self.audio = MLP((heard, d, d), config.norm)  # point 2
+        self.context = TemporalContext(d, config.context_layers, config.context_kernel, config.audio_dropout)
         self.subject = MLP((3 * N_LANDMARKS, d, d, d), config.norm)  # point 3
 
         self.spec: SpecAttn | None = None
@@ -210,7 +214,7 @@ class Audio2Repr(nn.Module):
         heard = self.wav2vec(wave, frames)
         if self.mel is not None:
             heard = torch.cat((heard, self.mel(wave, frames)), dim=-1)
-        audio = self.audio(self.audio_dropout(heard))
+        audio = self.context(self.audio(self.audio_dropout(heard)))
         v_s = self.subject(self.normalizer("subject").normalize(subject).flatten(1))
         return Features(audio, v_s, audio + v_s[:, None])
 
