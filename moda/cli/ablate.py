@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from moda.cli.main import run
+from moda.cli.main import INTERRUPTED, run
 from moda.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ def _main(argv: Sequence[str] | None) -> int:
         return 0
     for number, train_run in enumerate(runs, start=1):
         say(f"run {number} of {len(runs)}: {train_run.output}")
-        _train(train_run.config, train_run.changes)
+        if _train(train_run.config, train_run.changes) == INTERRUPTED:
+            say("interrupted; the same command goes on from here")
+            return INTERRUPTED
     evaluation = _score(config, trials, say)
     paths = write_ablation(config, trials, evaluation)
     print(paths[0].read_text(encoding="utf-8"))
@@ -68,13 +70,14 @@ def _main(argv: Sequence[str] | None) -> int:
     return 0 if evaluation.complete else 1
 
 
-def _train(config: Path, changes: Sequence[str]) -> None:
-    """Train, or go on; a finished run returns at once."""
+def _train(config: Path, changes: Sequence[str]) -> int:
+    """Train, or go on; a finished run returns at once. Returns 0 or `INTERRUPTED`."""
     from moda.cli import train
 
     code = train.main(["--config", str(config), *(part for change in changes for part in ("--set", change))])
-    if code != 0:
+    if code not in (0, INTERRUPTED):
         raise TrainingError(f"training {config} ended with exit code {code}; the same command goes on from there")
+    return code
 
 
 def _score(config: AblationConfig, trials: Sequence[Trial], say: Callable[[str], None]) -> Evaluation:

@@ -9,10 +9,12 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from moda.config import Config, apply_overrides, load_yaml, parse
-from moda.errors import ConfigError
+from moda.config import Config, Tree, apply_overrides, load_yaml, parse
+from moda.errors import CheckpointError, ConfigError
 from moda.metrics import METRICS
 from moda.pipeline import AnimationConfig, DeviceName, locate
+from moda.stages.registry import find_stage
+from moda.training.config import TrainConfig
 
 REFERENCE = "full"
 """The variant that the others are compared with."""
@@ -96,6 +98,9 @@ class AblationConfig(Config):
         for name in self.variants:
             if not name.replace("_", "").isalnum():
                 raise ValueError(f"variant '{name}': its name is a folder's, wanted letters, digits and _")
+        for name, seeds in (("seeds", self.seeds), ("samples", self.samples)):
+            if len(set(seeds)) != len(seeds):
+                raise ValueError(f"{name} should all be different, got {seeds}")
         if unknown := sorted(set(self.train_set) - set(STAGES)):
             raise ValueError(f"train_set names the stage '{unknown[0]}', there are {', '.join(STAGES)}")
         if unknown := sorted({claim.metric for claim in self.claims} - set(METRICS)):
@@ -145,10 +150,20 @@ class Trial:
 
 
 def plan(config: AblationConfig) -> list[Trial]:
-    """All trials, seed by seed, "full" first. Raises `ConfigError` for a train YAML of another stage."""
+    """All trials, seed by seed, "full" first; one seed of a variant in which nothing is trained.
+
+    Every configuration is read, so that a mistake in the last variant shows before the first is trained: raises
+    `ConfigError` for a train YAML of another stage and unknown keys, `CheckpointError` for a missing checkpoint.
+    """
     variants = config.run()
     names = [REFERENCE, *(name for name in variants if name != REFERENCE)]
-    return [_trial(config, name, seed) for seed in config.seeds for name in names]
+    trials = [_trial(config, name, seed) for seed in config.seeds for name in names]
+    for trial in trials:
+        animation = trial.animation(config.animation)
+        for stage, path in animation.checkpoints:
+            if stage not in trial.checkpoints and not locate(path).is_file():
+                raise CheckpointError(f"no checkpoint of stage '{stage}' for the variant '{trial.variant}': {path}")
+    return [trial for trial in trials if trial.checkpoints or trial.seed == config.seeds[0]]
 
 
 def _trial(config: AblationConfig, name: str, seed: int) -> Trial:
@@ -174,4 +189,13 @@ def _run(config: AblationConfig, variant: str, stage: str, path: Path, seed: int
         f"seed={seed}",
         f"device={config.device}",
     )
+    _check(apply_overrides(load_yaml(source), changes), stage, str(source))
     return TrainRun(stage, source, output, changes)
+
+
+def _check(tree: Tree, stage: str, source: str) -> None:
+    """Raise `ConfigError` for what the trainer would refuse."""
+    config, cls = parse(TrainConfig, tree, source=source), find_stage(stage, source=source)
+    sections = {"data": cls.DataConfig, "network": cls.NetworkConfig, "loss": cls.LossConfig}
+    for name, section in sections.items():
+        parse(section, getattr(config, name), source=source, section=name)

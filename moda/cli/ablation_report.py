@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
+
+from scipy.stats import t
 
 from moda.cli.ablation_plan import REFERENCE, AblationConfig, ClaimConfig, Trial
 from moda.data.clip import write_json, write_text
+from moda.metrics.intervals import LEVEL
 from moda.metrics.registry import Metric
 from moda.metrics.rows import Evaluation
 
@@ -20,43 +24,63 @@ Scores = Mapping[str, Mapping[str, Mapping[int, float]]]
 
 
 def collect(trials: Sequence[Trial], evaluation: Evaluation) -> dict[str, dict[str, dict[int, float]]]:
-    """Means over the clips by variant, metric and seed, where there is a value."""
+    """Means by variant, metric and seed, over the clips on which every trial that has the metric has a value."""
     rows = {row.name: row for row in evaluation.rows}
     scores: dict[str, dict[str, dict[int, float]]] = {}
-    for trial in trials:
-        for metric in evaluation.metrics:
-            values = rows[trial.name].values(metric)
+    for metric in evaluation.metrics:
+        clips = common_clips(trials, evaluation, metric)
+        for trial in trials:
             found = scores.setdefault(trial.variant, {}).setdefault(metric, {})
-            if values:
-                found[trial.seed] = fmean(values)
+            values = rows[trial.name].by_clip(metric)
+            if clips and values:
+                found[trial.seed] = fmean(values[clip] for clip in clips)
     return scores
 
 
-def verdict(claim: ClaimConfig, scores: Scores) -> tuple[str, str]:
-    """What becomes of a claim, and the numbers: every seed must agree, and one seed shows nothing.
+def common_clips(trials: Sequence[Trial], evaluation: Evaluation, metric: str) -> list[str]:
+    """The clips on which every trial that has values of a metric has one."""
+    rows = {row.name: row for row in evaluation.rows}
+    there = [values.keys() for trial in trials if (values := rows[trial.name].by_clip(metric))]
+    return sorted(set.intersection(*map(set, there))) if there else []
 
-    Returns "agrees", "does not agree", "no difference shown" or "not available", and why.
+
+def verdict(claim: ClaimConfig, scores: Scores) -> tuple[str, str]:
+    """What becomes of a claim, and the numbers.
+
+    A difference is shown where the `LEVEL` t interval of its mean over seeds, paired by seed, leaves out 0; one
+    seed shows none. Returns "agrees", "does not agree", "no difference shown" or "not available", and why.
     """
     full, variant = (scores.get(name, {}).get(claim.metric, {}) for name in (REFERENCE, claim.variant))
-    seeds = sorted(set(full) & set(variant))
     if claim.variant_is is not None:
         if not variant:
             return "not available", f"{claim.variant} has no {claim.metric}"
         numbers = ", ".join(f"{variant[seed]:.3g}" for seed in sorted(variant))
         near = all(abs(value - claim.variant_is) <= ZERO for value in variant.values())
         return ("agrees" if near else "does not agree"), f"{claim.variant}: {numbers}"
+    seeds = sorted(set(full) & set(variant))
     if not seeds:
         return "not available", f"{REFERENCE} or {claim.variant} has no {claim.metric}"
     differences = [full[seed] - variant[seed] for seed in seeds]
     numbers = "; ".join(f"{full[seed]:.3g} against {variant[seed]:.3g}" for seed in seeds)
-    sign = 1 if claim.full_is == "higher" else -1
-    if len(seeds) < 2:
+    interval = mean_over_seeds(differences)
+    if interval is None:
         return "no difference shown", f"one seed only: {numbers}"
-    if all(sign * difference > 0 for difference in differences):
-        return "agrees", numbers
-    if all(sign * difference < 0 for difference in differences):
-        return "does not agree", numbers
-    return "no difference shown", numbers
+    low, high = interval
+    numbers += f"; difference {fmean(differences):+.3g}, {LEVEL:.0%} [{low:+.3g}, {high:+.3g}]"
+    if low <= 0 <= high:
+        return "no difference shown", numbers
+    return ("agrees" if (low > 0) == (claim.full_is == "higher") else "does not agree"), numbers
+
+
+def mean_over_seeds(values: Sequence[float]) -> tuple[float, float] | None:
+    """Student's t interval of a mean, both ends; None for a single value.
+
+    With two seeds it is 12.7 standard errors wide to either side: that both point one way has a chance of one half.
+    """
+    if len(values) < 2:
+        return None
+    reach = float(t.ppf((1 + LEVEL) / 2, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
+    return fmean(values) - reach, fmean(values) + reach
 
 
 def write_ablation(config: AblationConfig, trials: Sequence[Trial], evaluation: Evaluation) -> list[Path]:
@@ -69,7 +93,7 @@ def write_ablation(config: AblationConfig, trials: Sequence[Trial], evaluation: 
         "format": FORMAT,
         "seeds": config.seeds,
         "samples": config.samples,
-        "clips": len(evaluation.clips),
+        "clips": {metric: common_clips(trials, evaluation, metric) for metric in evaluation.metrics},
         "scores": {
             name: {m: {str(s): v for s, v in by.items()} for m, by in found.items()} for name, found in scores.items()
         },
@@ -88,7 +112,8 @@ def report(config: AblationConfig, evaluation: Evaluation, scores: Scores, claim
     parts = [
         "# Ablation",
         f"Trained on `{config.store}` with seeds {seeds}; scored on its list `{config.split}`, "
-        f"{len(evaluation.clips)} clips. Mean over clips, then over seeds (least to most).",
+        f"{len(evaluation.clips)} clips. Mean over the clips that all trials have a value for, then over seeds "
+        "(least to most). Controls are in table.md.",
         _table(scores, evaluation.metrics),
         f"## Against {REFERENCE}, seed by seed",
         _differences(scores, evaluation.metrics),
@@ -98,7 +123,11 @@ def report(config: AblationConfig, evaluation: Evaluation, scores: Scores, claim
         for claim in claims:
             result, why = verdict(claim, scores)
             lines.append(f"- {claim.says} ({claim.metric}): **{result}** ({why})")
-        parts += ["## The paper's claims", "\n".join(lines)]
+        rule = (
+            f"A difference is shown where the {LEVEL:.0%} t interval of its mean over seeds leaves out 0; it speaks of "
+            "other seeds, not of other clips, and is not corrected for the number of claims."
+        )
+        parts += ["## The paper's claims", rule, "\n".join(lines)]
     return "\n\n".join(parts) + "\n"
 
 

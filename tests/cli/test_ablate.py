@@ -1,15 +1,19 @@
 """Ablations: the plan, the verdicts, and one end to end with tiny networks."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
 from moda.cli.ablate import main
 from moda.cli.ablation_plan import AblationConfig, ClaimConfig, plan
-from moda.cli.ablation_report import verdict
+from moda.cli.ablation_report import collect, common_clips, mean_over_seeds, verdict
 from moda.config import apply_overrides, load_yaml, parse
 from moda.data.clip import ClipStore
 from moda.errors import ConfigError
+from moda.metrics import METRICS, MetricSettings
+from moda.metrics.rows import ClipScore, Evaluation, Row
 from tests.conftest import REPOSITORY
 
 PAPER = REPOSITORY / "configs" / "ablation" / "paper.yaml"
@@ -56,16 +60,58 @@ def test_what_cannot_be_planned_is_named() -> None:
         ({0: 0.5, 1: 0.6}, {0: 0.4, 1: 0.5}, "agrees"),
         ({0: 0.4, 1: 0.5}, {0: 0.5, 1: 0.6}, "does not agree"),
         ({0: 0.5, 1: 0.5}, {0: 0.4, 1: 0.6}, "no difference shown"),
+        ({0: 0.5, 1: 0.9}, {0: 0.4, 1: 0.5}, "no difference shown"),  # +0.1 and +0.4: one way, and far apart
+        ({0: 0.5, 1: 0.9, 2: 0.7}, {0: 0.2, 1: 0.5, 2: 0.3}, "agrees"),
         ({0: 0.5}, {0: 0.4}, "no difference shown"),
         ({0: 0.5}, {}, "not available"),
     ],
 )
-def test_every_seed_must_agree(full: dict[int, float], variant: dict[int, float], result: str) -> None:
+def test_a_difference_must_stand_out_of_the_seeds(
+    full: dict[int, float], variant: dict[int, float], result: str
+) -> None:
     claim = ClaimConfig(says="x", variant="v", metric="ma", full_is="higher")
     assert verdict(claim, {"full": {"ma": full}, "v": {"ma": variant}})[0] == result
     lower = ClaimConfig(says="x", variant="v", metric="ma", full_is="lower")
     opposite = {"agrees": "does not agree", "does not agree": "agrees"}.get(result, result)
     assert verdict(lower, {"full": {"ma": full}, "v": {"ma": variant}})[0] == opposite
+
+
+def test_interval_over_seeds_is_students() -> None:
+    assert mean_over_seeds([1.0]) is None
+    low, high = mean_over_seeds([1.0, 2.0, 3.0]) or (0, 0)
+    assert high - 2 == pytest.approx(2 - low) == pytest.approx(4.302653 / 3**0.5, rel=1e-5)  # t of 2 degrees, 97.5 %
+
+
+def test_variants_are_compared_on_the_clips_that_all_have() -> None:
+    trials = [trial for trial in plan(config()) if trial.name in ("full-0", "lstm-0")]
+    full = Row("full-0", control=False, scores={c: ClipScore({"ma": v}, 9) for c, v in (("a", 0.5), ("b", 0.9))})
+    lstm = Row("lstm-0", control=False, scores={"a": ClipScore({"ma": 0.4}, 9)}, refused={"b": "no face"})
+    metrics = {"ma": METRICS["ma"]}
+    evaluation = Evaluation(REPOSITORY, {}, [full, lstm], ["a", "b"], [], metrics, MetricSettings())
+    assert collect(trials, evaluation) == {"full": {"ma": {0: 0.5}}, "lstm": {"ma": {0: 0.4}}}
+    assert common_clips(trials, evaluation, "ma") == ["a"]
+
+
+def test_seeds_of_nothing_trained_are_one_seed() -> None:
+    nothing = config("variants={full: {}, without_faco: {set: [face=rest]}, lstm: {renderer: null}}")
+    assert [trial.name for trial in plan(nothing)] == ["full-0", "without_faco-0", "lstm-0"]
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ("train_set.renderer=[network.widht=4]", r"unknown key 'network.widht'.*did you mean 'width'"),
+        ("variants.without_faco.set=[faec=rest]", r"unknown key 'faec'.*did you mean 'face'"),
+        ("set=[checkpoints.faco=none.pt]", "no checkpoint of stage 'faco' for the variant 'full': none.pt"),
+        ("seeds=[1, 1]", "seeds should all be different"),
+    ],
+)
+def test_a_mistake_shows_before_anything_is_trained(
+    change: str, error: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--config", str(PAPER), "--set", f"output={tmp_path / 'out'}", "--set", change]) == 2
+    assert re.search(error, capfd.readouterr().err)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_claimed_number_is_compared_with_the_variant_alone() -> None:
@@ -74,7 +120,7 @@ def test_a_claimed_number_is_compared_with_the_variant_alone() -> None:
     assert verdict(claim, {"full": {}, "v": {"diversity_head": {0: 0.0, 1: 0.3}}})[0] == "does not agree"
 
 
-def test_end_to_end_and_again(clip_store: ClipStore, tmp_path, capsys) -> None:
+def test_end_to_end_and_again(clip_store: ClipStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Three variants, two seeds: trained, animated, scored; the LSTM draws nothing, so its diversity is 0."""
     command = ["--config", str(DEBUG)]
     for change in (
@@ -102,7 +148,8 @@ def test_end_to_end_and_again(clip_store: ClipStore, tmp_path, capsys) -> None:
     text = (tmp_path / "out" / "ablation.md").read_text()
     assert "## The paper's claims" in text and "| LMD aligned" in text
     video = next((tmp_path / "out" / "generated" / "lstm-0").rglob("*.mp4"))
-    made = video.stat().st_mtime_ns
+    weights = tmp_path / "out" / "train" / "lstm" / "0" / "audio2repr" / "best.pt"
+    made = [path.stat().st_mtime_ns for path in (video, weights)]
     capsys.readouterr()
     assert main(command) == 0
-    assert video.stat().st_mtime_ns == made, "what is there is not made again"
+    assert [path.stat().st_mtime_ns for path in (video, weights)] == made, "what is there is not made again"
