@@ -12,6 +12,7 @@ from scipy.stats import t
 
 from moda.cli.ablation_plan import REFERENCE, AblationConfig, ClaimConfig, Trial
 from moda.data.clip import write_json, write_text
+from moda.metrics import METRICS
 from moda.metrics.intervals import LEVEL
 from moda.metrics.registry import Metric
 from moda.metrics.rows import Evaluation
@@ -47,8 +48,8 @@ def common_clips(trials: Sequence[Trial], evaluation: Evaluation, metric: str) -
 def verdict(claim: ClaimConfig, scores: Scores) -> tuple[str, str]:
     """What becomes of a claim, and the numbers.
 
-    A difference is shown where the `LEVEL` t interval of its mean over seeds, paired by seed, leaves out 0; one
-    seed shows none. Returns "agrees", "does not agree", "no difference shown" or "not available", and why.
+    A difference is shown where the `LEVEL` t interval of its mean over seeds, paired by seed, leaves out 0 and
+    which is not printed as 0; one seed shows none. Returns "agrees", "does not agree", "no difference shown" or "not available", and why.
     """
     full, variant = (scores.get(name, {}).get(claim.metric, {}) for name in (REFERENCE, claim.variant))
     if claim.variant_is is not None:
@@ -67,7 +68,7 @@ def verdict(claim: ClaimConfig, scores: Scores) -> tuple[str, str]:
         return "no difference shown", f"one seed only: {numbers}"
     low, high = interval
     numbers += f"; difference {fmean(differences):+.3g}, {LEVEL:.0%} [{low:+.3g}, {high:+.3g}]"
-    if low <= 0 <= high:
+    if low <= 0 <= high or abs(fmean(differences)) < 0.5 * 10 ** -METRICS[claim.metric].digits:
         return "no difference shown", numbers
     return ("agrees" if (low > 0) == (claim.full_is == "higher") else "does not agree"), numbers
 
@@ -124,8 +125,8 @@ def report(config: AblationConfig, evaluation: Evaluation, scores: Scores, claim
             result, why = verdict(claim, scores)
             lines.append(f"- {claim.says} ({claim.metric}): **{result}** ({why})")
         rule = (
-            f"A difference is shown where the {LEVEL:.0%} t interval of its mean over seeds leaves out 0; it speaks of "
-            "other seeds, not of other clips, and is not corrected for the number of claims."
+            f"A difference is shown where the {LEVEL:.0%} t interval of its mean over seeds leaves out 0, unless it "
+            "rounds to 0; it speaks of other seeds, not of other clips, and is not corrected for the number of claims."
         )
         parts += ["## The paper's claims", rule, "\n".join(lines)]
     return "\n\n".join(parts) + "\n"

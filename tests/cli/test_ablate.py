@@ -62,6 +62,7 @@ def test_what_cannot_be_planned_is_named() -> None:
         ({0: 0.5, 1: 0.5}, {0: 0.4, 1: 0.6}, "no difference shown"),
         ({0: 0.5, 1: 0.9}, {0: 0.4, 1: 0.5}, "no difference shown"),  # +0.1 and +0.4: one way, and far apart
         ({0: 0.5, 1: 0.9, 2: 0.7}, {0: 0.2, 1: 0.5, 2: 0.3}, "agrees"),
+        ({0: 0.512, 1: 0.512}, {0: 0.511, 1: 0.511}, "no difference shown"),  # 0.00 as printed
         ({0: 0.5}, {0: 0.4}, "no difference shown"),
         ({0: 0.5}, {}, "not available"),
     ],
