@@ -48,8 +48,9 @@ def common_clips(trials: Sequence[Trial], evaluation: Evaluation, metric: str) -
 def verdict(claim: ClaimConfig, scores: Scores) -> tuple[str, str]:
     """What becomes of a claim, and the numbers.
 
-    A difference is shown where the `LEVEL` t interval of its mean over seeds, paired by seed, leaves out 0 and
-    which is not printed as 0; one seed shows none. Returns "agrees", "does not agree", "no difference shown" or "not available", and why.
+    A difference is shown where the `LEVEL` t interval of its mean over seeds, paired by seed, leaves out 0, unless
+    the mean would be printed as 0; one seed shows none. Returns "agrees", "does not agree", "no difference shown" or
+    "not available", and why.
     """
     full, variant = (scores.get(name, {}).get(claim.metric, {}) for name in (REFERENCE, claim.variant))
     if claim.variant_is is not None:
