@@ -14,6 +14,8 @@ from moda.metrics.rows import Row
 
 AGAINST = "still mouth"
 """The control that every method is compared with as well."""
+MANY = 8
+"""Of more methods than this not every two are compared, but each with the first."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,11 @@ class Comparison:
 
 
 def compare_rows(rows: Sequence[Row], metrics: Mapping[str, Metric]) -> list[Comparison]:
-    """Every two methods, then every method with the still mouth."""
+    """Every two methods (of more than `MANY` each with the first), then every method with the still mouth."""
     methods = [row for row in rows if not row.control]
     pairs = list(combinations(methods, 2))
+    if len(methods) > MANY:
+        pairs = [(method, methods[0]) for method in methods[1:]]
     pairs += [(method, row) for method in methods for row in rows if row.control and row.name == AGAINST]
     return [Comparison(a.name, b.name, _differences(a, b, metrics)) for a, b in pairs]
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from moda.metrics import METRICS, NotAvailable
-from moda.metrics.comparison import compare_rows
+from moda.metrics.comparison import MANY, compare_rows
 from moda.metrics.rows import ClipScore, Row
 
 
@@ -66,3 +66,9 @@ def test_every_two_methods_and_each_with_the_still_mouth() -> None:
     pairs = [(c.first, c.second) for c in compare_rows(rows, {"lmd": METRICS["lmd"]})]
     assert pairs[:3] == [("a", "b"), ("a", "c"), ("b", "c")]
     assert pairs[3:] == [("a", "still mouth"), ("b", "still mouth"), ("c", "still mouth")]
+
+
+def test_many_methods_are_compared_with_the_first_alone() -> None:
+    rows = [Row(f"m{number}", control=False) for number in range(MANY + 1)]
+    pairs = [(c.first, c.second) for c in compare_rows(rows, {"lmd": METRICS["lmd"]})]
+    assert pairs == [(f"m{number}", "m0") for number in range(1, MANY + 1)]
