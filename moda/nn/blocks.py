@@ -54,9 +54,7 @@ class TemporalContext(nn.Module):
     def __init__(self, width: int, layers: int, kernel: int, dropout: float) -> None:
         super().__init__()
         if kernel % 2 == 0:
-            raise ValueError(
-                f"kernel {kernel}: wanted an odd number of frames: as many before as after"
-            )
+            raise ValueError(f"kernel {kernel}: wanted an odd number of frames: as many before as after")
         self.layers = nn.ModuleList(
             nn.Sequential(
                 nn.Dropout(dropout),
