@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +31,9 @@ class SpeechDataConfig(Config):
 
     root: Path = Field(description="Folder made by `python -m data_prepare.speech`.")
     frames: int = Field(100, ge=4, description="Length of a crop in frames of 25 fps (100 = 4 s).")
+    speed: float = Field(
+        0.0, ge=0, lt=0.5, description="Training: voices faster and higher, or slower and lower, by up to this share."
+    )
     augment: SoundAugmentation = Field(
         SoundAugmentation(noise=0.6, snr_db=(5.0, 40.0)), description="Training: changes to the sound."
     )
@@ -86,6 +90,10 @@ class SpeechCrops(Dataset[dict[str, Tensor]]):
         """Whole video frames of every sound."""
         self.crops = [] if training else self._fixed_crops()
 
+    def posteriors(self) -> Iterator[np.ndarray]:
+        """The teacher's log posteriors of every sound, float16 (rows, symbols)."""
+        return (posteriors for _, posteriors in self._sounds)
+
     def _fixed_crops(self) -> list[Crop]:
         length = self.config.frames
         return [
@@ -100,17 +108,32 @@ class SpeechCrops(Dataset[dict[str, Tensor]]):
     def __getitem__(self, key: int | Crop) -> dict[str, Tensor]:
         crop = key if isinstance(key, Crop) else self.crops[key]
         wave, posteriors = self._sounds[crop.sound]
+        wave, posteriors = wave[crop.start * FRAME_HOP :], posteriors[2 * crop.start :]
         samples, rows = self.config.frames * FRAME_HOP, 2 * self.config.frames
+        random = np.random.default_rng(crop.seed)
+        if self.training and self.config.speed:
+            rate = 1 + random.uniform(-self.config.speed, self.config.speed)
+            wave, posteriors = played_at(wave, rate, samples), played_at(posteriors, rate, rows)
         clean = np.zeros(samples, np.float32)
-        piece = wave[crop.start * FRAME_HOP :][:samples].astype(np.float32) / 32768
+        piece = wave[:samples].astype(np.float32) / 32768
         clean[: len(piece)] = piece
         target = np.full((rows, posteriors.shape[1]), -np.log(posteriors.shape[1]), np.float32)
-        labelled = posteriors[2 * crop.start :][:rows]
+        labelled = posteriors[:rows]
         target[: len(labelled)] = labelled
-        heard = augment_sound(clean, self.config.augment, np.random.default_rng(crop.seed)) if self.training else clean
+        heard = augment_sound(clean, self.config.augment, random) if self.training else clean
         valid = (np.arange(rows) < len(labelled)).astype(np.float32)
         arrays = {"wave": heard, "clean": clean, "posteriors": target, "valid": valid}
         return {name: torch.from_numpy(values) for name, values in arrays.items()}
+
+
+def played_at(values: np.ndarray, rate: float, length: int) -> np.ndarray:
+    """The first `length` steps of (N, ...) values run through `rate` times as fast, between steps linearly; float32."""
+    position = np.arange(min(length, int((len(values) - 1) / rate) + 1)) * rate
+    low = position.astype(int)
+    high = np.minimum(low + 1, len(values) - 1)
+    part = values[: high[-1] + 1].astype(np.float32)
+    share = (position - low).astype(np.float32).reshape(-1, *[1] * (values.ndim - 1))
+    return part[low] * (1 - share) + part[high] * share
 
 
 def crop_batches(dataset: SpeechCrops, batch: int, seed: int) -> list[list[Crop]]:

@@ -1,4 +1,4 @@
-"""Log-mel frames at the video rate, beside the speech encoder.
+"""Log-mel frames at the video rate: beside the speech encoder, or as its front end.
 
 Not in the paper. A small encoder that has heard an hour of speech keeps less of the spectrum than a
 face needs: on 11 unseen people the lip opening predicted from its features alone correlated 0.35 with
@@ -46,3 +46,27 @@ class LogMel(nn.Module):
         power = spectra.abs().square()[..., : SLICES * frames].transpose(1, 2)  # (B, 4T, FFT/2 + 1)
         levels = torch.log(power @ self.filters + FLOOR)
         return ((levels - CENTRE) / SPREAD).reshape(len(wave), frames, self.channels)
+
+
+class MelFront(nn.Module):
+    """Log-mel spectra through convolutions in place of wav2vec2's CNN: waveform (B, N), T -> (B, width, T).
+
+    Four spectra a video frame, halved in rate twice by strided convolutions; each step normalised by itself,
+    so that what a frame gets does not depend on the window around it (but for the wave's loudness).
+    """
+
+    def __init__(self, bands: int, width: int, quiet: float) -> None:
+        super().__init__()
+        self.mel = LogMel(bands, quiet)
+        self.bands = bands
+        self.enter = nn.Conv1d(bands, width, 5, padding=2)
+        self.layers = nn.ModuleList(nn.Conv1d(width, width, 3, stride, padding=1) for stride in (1, 2, 1, 2))
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in self.layers)
+
+    def forward(self, wave: Tensor, frames: int) -> Tensor:
+        spectra = self.mel(wave, frames).reshape(len(wave), SLICES * frames, self.bands)
+        x: Tensor = self.enter(spectra.transpose(1, 2))
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            y = layer(F.gelu(norm(x.transpose(1, 2)).transpose(1, 2)))
+            x = y if y.shape[-1] != x.shape[-1] else x + y
+        return x

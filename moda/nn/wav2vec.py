@@ -6,16 +6,18 @@ Dimension letters: B batch, N audio samples at 16 kHz, L wav2vec frames (50 Hz),
 from __future__ import annotations
 
 import logging
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field, model_validator
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from moda.config import Config
 from moda.errors import CheckpointError, ConfigError
+from moda.nn.mel import MelFront
 from moda.nn.waveform import normalise_wave
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,14 @@ class SpeechConfig(Config):
     """Attention heads a layer."""
     ffn: int = 3072
     """Width of the feed-forward part."""
+    front: Literal["conv", "mel"] = "conv"
+    """What the transformer reads: wav2vec2's CNN over the samples, or convolutions over log-mel spectra, which cost
+    a twentieth and need far less speech to learn from."""
+    mel_bands: int = Field(default=80, ge=1)
+    """Bands of the spectra with front: mel; the width of its convolutions is the last of `conv_dim`."""
+    phonetic: int = Field(default=0, ge=0)
+    """Features given on are a projection to so many channels, which the speech stage teaches to be the principal
+    components of a phoneme teacher's log posteriors; 0 = the transformer's own output, as in the paper."""
     conv_dim: int | tuple[int, int, int, int, int, int, int] = 512
     """Channels of the seven convolutions: one number for all, or one each. The first run at 3200, 1600 and 800 Hz
     and take most of the time: narrow ones there make the CNN several times cheaper."""
@@ -63,6 +73,12 @@ class SpeechConfig(Config):
     init: str | None = None
     """A checkpoint of stage "speech" of this project to start from."""
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.front == "mel" and self.pretrained is not None:
+            raise ValueError("pretrained weights of wav2vec2 need front: conv")
+        return self
+
     def transformers_config(self) -> Wav2Vec2Config:
         """The same as `transformers` understands it; kernels and strides are wav2vec2's (50 Hz)."""
         return Wav2Vec2Config(
@@ -83,7 +99,7 @@ class SpeechConfig(Config):
 
 
 class SpeechEncoder(nn.Module):
-    """Waveform to features at the video rate: (B, N), T -> (B, T, hidden).
+    """Waveform to features at the video rate: (B, N), T -> (B, T, channels).
 
     The CNN's output is interpolated linearly (ends aligned) from 50 Hz to exactly T frames before
     feature projection and transformer (method.md section 2, point 1).
@@ -96,12 +112,37 @@ class SpeechEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.model = Wav2Vec2Model(config.transformers_config()) if config.pretrained is None else _pretrained(config)
-        if config.freeze_cnn or config.freeze:
+        self.front: MelFront | None = None
+        if config.front == "mel":
+            self.front = MelFront(config.mel_bands, self.model.config.conv_dim[-1], config.quiet)
+            self.model.feature_extractor = nn.Identity()
+        elif config.freeze_cnn or config.freeze:
             self.model.freeze_feature_encoder()
+        self.phonetic = nn.Linear(config.hidden, config.phonetic) if config.phonetic else None
         if config.freeze:
-            self.model.requires_grad_(False)
+            self.requires_grad_(False)
+
+    @property
+    def channels(self) -> int:
+        """Channels of the features."""
+        return self.config.phonetic or self.config.hidden
 
     def forward(self, wave: Tensor, frames: int) -> Tensor:
+        return self.features_of(self.hidden(wave, frames))
+
+    def features_of(self, hidden: Tensor) -> Tensor:
+        """What is given on, from what `hidden` returned: (B, T, hidden) -> (B, T, channels)."""
+        if self.phonetic is None:
+            return hidden
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.freeze):
+            out: Tensor = self.phonetic(hidden)
+        return out
+
+    def hidden(self, wave: Tensor, frames: int) -> Tensor:
+        """The transformer's output: (B, N), T -> (B, T, hidden)."""
+        if self.front is not None:
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.freeze):
+                return self._transform(self.front(wave, frames), frames)
         wave = normalise_wave(wave, self.config.quiet)
         if wave.shape[-1] < MIN_SAMPLES:
             wave = F.pad(wave, (0, MIN_SAMPLES - wave.shape[-1]))

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from moda.nn.mel import SLICES, LogMel
+from moda.nn.mel import SLICES, LogMel, MelFront
 from moda.nn.wav2vec import SpeechConfig, SpeechEncoder
 
 QUIET = 0.01
@@ -36,6 +36,33 @@ def test_a_click_is_heard_in_its_own_frame() -> None:
     wave[0, 6 * 640 + 320] = 1.0
     levels = LogMel(40, QUIET)(wave, 10)[0].sum(-1)
     assert int(levels.argmax()) == 6
+
+
+def test_the_front_end_keeps_the_time_and_hears_a_click_around_its_frame() -> None:
+    torch.manual_seed(0)
+    front = MelFront(20, 16, QUIET).eval()
+    wave = 0.1 * torch.randn(1, 20 * 640)
+    clicked = wave.clone()
+    clicked[0, 10 * 640 + 320] += 0.5
+    out, other = front(wave, 20), front(clicked, 20)
+    assert out.shape == (1, 16, 20)
+    # Loudness is taken over the window, so that everything moves a little; the click's own frames move most.
+    change = (out - other)[0].abs().sum(0)
+    assert int(change.argmax()) in (10, 11)
+    assert change[8:14].sum() > 0.8 * change.sum()
+
+
+def test_an_encoder_over_spectra_gives_its_phonetic_channels_on_and_freezes_whole() -> None:
+    config = SpeechConfig(
+        front="mel", mel_bands=20, phonetic=6, hidden=16, layers=1, heads=2, ffn=16, conv_dim=8, spec_augment=False,
+        freeze=True,
+    )  # fmt: skip
+    encoder = SpeechEncoder(config)
+    assert encoder.channels == 6 and encoder(torch.randn(2, 6400), 10).shape == (2, 10, 6)
+    assert not any(parameter.requires_grad for parameter in encoder.parameters())
+    for parameter in encoder.parameters():
+        parameter.requires_grad_(True)  # as a trainer does between players
+    assert not encoder(torch.randn(1, 6400), 10).requires_grad
 
 
 def test_a_frozen_encoder_gets_no_gradient_and_the_rest_does() -> None:

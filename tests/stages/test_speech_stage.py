@@ -16,12 +16,12 @@ from moda import checkpoint as checkpoints
 from moda.checkpoint import Checkpoint
 from moda.cli.train import build_stage
 from moda.config import apply_overrides, load_yaml, parse
-from moda.data.speech import Crop, SpeechCrops, SpeechDataConfig, read_meta
+from moda.data.speech import Crop, SpeechCrops, SpeechDataConfig, played_at, read_meta
 from moda.errors import ConfigError, DataError
 from moda.media.audio import write_wav
 from moda.representation import SAMPLE_RATE
 from moda.stages.registry import build_network
-from moda.stages.speech.network import log_mel
+from moda.stages.speech.network import LEAST, log_mel
 from moda.stages.speech.stage import SpeechStage
 from moda.training.config import TrainConfig
 
@@ -133,7 +133,7 @@ def test_the_divergence_is_nil_for_the_teacher_itself_and_matches_torch(labelled
     valid = batch["valid"].bool()
     student, teacher = (F.log_softmax(x[valid] / 3, -1) for x in (logits, batch["posteriors"]))
     expected = 9 * F.kl_div(student, teacher, reduction="batchmean", log_target=True)
-    kl, _, _ = stage._compare(batch)
+    kl = stage._compare(batch).kl
     torch.testing.assert_close(kl, expected)
     own = {**batch, "posteriors": F.log_softmax(logits, -1).detach()}
     assert stage._compare(own)[0].item() == pytest.approx(0.0, abs=1e-4)
@@ -144,9 +144,39 @@ def test_what_lies_behind_the_end_does_not_count(labelled: Path) -> None:
     _, batch = batch_of(stage)
     stage.eval()
     batch["valid"][:, 20:] = 0
-    before = [value.item() for value in stage._compare(batch)[:2]]
+    stage.prepare(stage.datasets()[0])
+    before = [value.item() for value in stage._compare(batch)[:3]]
     batch["posteriors"][:, 20:] = F.log_softmax(torch.randn(4, 30, 5) * 5, -1)
-    assert stage._compare(batch)[0].item() == pytest.approx(before[0], rel=1e-6)
+    after = stage._compare(batch)
+    assert [after.kl.item(), after.phonetic.item()] == pytest.approx([before[0], before[2]], rel=1e-6)
+
+
+def test_the_phonetic_target_is_the_principal_components_of_the_clipped_posteriors(labelled: Path) -> None:
+    """By hand: numpy's eigenvectors of the same rows, up to the sign of each."""
+    stage = make_stage(labelled, "network.wav2vec.phonetic=3")
+    train, _ = stage.datasets()
+    stage.prepare(train)
+    rows = [np.maximum(p[: len(p) // 2 * 2].astype(np.float64), LEAST).reshape(-1, 10) for p in train.posteriors()]
+    centred = np.concatenate(rows) - np.concatenate(rows).mean(0)
+    values, vectors = np.linalg.eigh(centred.T @ centred / len(centred))
+    expected = centred[:25] @ vectors[:, ::-1][:, :3] / np.sqrt(values[::-1][:3])
+    first = torch.from_numpy(next(iter(train.posteriors()))[:50].astype(np.float32))[None]
+    found = stage.net.components(first)[0].numpy()
+    np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=2e-3)
+
+
+def test_a_voice_played_faster_keeps_its_labels(labelled: Path) -> None:
+    ramp = np.arange(100, dtype=np.int16)
+    np.testing.assert_allclose(played_at(ramp, 1.25, 40), 1.25 * np.arange(40))
+    assert len(played_at(ramp, 2.0, 80)) == 50 and played_at(ramp[:, None], 0.5, 80).shape == (80, 1)
+    stage = make_stage(labelled, "data.augment.gain_db=0", "data.speed=0.2")
+    _, batch = batch_of(stage)
+    teacher = LoudnessTeacher()
+    error = [
+        np.abs(np.exp(posteriors[valid > 0]) - np.exp(teacher(wave.numpy())[valid.numpy() > 0])).mean()
+        for wave, posteriors, valid in zip(batch["wave"], batch["posteriors"], batch["valid"], strict=True)
+    ]
+    assert np.mean(error) < 0.06  # the classes are soft and the loudness of noise is uneven; 0.2 against another's
 
 
 def test_log_mel_finds_the_tone_whatever_its_loudness() -> None:
@@ -164,6 +194,7 @@ def test_log_mel_finds_the_tone_whatever_its_loudness() -> None:
 def test_it_learns_and_stage_1_starts_from_it(labelled: Path, tmp_path: Path) -> None:
     stage = make_stage(labelled)
     train, val = stage.datasets()
+    stage.prepare(train)
     check = stage.collate([val[i] for i in range(len(val))])
 
     def score() -> dict[str, float]:
@@ -178,7 +209,7 @@ def test_it_learns_and_stage_1_starts_from_it(labelled: Path, tmp_path: Path) ->
         for crops in stage.sampler(train, 4, epoch):
             batch = stage.collate([train[crop] for crop in crops])
             ((player, terms),) = stage.losses(batch, torch.Generator())
-            assert player == "encoder" and set(terms) == {"kl", "mel"}
+            assert player == "encoder" and set(terms) == {"kl", "mel", "phonetic"}
             optimizer.zero_grad()
             torch.stack(list(terms.values())).sum().backward()
             optimizer.step()
@@ -200,7 +231,7 @@ def test_default_encoders_are_the_same() -> None:
     first["wav2vec"].pop("init")
     assert speech["wav2vec"] == first["wav2vec"]
     encoder: Any = build_network("speech", speech)
-    assert 4e6 < sum(p.numel() for p in encoder.wav2vec.parameters()) < 5e6
+    assert 4e6 < sum(p.numel() for p in encoder.wav2vec.parameters()) < 6e6
 
 
 def test_wrong_data_is_refused_with_a_line(labelled: Path, tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ class Audio2Repr(nn.Module):
         self.normalizers["subject"] = Normalizer(N_LANDMARKS, 3)
         self.wav2vec = SpeechEncoder(config.wav2vec)
         self.mel = LogMel(config.mel_bands, config.wav2vec.quiet) if config.mel_bands else None
-        heard = config.wav2vec.hidden + (self.mel.channels if self.mel is not None else 0)
+        heard = self.wav2vec.channels + (self.mel.channels if self.mel is not None else 0)
         self.audio_dropout = nn.Dropout(config.audio_dropout)
         self.audio = MLP((heard, d, d), config.norm)  # point 2
         self.context = TemporalContext(d, config.context_layers, config.context_kernel, config.audio_dropout)

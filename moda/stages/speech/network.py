@@ -1,4 +1,4 @@
-"""Network of the speech stage: the speech encoder of stage 1 with two heads that are thrown away.
+"""Network of the speech stage: the speech encoder of stage 1 with heads that are thrown away.
 
 Not in the paper, which starts from wav2vec2-base. Where no such weights can be had, the small
 encoder learns phonetics here, at the 25 frames a second at which stage 1 will use it.
@@ -16,11 +16,14 @@ from torch import Tensor, nn
 from torchaudio.functional import melscale_fbanks
 
 from moda.config import Config
+from moda.nn.flow import LinearBasis
 from moda.nn.wav2vec import SpeechConfig, SpeechEncoder
 from moda.representation import FPS, SAMPLE_RATE
 
 TEACHER_RATE = 2
 """Teacher frames (50 Hz) in a video frame (25 fps)."""
+LEAST = -12.0
+"""Smallest log posterior that is told from smaller ones."""
 HOP, WINDOW, MEL_FLOOR, MEL_SPREAD = 320, 400, 1e-6, 4.0
 
 
@@ -37,10 +40,14 @@ class NetworkConfig(Config):
 
 @dataclass(frozen=True)
 class SpeechPrediction:
-    """logits: (B, 2T, S) of the phoneme symbols. mel: (B, 2T, M), in the units of `log_mel`."""
+    """logits: (B, 2T, S) of the phoneme symbols. mel: (B, 2T, M), in the units of `log_mel`.
+
+    features: (B, T, channels), what stage 1 will be given.
+    """
 
     logits: Tensor
     mel: Tensor
+    features: Tensor
 
 
 class SpeechNet(nn.Module):
@@ -52,14 +59,27 @@ class SpeechNet(nn.Module):
         self.wav2vec = SpeechEncoder(config.wav2vec)
         self.phonemes = nn.Linear(config.wav2vec.hidden, TEACHER_RATE * config.symbols)
         self.mel = nn.Linear(config.wav2vec.hidden, TEACHER_RATE * config.mels)
+        # Principal components of the teacher's log posteriors: what `wav2vec.phonetic` channels are taught to be.
+        self.basis = LinearBasis(TEACHER_RATE * config.symbols, max(1, config.wav2vec.phonetic))
 
     def forward(self, wave: Tensor) -> SpeechPrediction:
         frames = round(wave.shape[1] * FPS / SAMPLE_RATE)
-        hidden = self.wav2vec(wave, frames)  # (B, T, hidden)
+        hidden = self.wav2vec.hidden(wave, frames)  # (B, T, hidden)
         return SpeechPrediction(
             self.phonemes(hidden).reshape(len(wave), TEACHER_RATE * frames, self.config.symbols),
             self.mel(hidden).reshape(len(wave), TEACHER_RATE * frames, self.config.mels),
+            self.wav2vec.features_of(hidden),
         )
+
+    def components(self, posteriors: Tensor) -> Tensor:
+        """Log posteriors (B, 2T, S) -> their whitened principal components a video frame (B, T, `phonetic`)."""
+        pairs = clipped(posteriors).reshape(len(posteriors), -1, TEACHER_RATE * self.config.symbols)
+        return self.basis.encode(pairs)
+
+
+def clipped(posteriors: Tensor) -> Tensor:
+    """Log posteriors, none under `LEAST`: how far beyond unlikely a symbol is says nothing."""
+    return posteriors.clamp(min=LEAST)
 
 
 @lru_cache(maxsize=4)

@@ -1,16 +1,22 @@
 """Speech stage: distil a phoneme teacher into the small speech encoder of stage 1.
 
     L = w_kl * tau^2 * KL(p_teacher^(1/tau) || p_student^(1/tau)) + w_mel * |mel - mel*|
+      + w_phonetic * sum_k share_k * (c_k - c_k*)^2
 
 The teacher is a CTC network: six frames in ten are "blank" with near certainty. The temperature
-tau (Hinton et al. 2015) lets the symbols behind the blank be heard. Both targets are those of the
-*clean* sound, while the network hears it louder, softer and in noise.
+tau (Hinton et al. 2015) lets the symbols behind the blank be heard. c are the encoder's phonetic
+channels, c* the principal components of the teacher's log posteriors, share_k the part of their spread:
+given the teacher's own components, a small network reached a lip correlation of 0.70 on ten unseen
+people, where from the hidden state of an encoder that matched the posteriors alone it had 0.55.
+
+All targets are those of the *clean* sound, while the network hears it louder, softer and in noise.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -21,9 +27,12 @@ from torch import Tensor, nn
 from moda.config import Config
 from moda.data.speech import SpeechCrops, SpeechDataConfig, crop_batches
 from moda.errors import ConfigError
+from moda.normalization import Moments
+from moda.stages.speech.network import LEAST, TEACHER_RATE, SpeechNet, log_mel
 from moda.stages.speech.network import NetworkConfig as SpeechNetworkConfig
-from moda.stages.speech.network import SpeechNet, log_mel
 from moda.training.stage import Stage, Terms
+
+log = logging.getLogger(__name__)
 
 
 class SpeechLossConfig(Config):
@@ -33,8 +42,20 @@ class SpeechLossConfig(Config):
     """Kullback-Leibler divergence from the teacher, nats a frame."""
     mel: float = Field(0.5, ge=0)
     """L1 of log-mel frames (spread about 1)."""
+    phonetic: float = Field(1.0, ge=0)
+    """Squared error of the phonetic channels (whitened components of the teacher's log posteriors), weighed by their
+    spread; unused where the encoder has none."""
     temperature: float = Field(2.0, ge=1)
     """tau: 1 takes the posteriors as they are, more brings out what the blank hides."""
+
+
+class Errors(NamedTuple):
+    """KL, mel L1 and phonetic error, means over the valid frames; and the student's logits (B, 2T, S)."""
+
+    kl: Tensor
+    mel: Tensor
+    phonetic: Tensor
+    logits: Tensor
 
 
 class SpeechStage(Stage):
@@ -74,12 +95,33 @@ class SpeechStage(Stage):
     def sampler(self, dataset: Any, batch: int, seed: int) -> Any:
         return crop_batches(dataset, batch, seed)
 
-    def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> Iterator[tuple[str, Terms]]:
-        kl, mel, _ = self._compare(batch)
-        yield "encoder", {"kl": self.loss_config.kl * kl, "mel": self.loss_config.mel * mel}
+    def prepare(self, train: Any) -> None:
+        """Fit the principal components of the teacher's log posteriors."""
+        if not self.network_config.wav2vec.phonetic:
+            return
+        total: Moments | None = None
+        for posteriors in train.posteriors():
+            frames = len(posteriors) // TEACHER_RATE
+            pairs = np.maximum(posteriors[: TEACHER_RATE * frames].astype(np.float32), LEAST).reshape(frames, -1)
+            part = Moments.of(pairs, scatter=True)
+            total = part if total is None else total.merge(part)
+        assert total is not None and total.scatter is not None
+        kept = self.net.basis.set_moments(total.mean, total.scatter / total.count, per_channel=False)
+        log.info("%d components keep %.0f %% of the teacher's variance", self.net.basis.components, 100 * kept)
 
-    def _compare(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """KL and mel L1, means over the valid frames; and the student's logits (B, 2T, S)."""
+    def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> Iterator[tuple[str, Terms]]:
+        weights, errors = self.loss_config, self._compare(batch)
+        yield (
+            "encoder",
+            {
+                "kl": weights.kl * errors.kl,
+                "mel": weights.mel * errors.mel,
+                **({"phonetic": weights.phonetic * errors.phonetic} if self.network_config.wav2vec.phonetic else {}),
+            },
+        )
+
+    def _compare(self, batch: dict[str, Tensor]) -> Errors:
+        """How far the student is from its targets."""
         predicted = self.net(batch["wave"])
         valid = batch["valid"]
         count = valid.sum().clamp(min=1)
@@ -89,16 +131,26 @@ class SpeechStage(Stage):
         kl = tau**2 * (teacher.exp() * (teacher - student)).sum(-1)
         wanted = log_mel(batch["clean"], self.network_config.mels)
         mel = (predicted.mel - wanted).abs().mean(-1)
-        return (kl * valid).sum() / count, (mel * valid).sum() / count, predicted.logits
+        phonetic = torch.zeros((), device=valid.device)
+        if self.network_config.wav2vec.phonetic:
+            share = self.net.basis.spread / self.net.basis.spread.sum()
+            error = ((predicted.features - self.net.components(batch["posteriors"])).square() * share).sum(-1)
+            whole = valid.reshape(len(valid), -1, TEACHER_RATE).amin(-1)
+            phonetic = (error * whole).sum() / whole.sum().clamp(min=1)
+        return Errors((kl * valid).sum() / count, (mel * valid).sum() / count, phonetic, predicted.logits)
 
     def validate(self, batch: dict[str, Tensor]) -> dict[str, float]:
-        """kl, mel; agreement: share of the teacher's non-blank frames whose symbol is the student's best but blank."""
-        kl, mel, logits = self._compare(batch)
+        """kl, mel, phonetic; agreement: share of the teacher's non-blank frames whose symbol is the student's best but
+        blank. score: the phonetic error where the encoder has such channels, else kl.
+        """
+        kl, mel, phonetic, logits = self._compare(batch)
         best = batch["posteriors"].argmax(-1)
         spoken = (best != logits.shape[-1] - 1) & (batch["valid"] > 0)
         guess = logits[..., :-1].argmax(-1)
         agreement = (guess == best)[spoken].float().mean() if spoken.any() else torch.zeros(())
-        return {"kl": kl.item(), "mel": mel.item(), "agreement": agreement.item(), "score": kl.item()}
+        score = phonetic if self.network_config.wav2vec.phonetic else kl
+        errors = {"kl": kl, "mel": mel, "phonetic": phonetic, "agreement": agreement, "score": score}
+        return {name: value.item() for name, value in errors.items()}
 
     def preview(self, batch: dict[str, Tensor]) -> dict[str, np.ndarray]:
         """Posteriors of the first crop, teacher's above student's: time to the right, symbols down."""
