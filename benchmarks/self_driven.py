@@ -1,0 +1,212 @@
+"""One clip rendered again from one frame of itself and its own true landmarks, and measured against the truth.
+
+Used by `renderer_quality.py`. Dimension letters: H W height and width of a frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from moda.data.clip import Clip
+from moda.landmarks import lip_opening
+from moda.media.conditioning import ReferenceConditioner, cut, mouth_region, mouth_window
+from moda.media.crop import Box, crop_square
+from moda.media.face_tracker import FaceTracker
+from moda.media.picture import _follow_edges as follow_edges  # the mask must be the one that infer.py uses
+from moda.media.torso_tracker import PersonSegmenter
+from moda.media.video import VideoReader
+from moda.metrics.clip_pair import ClipPair
+from moda.metrics.image import box_mask, luma, psnr, ssim
+from moda.metrics.landmark import jitter, lmd
+from moda.metrics.temporal import REPEATED, consistency, residual
+from moda.metrics.tracks import FaceTrack, PairedTracks
+from moda.representation import FRAME, Portrait
+from moda.stages.renderer.network import Renderer
+
+METHODS = ("network", "warp", "still")
+"""The shipped renderer, its warp alone, and the reference as it is."""
+BACKGROUND = 0.05
+"""The person mask is under this in the background, which also keeps `MARGIN` off the person."""
+MARGIN = 0.02
+"""Share of the picture's side."""
+
+Scores = dict[str, float]
+"""Values by "measure/method"; of the truth itself by "measure/truth"."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One frame: its index, the change of yaw from the reference in degrees (absolute), and its scores."""
+
+    index: int
+    yaw: float
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class ClipScores:
+    """A clip's moments, the scores of its run of neighbouring frames, and the frames worth a look."""
+
+    clip: str
+    identity: str
+    moments: list[Moment]
+    steady: Scores
+    shown: dict[str, int] = field(default_factory=dict)
+
+
+class SelfDriven:
+    """Renders frames of a clip from its first tracked frame. Use as a context manager."""
+
+    def __init__(self, clip: Clip, renderer: Renderer, size: int) -> None:
+        self.clip, self.size = clip, size
+        self._video = VideoReader(clip.video_path)
+        self._segmenter = PersonSegmenter()
+        self.reference = int(np.flatnonzero(clip.tracked)[0])  # infer.py takes a video's first frame
+        portrait = self._portrait()
+        self.still = self.truth(self.reference)
+        self._session = renderer.open(portrait, "cpu", size)
+        self._warp = ReferenceConditioner(portrait, size, warp=True)
+
+    def __enter__(self) -> SelfDriven:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._video.close()
+        self._segmenter.close()
+
+    def truth(self, index: int) -> np.ndarray:
+        """(size, size, 3) uint8 RGB."""
+        frame = self._video[index]
+        return crop_square(frame, Box(0, 0, len(frame)), self.size)
+
+    def render(self, index: int) -> dict[str, np.ndarray]:
+        """The frame by every method, (size, size, 3) uint8 RGB each."""
+        landmarks, torso = (np.asarray(points[index : index + 1]) for points in (self.clip.landmarks, self.clip.torso))
+        (inputs,) = self._warp.frames(landmarks, torso, index)
+        assert inputs.picture is not None
+        return {
+            "network": self._session.render(landmarks, torso, index)[0],
+            "warp": inputs.picture,
+            "still": self.still,
+        }
+
+    def background(self, picture: np.ndarray) -> np.ndarray:
+        """(size, size) bool: where a true frame shows background, well away from the person."""
+        person = self._segmenter.mask(picture) > BACKGROUND
+        return ~ndimage.binary_dilation(person, iterations=max(1, round(MARGIN * self.size)))
+
+    def yaw(self) -> np.ndarray:
+        """(T,) absolute change of yaw from the reference, degrees."""
+        yaw = np.asarray(self.clip.pose.rotation[:, 1])
+        return np.abs(yaw - yaw[self.reference])
+
+    def opening(self) -> np.ndarray:
+        """(T,) true lip opening, canonical pixels."""
+        return lip_opening(self.clip.canonical)
+
+    def _portrait(self) -> Portrait:
+        """The reference as `make_portrait` would understand it, in the clip's own square."""
+        clip, index = self.clip, self.reference
+        frame = self._video[index]
+        square = crop_square(frame, Box(0, 0, len(frame)), FRAME)
+        person = follow_edges(self._segmenter.mask(square), square)
+        return Portrait(
+            image=self.truth(index),
+            landmarks=np.array(clip.landmarks[index]),
+            pose=clip.pose[index],
+            subject=np.array(clip.subject),
+            torso=np.array(clip.torso[index]),
+            person=crop_square(person, Box(0, 0, FRAME), self.size),
+        )
+
+
+def measure(clip: Clip, renderer: Renderer, size: int, every: int, run: int) -> ClipScores:
+    """Every n-th frame by itself, and `run` neighbouring frames from the middle on for what changes over time."""
+    with torch.inference_mode(), SelfDriven(clip, renderer, size) as driven:
+        yaw, opening = driven.yaw(), driven.opening()
+        frames = [int(index) for index in np.flatnonzero(clip.tracked) if index != driven.reference]
+        moments = [Moment(i, float(yaw[i]), _picture_scores(driven, i)) for i in frames[every // 2 :: every]]
+        start = max(0, (clip.frames - run) // 2)
+        steady = _steadiness(driven, range(start, min(clip.frames, start + run)))
+        shown = {"open": max(frames, key=lambda i: opening[i]), "turned": max(frames, key=lambda i: yaw[i])}
+    return ClipScores(clip.id, clip.identity, moments, steady, shown)
+
+
+def _picture_scores(driven: SelfDriven, index: int) -> Scores:
+    """What can be said of one frame. L1: grey levels, mean over channels. Sharpness: variance of luma's Laplacian."""
+    truth = driven.truth(index)
+    landmarks = np.asarray(driven.clip.landmarks[index])
+    window = mouth_window(landmarks, driven.size)
+    inside = box_mask(driven.size, driven.size, *window)
+    background = driven.background(truth)
+    areas = {"mouth": inside, "outside": ~inside, "person": ~inside & ~background, "background": ~inside & background}
+    region = mouth_region(landmarks, driven.size)
+    scores: Scores = {"opening/truth": float(lip_opening(landmarks))}
+    for name, picture in {**driven.render(index), "truth": truth}.items():
+        detail = ndimage.laplace(luma(picture))
+        for area in ("mouth", "outside"):
+            scores[f"sharpness_{area}/{name}"] = float(detail[areas[area]].var())
+        if name == "truth":
+            continue
+        error = np.abs(picture.astype(np.float32) - truth).mean(axis=2)
+        for area, mask in areas.items():
+            if mask.any():
+                scores[f"l1_{area}/{name}"] = float(error[mask].mean())
+        scores[f"l1_region/{name}"] = float((error * region).sum() / region.sum())
+        scores[f"psnr/{name}"] = psnr(truth, picture)
+        scores[f"ssim/{name}"] = ssim(truth, picture)
+    return scores
+
+
+def _steadiness(driven: SelfDriven, run: range) -> Scores:
+    """What can be said of neighbouring frames: residuals along the flow, the background's change, landmarks again."""
+    pictures: dict[str, list[np.ndarray]] = {"truth": [], "network": [], "warp": []}
+    for index in run:
+        pictures["truth"].append(driven.truth(index))
+        rendered = driven.render(index)
+        for name in ("network", "warp"):
+            pictures[name].append(rendered[name])
+    backgrounds = [driven.background(picture) for picture in pictures["truth"]]
+    windows = [mouth_window(np.asarray(driven.clip.landmarks[index]), driven.size) for index in run]
+    tracks = {name: FaceTrack(_track(frames, driven.size)) for name, frames in pictures.items()}
+    scores: Scores = {}
+    reference: dict[str, np.ndarray] = {}
+    for name, frames in pictures.items():
+        steps = [np.abs(b.astype(np.float32) - a).mean(axis=2) for a, b in pairwise(frames)]
+        shared = [a & b for a, b in pairwise(backgrounds)]
+        still = [float(step[mask].mean()) for step, mask in zip(steps, shared, strict=True) if mask.any()]
+        if still:
+            scores[f"background_step/{name}"] = float(np.mean(still))
+        whole = np.array([residual(a, b) for a, b in pairwise(frames)])
+        mouth = np.array(
+            [residual(cut(a, w), cut(b, w)) for (a, b), w in zip(pairwise(frames), windows[1:], strict=True)]
+        )
+        pair = ClipPair(PairedTracks(tracks["truth"], tracks[name]))
+        scores[f"jitter/{name}"] = float(jitter(pair))  # type: ignore[arg-type]
+        if name == "truth":
+            reference = {"whole": whole, "mouth": mouth}
+            continue
+        moving = reference["whole"] >= REPEATED
+        if moving.any():
+            scores[f"tcm/{name}"] = float(
+                np.mean([consistency(t, g) for t, g in zip(reference["whole"][moving], whole[moving], strict=True)])
+            )
+            scores[f"flicker_whole/{name}"] = float(whole[moving].mean() / reference["whole"][moving].mean())
+            scores[f"flicker_mouth/{name}"] = float(mouth[moving].mean() / reference["mouth"][moving].mean())
+        scores[f"lmd/{name}"] = float(lmd(pair))  # type: ignore[arg-type]
+    return scores
+
+
+def _track(frames: list[np.ndarray], size: int) -> np.ndarray:
+    """(T, 478, 3) landmarks found again, pixels of the square frame; NaN rows where there is no face."""
+    rows = []
+    with FaceTracker(video=True) as tracker:
+        for frame in frames:
+            face = tracker.track(frame)
+            rows.append(np.full((478, 3), np.nan) if face is None else face * (FRAME / size))
+    return np.stack(rows)
