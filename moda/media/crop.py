@@ -20,7 +20,7 @@ FACE_CENTRE_Y = 0.45
 
 
 class Box(NamedTuple):
-    """A square of a source picture, pixels; inside the picture."""
+    """A square of a source picture, pixels; inside the picture, unless it was allowed to reach over its border."""
 
     left: int
     top: int
@@ -33,11 +33,12 @@ def face_size(landmarks: np.ndarray) -> np.ndarray:
     return (points.max(axis=-2) - points.min(axis=-2)).max(axis=-1)
 
 
-def square_box(landmarks: np.ndarray, width: int, height: int) -> Box:
+def square_box(landmarks: np.ndarray, width: int, height: int, *, over_border: bool = False) -> Box:
     """The crop for a face that moves as `landmarks` in a picture of `width` x `height`.
 
     landmarks: (T, 478, 2 or 3) or (478, 2 or 3) pixels of the source; medians over time are used.
     The box is twice the face, its centre 45 % from the top; it shrinks to the picture, then moves inside it.
+    over_border: it does not move, so the face keeps its place in the square (`crop_square` fills what is missing).
     """
     points = np.asarray(landmarks, np.float64)
     points = points.reshape(-1, *points.shape[-2:])[..., :2]
@@ -48,14 +49,23 @@ def square_box(landmarks: np.ndarray, width: int, height: int) -> Box:
     centre = np.median((points.max(axis=1) + points.min(axis=1)) / 2, axis=0)
     side = min(round(SIDE_IN_FACES * size), limit)
     side = max(side - side % 2, min(2, limit))
-    left = int(np.clip(round(centre[0] - 0.5 * side), 0, width - side))
-    top = int(np.clip(round(centre[1] - FACE_CENTRE_Y * side), 0, height - side))
+    left, top = round(centre[0] - 0.5 * side), round(centre[1] - FACE_CENTRE_Y * side)
+    if not over_border:
+        left, top = int(np.clip(left, 0, width - side)), int(np.clip(top, 0, height - side))
     return Box(left, top, side)
 
 
 def crop_square(image: np.ndarray, box: Box, size: int) -> np.ndarray:
-    """Cut `box` out of an (H, W[, C]) picture and scale it to (size, size[, C]); area filter when shrinking."""
-    cut = image[box.top : box.top + box.side, box.left : box.left + box.side]
+    """Cut `box` out of an (H, W[, C]) picture and scale it to (size, size[, C]); area filter when shrinking.
+
+    Where the box reaches over the picture's border, the border's pixels go on.
+    """
+    right, bottom = box.left + box.side, box.top + box.side
+    cut = image[max(box.top, 0) : max(bottom, 0), max(box.left, 0) : max(right, 0)]
+    if cut.shape[:2] != (box.side, box.side):
+        height, width = image.shape[:2]
+        missing = (max(-box.top, 0), max(bottom - height, 0), max(-box.left, 0), max(right - width, 0))
+        cut = cv2.copyMakeBorder(cut, *missing, cv2.BORDER_REPLICATE)
     if box.side == size:
         return np.ascontiguousarray(cut)
     method = cv2.INTER_AREA if size < box.side else cv2.INTER_CUBIC

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import logging
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from moda.errors import FaceError, MediaError
+from moda.errors import MediaError
 from moda.geometry import fit_head_pose, subject_mesh, to_canonical
-from moda.media.crop import crop_square, face_size, square_box, to_frame
+from moda.media.crop import Box, crop_square, face_size, from_frame, square_box, to_frame
+from moda.media.face_checks import check_face
 from moda.media.face_tracker import FaceTracker
+from moda.media.faces import MIN_FACE, choose_face
 from moda.media.ffmpeg import require_file
 from moda.media.torso_tracker import PersonSegmenter, shoulder_points
 from moda.media.video import read_frames
 from moda.representation import FRAME, Portrait
 
-MIN_FACE = 64
-"""A face narrower than this many pixels in the source is refused: enlarged, it has no detail to animate."""
+MOST_FACES = 16
+"""Faces that are looked for in a picture."""
 _EDGE_RADIUS, _EDGE_EPSILON = 6, 1e-3
 
 log = logging.getLogger(__name__)
@@ -47,38 +50,65 @@ def read_picture(path: Path | str) -> np.ndarray:
         raise MediaError(f"the picture is damaged or cut off: {path} ({error})") from error
 
 
+@dataclass(frozen=True)
+class Reference:
+    """A portrait, and the square of its picture that it shows (which may reach over the picture's border)."""
+
+    portrait: Portrait
+    box: Box
+
+
 def make_portrait(
     image: np.ndarray, size: int, *, face: np.ndarray | None = None, source: Path | str = "the picture"
 ) -> Portrait:
+    """The portrait of `make_reference` for the largest face (or `face`), its square inside the picture."""
+    return make_reference(image, size, face=face, source=source).portrait
+
+
+def make_reference(
+    image: np.ndarray,
+    size: int,
+    *,
+    face: np.ndarray | None = None,
+    number: int = 1,
+    over_border: bool = False,
+    source: Path | str = "the picture",
+) -> Reference:
     """Find the face, crop around head and shoulders, and measure it as preparation does.
 
     image: (H, W, 3) uint8 RGB. size: side of the crop that will be animated, pixels.
-    face: (478, 3) landmarks in pixels of `image` of the face to take; default is the largest.
-    source: what to call the picture in messages.
-    Raises `FaceError` for no face or one under `MIN_FACE` pixels wide, `MediaError` for a picture too small.
+    face: (478, 3) landmarks in pixels of `image` of the face to take; default is face `number`, 1 = the largest.
+    over_border: the square may reach over the picture's border (see `square_box`).
+    source: what to call the picture in messages. What had to be assumed of the face is logged.
+    Raises `FaceError` for no such face, one under `MIN_FACE` pixels wide, or one that cannot be animated
+    (`check_face`), `MediaError` for a picture too small.
     """
     height, width = image.shape[:2]
     if min(height, width) < MIN_FACE:
         raise MediaError(f"the picture is {width}x{height}, wanted at least {MIN_FACE}x{MIN_FACE}: {source}")
-    with FaceTracker(video=False, max_faces=8) as tracker:
+    with FaceTracker(video=False, max_faces=MOST_FACES) as tracker:
         if face is None:
-            face = _largest_face(tracker, image, source)
-        box = square_box(face, width, height)
+            face = choose_face(tracker, image, number, source)
+        box = square_box(face, width, height, over_border=over_border)
         square = crop_square(image, box, FRAME)
         expected = to_frame(face, box)
         landmarks = _nearest_face(tracker.faces(square), expected)
     pose = fit_head_pose(landmarks[None])
+    canonical = to_canonical(landmarks[None], pose)
+    for remark in check_face(from_frame(landmarks, box), canonical[0], pose[0], (width, height), source):
+        log.warning("%s: %s", source, remark)
     with PersonSegmenter() as segmenter:
         mask = segmenter.mask(square)
     person = _follow_edges(mask, square)
-    return Portrait(
+    portrait = Portrait(
         image=crop_square(image, box, size),
         landmarks=landmarks.astype(np.float32),
         pose=pose[0],
-        subject=subject_mesh(to_canonical(landmarks[None], pose)),
+        subject=subject_mesh(canonical),
         torso=shoulder_points(mask, landmarks).astype(np.float32),
         person=person if size == FRAME else _scaled(person, size),
     )
+    return Reference(portrait, box)
 
 
 def _to_rgb(picture: Image.Image) -> np.ndarray:
@@ -103,44 +133,6 @@ def _first_frame(path: Path) -> np.ndarray:
     except MediaError as error:
         raise MediaError(f"not a picture or video that can be read: {path} ({error})") from error
     return first
-
-
-def _largest_face(tracker: FaceTracker, image: np.ndarray, source: Path | str) -> np.ndarray:
-    """The widest face; looks into overlapping tiles if the whole picture shows none (the detector
-    sees 128 x 128 pixels, so a face under a tenth of the picture escapes it).
-    """
-    height, width = image.shape[:2]
-    faces = tracker.faces(image)
-    side = min(height, width) if height != width else min(height, width) // 2
-    for _ in range(3):
-        if faces or side < 2 * MIN_FACE:
-            break
-        faces = [f for left, top in _tiles(width, height, side) for f in _tile_faces(tracker, image, left, top, side)]
-        side //= 2
-    if not faces:
-        raise FaceError(f"no face found in {source} ({width}x{height}); wanted one that looks at the camera")
-    best = max(faces, key=lambda mesh: float(face_size(mesh)))
-    face_width = float(np.ptp(best[:, 0]))
-    if face_width < MIN_FACE:
-        raise FaceError(f"the face is {face_width:.0f} px wide, wanted at least {MIN_FACE}: {source}")
-    if len(faces) > 1:
-        log.info("%d faces in %s: the largest one is taken", len(faces), source)
-    return best
-
-
-def _tiles(width: int, height: int, side: int) -> list[tuple[int, int]]:
-    """Corners of squares that cover the picture and overlap by half."""
-
-    def starts(length: int) -> list[int]:
-        count = max(1, -(-2 * (length - side) // side) + 1)
-        return [round(i * (length - side) / max(count - 1, 1)) for i in range(count)]
-
-    return [(left, top) for top in starts(height) for left in starts(width)]
-
-
-def _tile_faces(tracker: FaceTracker, image: np.ndarray, left: int, top: int, side: int) -> list[np.ndarray]:
-    found = tracker.faces(image[top : top + side, left : left + side])
-    return [mesh + np.array([left, top, 0.0]) for mesh in found]
 
 
 def _nearest_face(faces: list[np.ndarray], expected: np.ndarray) -> np.ndarray:

@@ -1,0 +1,85 @@
+"""Which face of a picture: all are found, the small ones too, and counted by size."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from moda.errors import FaceError
+from moda.media.crop import face_size
+from moda.media.face_tracker import FaceTracker
+
+MIN_FACE = 64
+"""A face narrower than this many pixels in the source is refused: enlarged, it has no detail to animate."""
+SAME_FACE = 0.5
+"""Two meshes whose centres are closer than this share of the larger one's size are one face."""
+CLOSER_LOOKS = 3
+"""How many times the picture is looked at in smaller tiles."""
+
+log = logging.getLogger(__name__)
+
+
+def choose_face(tracker: FaceTracker, image: np.ndarray, number: int, source: Path | str) -> np.ndarray:
+    """Face `number` of an (H, W, 3) uint8 RGB picture, 1 = the largest: (478, 3) in its pixels.
+
+    Raises `FaceError` if there are none or fewer than that, or if it is under `MIN_FACE` pixels wide.
+    """
+    height, width = image.shape[:2]
+    faces = find_faces(tracker, image, number)
+    if not faces:
+        raise FaceError(f"no face found in {source} ({width}x{height}); wanted one that looks at the camera")
+    if number > len(faces):
+        there = "one face" if len(faces) == 1 else f"{len(faces)} faces"
+        raise FaceError(f"there is no face {number}: {there} found in {source}, counted by size, 1 the largest")
+    chosen = faces[number - 1]
+    face_width = float(np.ptp(chosen[:, 0]))
+    if face_width < MIN_FACE:
+        raise FaceError(f"the face is {face_width:.0f} px wide, wanted at least {MIN_FACE}: {source}")
+    if len(faces) > 1:
+        at = ", ".join(f"{value:.0f}" for value in chosen[:, :2].mean(axis=0))
+        which = "the largest" if number == 1 else f"face {number} by size"
+        log.info("%d faces in %s: %s is taken, at (%s), %.0f px wide", len(faces), source, which, at, face_width)
+    return chosen
+
+
+def find_faces(tracker: FaceTracker, image: np.ndarray, wanted: int = 1) -> list[np.ndarray]:
+    """Faces, largest first, each once: (478, 3) in pixels of the (H, W, 3) picture.
+
+    Looks into overlapping tiles as long as the picture shows fewer than `wanted` (the detector sees
+    128 x 128 pixels, so a face under a tenth of the picture escapes it).
+    """
+    height, width = image.shape[:2]
+    faces = distinct(tracker.faces(image))
+    side = min(height, width) if height != width else min(height, width) // 2
+    for _ in range(CLOSER_LOOKS):
+        if len(faces) >= wanted or side < 2 * MIN_FACE:
+            break
+        for left, top in _tiles(width, height, side):
+            found = tracker.faces(image[top : top + side, left : left + side])
+            faces += [mesh + np.array([left, top, 0.0]) for mesh in found]
+        faces = distinct(faces)
+        side //= 2
+    return faces
+
+
+def distinct(faces: list[np.ndarray]) -> list[np.ndarray]:
+    """The faces (478, 3), largest first, without those that lie on a larger one: tiles overlap."""
+    kept: list[np.ndarray] = []
+    for face in sorted(faces, key=lambda mesh: -float(face_size(mesh))):
+        centre = face[:, :2].mean(axis=0)
+        near = [np.linalg.norm(other[:, :2].mean(axis=0) - centre) < SAME_FACE * face_size(other) for other in kept]
+        if not any(near):
+            kept.append(face)
+    return kept
+
+
+def _tiles(width: int, height: int, side: int) -> list[tuple[int, int]]:
+    """Corners of squares that cover the picture and overlap by half."""
+
+    def starts(length: int) -> list[int]:
+        count = max(1, -(-2 * (length - side) // side) + 1)
+        return [round(i * (length - side) / max(count - 1, 1)) for i in range(count)]
+
+    return [(left, top) for top in starts(height) for left in starts(width)]

@@ -1,0 +1,176 @@
+"""The animated square goes back into the whole picture it was cut from.
+
+Nothing moves outside the person: there the picture itself is shown, so the background is still and as sharp as
+the source. The blend follows the person, widened by how far it moves, and fades out towards those borders of the
+square beyond which the picture goes on: on the border every pixel is the picture's own, also where the chest or
+the hair crosses it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from moda.landmarks import FACE_OVAL
+from moda.media.crop import Box
+from moda.media.ffmpeg import describe, require_file
+from moda.representation import FRAME, Portrait
+
+FADE_BELOW, FADE_BESIDE = 0.14, 0.06
+"""Width of the fade inside the lower border and inside the others, as shares of the square's side."""
+FEATHER = 0.03
+"""Width of the soft edge around the moving person, as a share of the square's side."""
+PERSON = 0.1
+"""A pixel with more of the person than this moves with it."""
+HAIR = 1.3
+"""How much farther hair may move than the face's outline."""
+LEAST_REACH = 4.0
+"""Pixels of the square frame by which the person is widened at least: the mask is not exact."""
+_TAG = "MODA animated square"
+_TAGGED = re.compile(rf"{_TAG}: left (-?[\d.]+), top (-?[\d.]+), width ([\d.]+), height ([\d.]+) of (\d+)x(\d+)")
+
+
+@dataclass(frozen=True)
+class Square:
+    """Where the square lies in a video's picture: pixels, not whole ones, and it may reach over the border.
+
+    It is a square in its source; where a picture was scaled to even sides it is one to a thousandth.
+    """
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    def tag(self, picture_size: tuple[int, int]) -> dict[str, str]:
+        """Metadata of a video of that width and height that says where its square is (`read_square`)."""
+        place = f"left {self.left:.3f}, top {self.top:.3f}, width {self.width:.3f}, height {self.height:.3f}"
+        return {"description": f"{_TAG}: {place} of {picture_size[0]}x{picture_size[1]}"}
+
+
+@dataclass(frozen=True)
+class Still:
+    """The picture at rest: (H, W, 3) uint8 RGB with even sides, and the square in it."""
+
+    picture: np.ndarray
+    square: Square
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.picture.shape[1], self.picture.shape[0]
+
+
+def still_picture(image: np.ndarray, box: Box, long_side: int) -> Still:
+    """The picture (H, W, 3) uint8 as a video can show it: sides at most `long_side`, and even.
+
+    A picture that fits is not scaled: an odd last row or column is left out.
+    """
+    height, width = image.shape[:2]
+    scale = long_side / max(width, height)
+    if scale >= 1:
+        return Still(image[: height - height % 2, : width - width % 2], Square(*box, box.side))
+    wide, high = (max(2, 2 * round(side * scale / 2)) for side in (width, height))
+    across, down = wide / width, high / height
+    square = Square(box.left * across, box.top * down, box.side * across, box.side * down)
+    return Still(cv2.resize(image, (wide, high), interpolation=cv2.INTER_AREA), square)
+
+
+def motion_reach(face: np.ndarray, torso: np.ndarray, portrait: Portrait) -> float:
+    """How far the person goes from where the portrait has it, pixels of the square frame.
+
+    face: (T, 478, 3), torso: (T, 18, 3), pixels of the square frame.
+    """
+    oval = list(FACE_OVAL)
+    head = np.linalg.norm((face[:, oval] - portrait.landmarks[oval])[..., :2], axis=-1).max(initial=0.0)
+    body = np.linalg.norm((torso - portrait.torso)[..., :2], axis=-1).max(initial=0.0)
+    return float(max(HAIR * head, body, LEAST_REACH))
+
+
+class FullFraming:
+    """Lays animated squares over one still picture. All that depends on the picture alone is done once.
+
+    person: (S, S) float32 person mask of the square, 0..1. reach: see `motion_reach`.
+    """
+
+    def __init__(self, still: Still, person: np.ndarray, reach: float) -> None:
+        self._picture = np.ascontiguousarray(still.picture)
+        square, (width, height) = still.square, still.size
+        side = len(person)
+        self._shrunk = max(1, round(square.width)) if square.width < side else None
+        left, top = max(0, int(np.floor(square.left))), max(0, int(np.floor(square.top)))
+        right = min(width, int(np.ceil(square.left + square.width)))
+        bottom = min(height, int(np.ceil(square.top + square.height)))
+        across, down = square.width / side, square.height / side
+        weight = np.array(
+            cv2.warpAffine(
+                _person_weight(person, reach),
+                _affine(across, down, square.left - left, square.top - top),
+                (right - left, bottom - top),
+                flags=cv2.INTER_LINEAR,
+                borderMode=cv2.BORDER_REPLICATE,
+            )
+        )
+        weight *= _fade(square.top, square.height, range(top, bottom), height, FADE_BELOW)[:, None]
+        weight *= _fade(square.left, square.width, range(left, right), width, FADE_BESIDE)
+        self._weight = np.repeat(weight[..., None], 3, axis=2)
+        self._region = (slice(top, bottom), slice(left, right))
+        self._rest = self._picture[self._region] * (1 - self._weight)
+        drawn = side if self._shrunk is None else self._shrunk
+        self._matrix = _affine(square.width / drawn, square.height / drawn, square.left - left, square.top - top)
+
+    def __call__(self, animated: np.ndarray) -> np.ndarray:
+        """An animated square (S, S, 3) uint8 -> the whole picture (H, W, 3) uint8, a new array."""
+        high, wide = self._weight.shape[:2]
+        if self._shrunk is not None:
+            animated = cv2.resize(animated, (self._shrunk, self._shrunk), interpolation=cv2.INTER_AREA)
+        method = cv2.INTER_LINEAR if self._shrunk is not None else cv2.INTER_CUBIC
+        placed = cv2.warpAffine(animated, self._matrix, (wide, high), flags=method, borderMode=cv2.BORDER_REPLICATE)
+        mixed = cv2.add(cv2.multiply(placed, self._weight, dtype=cv2.CV_32F), self._rest, dtype=cv2.CV_8U)
+        picture = self._picture.copy()
+        picture[self._region] = mixed
+        return picture
+
+
+def read_square(path: Path | str) -> Square | None:
+    """Where a video says that its square is, in pixels of its picture; None if it does not say.
+
+    Raises `MediaError` for a file that is missing or empty.
+    """
+    require_file(Path(path), "video")
+    found = _TAGGED.search(describe(Path(path)))
+    return None if found is None else Square(*(float(value) for value in found.groups()[:4]))
+
+
+def _person_weight(person: np.ndarray, reach: float) -> np.ndarray:
+    """(S, S) float32: 1 on the person and `reach` around it, 0 from `FEATHER` farther on."""
+    side = len(person)
+    away = cv2.distanceTransform((person <= PERSON).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return _smooth(1 - (away - reach * side / FRAME) / (FEATHER * side))
+
+
+def _fade(start: float, length: float, pixels: range, whole: int, after: float) -> np.ndarray:
+    """Weight of each of the picture's `pixels` along one axis, where the square lies at `start`, `length` long.
+
+    It falls to 0 on the square's borders, but for those where the picture (`whole` pixels) ends too.
+    after: width of the fade at the far end, as a share of the length; `FADE_BESIDE` at the near end.
+    """
+    at = (np.array(pixels) + 0.5 - start) / length
+    near = _smooth(at / FADE_BESIDE) if start > 0 else np.float32(1)
+    far = _smooth((1 - at) / after) if start + length < whole else np.float32(1)
+    return np.asarray(near * far * np.ones(len(pixels), np.float32))
+
+
+def _affine(across: float, down: float, left: float, top: float) -> np.ndarray:
+    """The map from pixel indices of a square to those of the picture's part; pixel i has its centre at i + 0.5."""
+    return np.array([[across, 0, left + 0.5 * across - 0.5], [0, down, top + 0.5 * down - 0.5]])
+
+
+def _smooth(values: np.ndarray) -> np.ndarray:
+    """0 below 0, 1 above 1, and without a kink between (smoothstep)."""
+    values = np.clip(values, 0, 1).astype(np.float32)
+    return np.asarray(values * values * (3 - 2 * values), np.float32)
