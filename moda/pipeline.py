@@ -8,22 +8,24 @@ Dimension letters: B batch, N audio samples, T frames, Z latent channels.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 import torch
-from pydantic import Field, field_validator
-from scipy.ndimage import maximum_filter1d
 from torch import Tensor, nn
 
 from moda import checkpoint
-from moda.config import Config
+from moda.animation import AnimationConfig, CheckpointPaths, GainConfig
+from moda.config import to_dict
 from moda.errors import CheckpointError, ConfigError, DataError
 from moda.geometry import apply_head, to_image
-from moda.representation import FPS, SAMPLE_RATE, Motion, Portrait, frames_of, samples_at
-from moda.smoothing import SmoothingConfig, gaussian, smooth_motion
+from moda.landmarks import N_LANDMARKS, N_TORSO
+from moda.lips import clip_mean, mouth_gate, with_contrast
+from moda.representation import SAMPLE_RATE, Motion, Portrait, frames_of, samples_at
+from moda.smoothing import smooth_motion
 from moda.stages.faco.network import RestingFace
 from moda.stages.registry import build_network
 from moda.windows import SlidingWindow, run_windowed
@@ -33,68 +35,16 @@ ROOT = Path(__file__).resolve().parents[1]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 _CHUNK = 300
 """Frames whose landmarks are computed at once."""
+_STRETCH = 1500
+"""Frames that are filtered at once: a minute."""
+_PARTS = ("lips", "eyes", "head", "torso")
+
+__all__ = [
+    "ROOT", "AnimationConfig", "Animator", "CheckpointPaths", "DeviceName", "GainConfig", "RenderSession", "Renderer",
+    "choose_device", "describe_device", "fit_motion", "locate", "mouth_gate", "with_contrast",
+]  # fmt: skip
 
 log = logging.getLogger(__name__)
-
-
-class CheckpointPaths(Config):
-    """Where the three networks are; relative to the current folder, else to the project's."""
-
-    audio2repr: Path = Path("assets/checkpoints/audio2repr.pt")
-    """Stage 1, sound to motion."""
-    faco: Path = Path("assets/checkpoints/faco.pt")
-    """Stage 2, lips and eyes to the whole face."""
-    renderer: Path = Path("assets/checkpoints/renderer.pt")
-    """Stage 3, landmarks to frames."""
-
-
-class GainConfig(Config):
-    """How much of its motion each part keeps; 1 as predicted, 0 still."""
-
-    lips: float = Field(1.0, ge=0, le=4)
-    """Lips, about the closed mouth."""
-    eyes: float = Field(1.0, ge=0, le=4)
-    """Eyes, brows and irises."""
-    head: float = Field(1.0, ge=0, le=4)
-    """Head rotation, translation and scale."""
-    torso: float = Field(1.0, ge=0, le=4)
-    """Shoulders."""
-
-
-class AnimationConfig(Config):
-    """How a portrait is animated (configs/default/infer.yaml)."""
-
-    checkpoints: CheckpointPaths = CheckpointPaths()
-    """The three networks."""
-    face: Literal["faco", "rest"] = "faco"
-    """What places the other points: stage 2, or "rest": they stay as the subject has them (an ablation)."""
-    size: int = Field(256, ge=64, le=2048)
-    """Side of the video, pixels; even."""
-    fps: float = Field(FPS, ge=1, le=120)
-    """Frames per second of the video. Motion is made at 25 and resampled by time."""
-    smoothing: SmoothingConfig = SmoothingConfig()
-    """Temporal filter of the motion."""
-    gains: GainConfig = GainConfig()
-    """Size of the motion, by part."""
-    lip_contrast: float = Field(1.0, ge=0, le=4)
-    """Enlarges the lips' movement about their own mean over the clip, where a gain would hold the mouth open."""
-    flow_steps: int | None = Field(None, ge=1, le=1000)
-    """Steps of stage 1's flow solver; null = as in its checkpoint."""
-    silence_db: float = -70.0
-    """Where the sound is quieter than this (dB of full scale) the mouth closes, whatever the network says."""
-    batch: int = Field(8, ge=1)
-    """Frames rendered at once; memory grows with it."""
-    crf: int = Field(18, ge=0, le=51)
-    """Quality of the H.264 encoding, lower is better and larger."""
-    preset: str = "veryfast"
-    """Speed of the H.264 encoding."""
-
-    @field_validator("size")
-    @classmethod
-    def _even(cls, size: int) -> int:
-        if size % 2:
-            raise ValueError("should be even, for H.264")
-        return size
 
 
 class RenderSession(Protocol):
@@ -169,68 +119,95 @@ class Animator:
         generator = torch.Generator().manual_seed(seed)
         latent = int(getattr(network, "latent_dim", 0))
         noise = torch.randn(frames, latent, generator=generator).to(self.device) if latent else None
-        samples = np.zeros(max(samples_at(frames), len(wave)), np.float32)
-        samples[: len(wave)] = wave
-        sound = torch.from_numpy(samples).to(self.device)
         subject = self._subject(portrait)
 
         def predict(start: int, stop: int) -> dict[str, Tensor]:
-            piece = sound[samples_at(start) : samples_at(stop)]
+            piece = torch.from_numpy(_cut(wave, samples_at(start), samples_at(stop))).to(self.device)
             drawn = None if noise is None else noise[None, start:stop]
             out = network(piece[None], subject, stop - start, drawn)
-            return {name: getattr(out, name)[0].float().cpu() for name in ("lips", "eyes", "head", "torso")}
+            parts = {name: getattr(out, name)[0].float().cpu() for name in _PARTS}
+            bad = [name for name, values in parts.items() if not torch.isfinite(values).all()]
+            if bad:
+                raise CheckpointError(
+                    f"stage audio2repr gave values that are not finite for {', '.join(bad)}; train it again"
+                )
+            return parts
 
         with torch.inference_mode():
-            parts = {
-                name: values.numpy() for name, values in run_windowed(predict, frames, window=_window(network)).items()
-            }
-        bad = [name for name, values in parts.items() if not np.isfinite(values).all()]
-        if bad:
-            raise CheckpointError(
-                f"stage audio2repr gave values that are not finite for {', '.join(bad)}; train it again"
-            )
-        parts["lips"] = (
-            with_contrast(parts["lips"], self.config.lip_contrast)
-            * mouth_gate(samples, frames, self.config.silence_db)[:, None, None]
-        )
-        gains = self.config.gains
+            merged = run_windowed(predict, frames, window=_window(network))
+        parts = {name: values.numpy() for name, values in merged.items()}
+        self._finish(parts, mouth_gate(wave, frames, self.config.silence_db))
         motion = Motion(parts["lips"], parts["eyes"], parts["head"], parts["torso"])
-        motion = smooth_motion(motion.scaled(gains.lips, gains.eyes, gains.head, gains.torso), self.config.smoothing)
         return motion.at_fps(self.config.fps, frames_of(len(wave), self.config.fps))
 
+    def _finish(self, parts: dict[str, np.ndarray], gate: np.ndarray) -> None:
+        """Contrast, gate (T,), gains and filters on the parts of a raw motion at 25 fps, in place.
+
+        A stretch at a time, with as many frames around it as the filters see, so that an hour needs no
+        second copy of its motion.
+        """
+        gains, smoothing, frames = self.config.gains, self.config.smoothing, len(gate)
+        reach = math.ceil(4 * max(to_dict(smoothing).values())) + 1  # smoothing.gaussian cuts off at 4 sigma
+        mean = clip_mean(parts["lips"])
+        behind = {name: values[:0].copy() for name, values in parts.items()}  # raw frames before the stretch
+        for start in range(0, frames, _STRETCH):
+            stop = min(start + _STRETCH, frames)
+            first = start - len(behind["lips"])
+            raw = {name: np.concatenate((behind[name], parts[name][start : stop + reach])) for name in _PARTS}
+            behind = {name: values[max(0, stop - reach - first) : stop - first] for name, values in raw.items()}
+            shaped = with_contrast(raw["lips"], self.config.lip_contrast, mean)
+            lips = shaped * gate[first : stop + reach, None, None]
+            motion = Motion(lips, raw["eyes"], raw["head"], raw["torso"])
+            done = smooth_motion(motion.scaled(gains.lips, gains.eyes, gains.head, gains.torso), smoothing)
+            for name in _PARTS:
+                parts[name][start:stop] = getattr(done, name)[start - first : stop - first]
+
     def landmarks(self, motion: Motion, portrait: Portrait) -> tuple[np.ndarray, np.ndarray]:
-        """Motion to face (T, 478, 3) and torso (T, 18, 3), float32 pixels of the square frame."""
-        network, subject = self._networks["faco"], self._subject(portrait)
-        lips, eyes = (torch.from_numpy(np.asarray(part, np.float32)) for part in (motion.lips, motion.eyes))
+        """Motion to face (T, 478, 3) and torso (T, 18, 3), float32 pixels of the square frame: 21 MB a minute."""
+        face = np.empty((len(motion), N_LANDMARKS, 3), np.float32)
+        torso = np.empty((len(motion), N_TORSO, 3), np.float32)
+        start = 0
+        for face_part, torso_part in self.landmark_parts(motion, portrait):
+            part = slice(start, start + len(face_part))
+            face[part], torso[part], start = face_part, torso_part, start + len(face_part)
+        return face, torso
 
-        def place(start: int, stop: int) -> dict[str, Tensor]:
-            given = (lips[None, start:stop].to(self.device), eyes[None, start:stop].to(self.device))
-            offsets = network(*given, subject)[0].float().cpu().numpy()
-            pose = apply_head(portrait.pose, motion.head[start:stop])
-            return {"face": torch.from_numpy(to_image(portrait.subject + offsets, pose).astype(np.float32))}
+    def landmark_parts(self, motion: Motion, portrait: Portrait) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """`landmarks` in parts of some seconds, one after the other: memory does not grow with the motion."""
+        size = self.config.batch * max(1, _CHUNK // self.config.batch)  # whole batches, for `render`
+        for start in range(0, len(motion), size):
+            part = slice(start, start + size)
+            face = self._place(motion.lips[part], motion.eyes[part], motion.head[part], portrait)
+            if not np.isfinite(face).all():
+                raise CheckpointError("stage faco gave values that are not finite; train it again")
+            yield face, (portrait.torso + motion.torso[part]).astype(np.float32)
 
-        # Frame by frame, so windows need no overlap.
+    def _place(self, lips: np.ndarray, eyes: np.ndarray, head: np.ndarray, portrait: Portrait) -> np.ndarray:
+        """Stage 2 and the head's pose, frame by frame: -> (T, 478, 3) float32 pixels of the square frame."""
+        given = (torch.from_numpy(np.asarray(part, np.float32))[None].to(self.device) for part in (lips, eyes))
         with torch.inference_mode():
-            face = run_windowed(place, len(motion), window=SlidingWindow(_CHUNK, _CHUNK))["face"].numpy()
-        if not np.isfinite(face).all():
-            raise CheckpointError("stage faco gave values that are not finite; train it again")
-        return face, (portrait.torso + motion.torso).astype(np.float32)
+            offsets = self._networks["faco"](*given, self._subject(portrait))[0].float().cpu().numpy()
+        placed = to_image(portrait.subject + offsets, apply_head(portrait.pose, head))
+        return placed.astype(np.float32)
 
     def render(self, face: np.ndarray, torso: np.ndarray, portrait: Portrait) -> Iterator[np.ndarray]:
         """Yield the frames of `landmarks`, (size, size, 3) uint8 RGB, computed a batch at a time when asked for."""
-        session = cast(Renderer, self._networks["renderer"]).open(portrait, self.device, self.config.size)
-        for start in range(0, len(face), self.config.batch):
-            part = slice(start, start + self.config.batch)
-            with torch.inference_mode():
-                frames = session.render(face[part], torso[part], start)
-            yield from frames
+        yield from self._render([(face, torso)], portrait)
 
     def frames(self, motion: Motion, portrait: Portrait) -> Iterator[np.ndarray]:
-        """Yield the frames of a motion: `landmarks`, then `render`. Memory does not grow with its length
-        from the renderer on.
-        """
-        face, torso = self.landmarks(motion, portrait)
-        yield from self.render(face, torso, portrait)
+        """Yield the frames of a motion: `landmark_parts`, rendered. Memory does not grow with its length."""
+        yield from self._render(self.landmark_parts(motion, portrait), portrait)
+
+    def _render(self, parts: Iterable[tuple[np.ndarray, np.ndarray]], portrait: Portrait) -> Iterator[np.ndarray]:
+        session = cast(Renderer, self._networks["renderer"]).open(portrait, self.device, self.config.size)
+        done = 0
+        for face, torso in parts:
+            for start in range(0, len(face), self.config.batch):
+                batch = slice(start, start + self.config.batch)
+                with torch.inference_mode():
+                    frames = session.render(face[batch], torso[batch], done + start)
+                yield from frames
+            done += len(face)
 
     def _subject(self, portrait: Portrait) -> Tensor:
         return torch.from_numpy(np.asarray(portrait.subject, np.float32))[None].to(self.device)
@@ -248,23 +225,12 @@ def fit_motion(motion: Motion, fps: float, samples: int) -> Motion:
     return motion.at_fps(fps, frames_of(samples, fps))
 
 
-def with_contrast(lips: np.ndarray, contrast: float) -> np.ndarray:
-    """Lips (T, 40, 3) with their deviation from the clip's mean enlarged; L1 training makes it too small."""
-    mean = lips.mean(axis=0, keepdims=True)
-    return mean + contrast * (lips - mean)
-
-
-def mouth_gate(samples: np.ndarray, frames: int, silence_db: float) -> np.ndarray:
-    """How far lips may move: (T,) float32, 0 in silence, 1 in sound, eased over a few frames.
-
-    A frame is silent if it and its neighbours (0.16 s) stay under `silence_db`; the speech encoder
-    normalises its input, so what is left of silence would be heard as loud noise.
-    """
-    starts = [samples_at(frame) for frame in range(frames)]
-    power = np.add.reduceat(samples.astype(np.float64) ** 2, starts) / np.diff([*starts, len(samples)])
-    level = 10 * np.log10(np.maximum(power, 1e-20))
-    heard = maximum_filter1d((level > silence_db).astype(np.float32), 9, mode="nearest")
-    return np.asarray(gaussian(heard, 2.0), np.float32)
+def _cut(wave: np.ndarray, start: int, stop: int) -> np.ndarray:
+    """Samples [start, stop) of a sound, float32; zeros past its end (the last frame may be cut short)."""
+    piece = np.zeros(stop - start, np.float32)
+    found = wave[start:stop]
+    piece[: len(found)] = found
+    return piece
 
 
 def _load(stage: str, path: Path, config: AnimationConfig, device: torch.device) -> nn.Module:

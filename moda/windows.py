@@ -58,11 +58,11 @@ class SlidingWindow:
         if len(pieces) != len(spans):
             raise ValueError(f"{len(pieces)} pieces for {len(spans)} spans")
         for piece, span in zip(pieces, spans, strict=True):
-            if piece.shape[axis] != span[1] - span[0]:
-                raise ValueError(f"a piece of {piece.shape[axis]} frames for the span {span}")
-        shares = self._shares(spans, frames)
-        add = _add_arrays if isinstance(pieces[0], np.ndarray) else _add_tensors
-        return add(pieces, spans, shares, frames, axis)  # type: ignore[operator, no-any-return]
+            _check(piece, span, axis)
+        out = _blank(pieces[0], frames, axis)
+        for piece, span, share in zip(pieces, spans, self._shares(spans, frames), strict=True):
+            _add(out, piece, span, share, axis)
+        return out
 
     def _shares(self, spans: Sequence[Span], frames: int) -> list[np.ndarray]:
         """What part of each frame comes from each span: sums to 1 over the spans, at every frame."""
@@ -74,24 +74,26 @@ class SlidingWindow:
         return [self.weights(span) / total[span[0] : span[1]] for span in spans]
 
 
-def _add_arrays(
-    pieces: Sequence[np.ndarray], spans: Sequence[Span], shares: Sequence[np.ndarray], frames: int, axis: int
-) -> np.ndarray:
-    moved = [np.moveaxis(piece, axis, 0) for piece in pieces]
-    out = np.zeros((frames, *moved[0].shape[1:]), dtype=moved[0].dtype)
-    for piece, (start, stop), share in zip(moved, spans, shares, strict=True):
-        out[start:stop] += piece * share.astype(piece.dtype).reshape(-1, *[1] * (piece.ndim - 1))
-    return np.moveaxis(out, 0, axis)
+def _check(piece: Array, span: Span, axis: int) -> None:
+    if piece.shape[axis] != span[1] - span[0]:
+        raise ValueError(f"a piece of {piece.shape[axis]} frames for the span {span}")
 
 
-def _add_tensors(
-    pieces: Sequence[Tensor], spans: Sequence[Span], shares: Sequence[np.ndarray], frames: int, axis: int
-) -> Tensor:
-    moved = [piece.movedim(axis, 0) for piece in pieces]
-    out = moved[0].new_zeros((frames, *moved[0].shape[1:]))
-    for piece, (start, stop), share in zip(moved, spans, shares, strict=True):
-        out[start:stop] += piece * torch.from_numpy(share).to(piece).reshape(-1, *[1] * (piece.ndim - 1))
-    return out.movedim(0, axis)
+def _blank(piece: Array, frames: int, axis: int) -> Array:
+    """Zeros as the piece, but with `frames` on the axis."""
+    shape = list(piece.shape)
+    shape[axis] = frames
+    return np.zeros(shape, piece.dtype) if isinstance(piece, np.ndarray) else piece.new_zeros(shape)
+
+
+def _add(out: Array, piece: Array, span: Span, share: np.ndarray, axis: int) -> None:
+    """Add a piece, weighted frame by frame, to its place in `out`."""
+    sized = share.reshape(-1, *[1] * (piece.ndim - 1))
+    if isinstance(piece, np.ndarray):
+        place = np.moveaxis(out, axis, 0)[span[0] : span[1]]  # a view
+        place += np.moveaxis(piece, axis, 0) * sized.astype(piece.dtype)
+    else:
+        out.movedim(axis, 0)[span[0] : span[1]].add_(piece.movedim(axis, 0) * torch.from_numpy(sized).to(piece))
 
 
 def run_windowed(
@@ -104,9 +106,16 @@ def run_windowed(
     """Call `fn(start, stop)` for every window and merge each entry it returns on its time axis.
 
     fn: returns named tensors of stop - start frames on `axis`. Returns the same names with `frames`.
+    Each window is added to the result and dropped: memory is that of the result and of one window.
     A caller that needs noise draws it once a clip and slices it by start and stop.
     """
     window = window or SlidingWindow()
     spans = window.spans(frames)
-    results = [fn(start, stop) for start, stop in spans]
-    return {name: window.merge([result[name] for result in results], spans, frames, axis=axis) for name in results[0]}
+    merged: dict[str, Tensor] = {}
+    for span, share in zip(spans, window._shares(spans, frames), strict=True):
+        for name, piece in fn(*span).items():
+            _check(piece, span, axis)
+            if name not in merged:
+                merged[name] = _blank(piece, frames, axis)
+            _add(merged[name], piece, span, share, axis)
+    return merged

@@ -18,7 +18,7 @@ from moda.errors import CheckpointError, ConfigError, DataError
 from moda.geometry import apply_head, fit_head_pose, to_image
 from moda.landmarks import EYES, LIPS
 from moda.media.picture import make_portrait
-from moda.pipeline import AnimationConfig, Animator, choose_device, fit_motion, mouth_gate, with_contrast
+from moda.pipeline import AnimationConfig, Animator, choose_device, fit_motion
 from moda.representation import FPS, SAMPLE_RATE, Motion, Portrait, frames_of, samples_at
 from moda.smoothing import SmoothingConfig
 from tests.random_checkpoints import write_checkpoints
@@ -106,6 +106,36 @@ def test_smoothing_follows_the_configuration(paths: dict[str, Path], portrait: P
     assert np.abs(np.diff(smooth.head[:, :3], axis=0)).mean() < 0.5 * np.abs(np.diff(raw.head[:, :3], axis=0)).mean()
 
 
+def test_a_motion_finished_in_stretches_is_the_motion_finished_whole(
+    paths: dict[str, Path], portrait: Portrait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is done after the network keeps no second copy of a long motion; stretches must not show."""
+    smoothing = {"lips": 0.6, "eyes": 2, "rotation": 4, "translation": 0, "torso": 6}
+    changes = {"smoothing": smoothing, "lip_contrast": 1.7, "gains": {"eyes": 0.5, "head": 2}}
+    animator = Animator.from_config(animation(paths, **changes), CPU)
+    wave = speech(6)
+    wave[40_000:60_000] = 0
+    whole = animator.motion(wave, portrait)
+    for frames in (1, 23, 60):
+        monkeypatch.setattr("moda.pipeline._STRETCH", frames)
+        pieced = animator.motion(wave, portrait)
+        for name in ("lips", "eyes", "head", "torso"):
+            np.testing.assert_allclose(getattr(pieced, name), getattr(whole, name), rtol=1e-4, atol=1e-4)
+
+
+def test_landmarks_in_parts_are_the_landmarks(
+    paths: dict[str, Path], portrait: Portrait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    animator = Animator.from_config(animation(paths, batch=7), CPU)
+    motion = animator.motion(speech(2), portrait)
+    face, torso = animator.landmarks(motion, portrait)
+    monkeypatch.setattr("moda.pipeline._CHUNK", 16)
+    parts = list(animator.landmark_parts(motion, portrait))
+    assert [len(part) for part, _ in parts] == [14, 14, 14, 8]
+    np.testing.assert_allclose(np.concatenate([part for part, _ in parts]), face, atol=1e-3)
+    assert np.array_equal(np.concatenate([part for _, part in parts]), torso)
+
+
 def test_mouth_is_closed_in_silence(animator: Animator, portrait: Portrait) -> None:
     assert np.abs(animator.motion(np.zeros(32_000, np.float32), portrait).lips).max() == 0.0
     wave = speech(3)
@@ -113,17 +143,6 @@ def test_mouth_is_closed_in_silence(animator: Animator, portrait: Portrait) -> N
     lips = np.abs(animator.motion(wave, portrait).lips).max(axis=(1, 2))
     assert lips[35:40].max() < 1e-3 * lips[:20].max()
     assert lips[55:].max() > 0.5 * lips[:20].max()
-
-
-def test_mouth_gate_leaves_speech_alone() -> None:
-    quiet = 0.001 * speech(2)  # -80 dB
-    assert mouth_gate(quiet * 100, 50, -70).min() == 1.0
-    assert mouth_gate(quiet, 50, -70).max() == 0.0
-    assert mouth_gate(quiet, 50, -90).min() == 1.0
-    onset = np.concatenate([np.zeros(16_000), speech(1)]).astype(np.float32)
-    gate = mouth_gate(onset, 50, -70)
-    assert gate[25:].min() > 0.9 and gate[:15].max() < 0.01
-    assert np.abs(np.diff(gate)).max() < 0.3
 
 
 def test_landmarks_put_the_motion_on_the_portrait(animator: Animator, portrait: Portrait) -> None:
@@ -294,11 +313,3 @@ def test_networks_without_noise_or_window_are_served(portrait: Portrait) -> None
     motion = Animator(AnimationConfig(), {"audio2repr": Constant()}, CPU).motion(speech(13), portrait)
     assert len(motion) == 325
     assert np.allclose(motion.lips, 1, atol=1e-5) and np.allclose(motion.head, 1, atol=1e-5)
-
-
-def test_contrast_enlarges_the_movement_and_keeps_its_mean() -> None:
-    lips = np.random.default_rng(0).normal(3.0, 1.0, (50, 40, 3))
-    wider = with_contrast(lips, 2.0)
-    assert np.allclose(wider.mean(0), lips.mean(0))
-    assert np.allclose(wider.std(0), 2 * lips.std(0))
-    assert np.allclose(with_contrast(lips, 1.0), lips)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import weakref
 from itertools import pairwise
 
 import numpy as np
@@ -80,6 +81,23 @@ def test_a_short_clip_is_one_call_and_gradients_pass() -> None:
     merged = run_windowed(lambda start, stop: {"x": values[start:stop] * 2}, 4)["x"]
     merged.sum().backward()
     assert values.grad is not None and torch.allclose(values.grad, torch.full((4,), 2.0))
+
+
+def test_a_window_is_dropped_once_it_is_added() -> None:
+    """Memory is that of the result: of an hour's windows, no more than one may be alive."""
+    alive: list[weakref.ref[torch.Tensor]] = []
+
+    def fn(start: int, stop: int) -> dict[str, torch.Tensor]:
+        assert sum(piece() is not None for piece in alive) <= 1
+        piece = torch.ones(stop - start)
+        alive.append(weakref.ref(piece))
+        return {"x": piece}
+
+    merged = run_windowed(fn, 100, window=SlidingWindow(10, 5))["x"]
+    assert len(alive) == 19
+    torch.testing.assert_close(merged, torch.ones(100))
+    with pytest.raises(ValueError, match="piece of 9 frames"):
+        run_windowed(lambda start, stop: {"x": torch.ones(stop - start - 1)}, 10)
 
 
 def test_misuse_is_refused() -> None:
