@@ -15,6 +15,8 @@ MIN_FACE = 64
 """A face narrower than this many pixels in the source is refused: enlarged, it has no detail to animate."""
 SAME_FACE = 0.5
 """Two meshes whose centres are closer than this share of the larger one's size are one face."""
+SPECK = 16
+"""What is found narrower than this many pixels is a pattern that passed for a face."""
 CLOSER_LOOKS = 3
 """How many times the picture is looked at in smaller tiles."""
 
@@ -29,7 +31,7 @@ def choose_face(tracker: FaceTracker, image: np.ndarray, number: int, source: Pa
     height, width = image.shape[:2]
     faces = find_faces(tracker, image, number)
     if not faces:
-        raise FaceError(f"no face found in {source} ({width}x{height}); wanted one that looks at the camera")
+        raise FaceError(f"no face found in {source} ({width}x{height}); wanted a whole one that looks at the camera")
     if number > len(faces):
         there = "one face" if len(faces) == 1 else f"{len(faces)} faces"
         raise FaceError(f"there is no face {number}: {there} found in {source}, counted by size, 1 the largest")
@@ -47,14 +49,14 @@ def choose_face(tracker: FaceTracker, image: np.ndarray, number: int, source: Pa
 def find_faces(tracker: FaceTracker, image: np.ndarray, wanted: int = 1) -> list[np.ndarray]:
     """Faces, largest first, each once: (478, 3) in pixels of the (H, W, 3) picture.
 
-    Looks into overlapping tiles as long as the picture shows fewer than `wanted` (the detector sees
-    128 x 128 pixels, so a face under a tenth of the picture escapes it).
+    Looks into overlapping tiles as long as fewer than `wanted` are large enough (the detector sees
+    128 x 128 pixels, so a face under a tenth of the picture escapes it, and a pattern may pass for one).
     """
     height, width = image.shape[:2]
     faces = distinct(tracker.faces(image))
     side = min(height, width) if height != width else min(height, width) // 2
     for _ in range(CLOSER_LOOKS):
-        if len(faces) >= wanted or side < 2 * MIN_FACE:
+        if sum(np.ptp(face[:, 0]) >= MIN_FACE for face in faces) >= wanted or side < 2 * MIN_FACE:
             break
         for left, top in _tiles(width, height, side):
             found = tracker.faces(image[top : top + side, left : left + side])
@@ -65,12 +67,12 @@ def find_faces(tracker: FaceTracker, image: np.ndarray, wanted: int = 1) -> list
 
 
 def distinct(faces: list[np.ndarray]) -> list[np.ndarray]:
-    """The faces (478, 3), largest first, without those that lie on a larger one: tiles overlap."""
+    """The faces (478, 3), largest first, without those that lie on a larger one (tiles overlap) and specks."""
     kept: list[np.ndarray] = []
     for face in sorted(faces, key=lambda mesh: -float(face_size(mesh))):
         centre = face[:, :2].mean(axis=0)
         near = [np.linalg.norm(other[:, :2].mean(axis=0) - centre) < SAME_FACE * face_size(other) for other in kept]
-        if not any(near):
+        if not any(near) and np.ptp(face[:, 0]) >= SPECK:
             kept.append(face)
     return kept
 

@@ -7,7 +7,7 @@ from moda.metrics.tracks import FaceTrack, PairedTracks, VideoTrack
 
 # The order of these imports is that of the columns.
 from moda.metrics import landmark  # isort: skip
-from moda.metrics import niqe, temporal, image, motion  # isort: skip
+from moda.metrics import niqe, temporal, image, seam, motion  # isort: skip
 from moda.metrics import sync, samples, generation  # isort: skip
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "motion",
     "niqe",
     "samples",
+    "seam",
     "sync",
     "temporal",
 ]

@@ -1,4 +1,4 @@
-"""Metrics on pairs of pictures: SSIM, PSNR, the seam of a pasted square; and identity, which needs a recogniser.
+"""Metrics on pairs of pictures: SSIM and PSNR; and identity, which needs a recogniser.
 
 Dimension letters: H W height and width. Pictures are RGB uint8, (H, W, 3).
 """
@@ -130,36 +130,3 @@ def _windowed(values: np.ndarray) -> np.ndarray:
     weights /= weights.sum()
     rows = correlate1d(values, weights, axis=0)[half:-half]
     return correlate1d(rows, weights, axis=1)[:, half:-half]
-
-
-def box_mask(height: int, width: int, left: int, top: int, side: int) -> np.ndarray:
-    """(H, W) bool: True inside a square of `side` px whose corner is at (left, top)."""
-    mask = np.zeros((height, width), bool)
-    mask[max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)] = True
-    return mask
-
-
-def seam(picture: np.ndarray, source: np.ndarray, pasted: np.ndarray) -> float:
-    """How much a pasted area's border shows: mean step in luma across the border, less that of the source there.
-
-    picture: (H, W, 3) with something pasted in. source: (H, W, 3) before. pasted: (H, W) bool, True
-    where pasted (`box_mask` makes a square's). A step is |difference| of the two pixels, above one
-    another or side by side, of which one is pasted and one is not. Grey levels; 0 is no seam, and
-    below 0 the border was smoothed over. Raises ValueError for other shapes or an area without border.
-
-    Not a registered metric: it needs the full framing and where the square lies in it, and today's
-    outputs are the squares themselves.
-    """
-    pasted = np.asarray(pasted, bool)
-    if picture.shape != source.shape or pasted.shape != picture.shape[:2]:
-        raise ValueError(f"picture {picture.shape}, source {source.shape} and mask {pasted.shape} do not fit together")
-    down, right = pasted[1:] != pasted[:-1], pasted[:, 1:] != pasted[:, :-1]
-    if not (down.any() or right.any()):
-        raise ValueError("the pasted area has no border inside the picture")
-
-    def step(image: np.ndarray) -> float:
-        light = luma(image)
-        across = (np.diff(light, axis=0)[down], np.diff(light, axis=1)[right])
-        return float(np.abs(np.concatenate(across)).mean(dtype=np.float64))
-
-    return step(picture) - step(source)

@@ -4,7 +4,7 @@ from skimage.data import astronaut
 from skimage.metrics import structural_similarity
 
 from moda.metrics import METRICS, ClipPair, NotAvailable, PairedTracks
-from moda.metrics.image import PSNR_CAP, box_mask, luma, psnr, seam, ssim
+from moda.metrics.image import PSNR_CAP, luma, psnr, ssim
 from moda.metrics.pictures import PicturePair
 from tests.metrics.picture_pairs import write_pair
 
@@ -55,44 +55,6 @@ def test_ssim_refuses_what_has_no_window(picture) -> None:
         ssim(picture[:10], picture[:10])
     with pytest.raises(ValueError, match="equal"):
         ssim(picture, picture[:-1])
-
-
-def test_seam_of_a_brighter_square_is_its_step() -> None:
-    source = np.full((40, 60, 3), 50, np.uint8)
-    pasted = box_mask(40, 60, left=10, top=5, side=20)
-    assert pasted.sum() == 400 and pasted[5, 10] and not pasted[4, 10] and not pasted[25, 10]
-    picture = source.copy()
-    picture[pasted] += 12
-    assert seam(picture, source, pasted) == pytest.approx(12, abs=1e-3)
-    picture[pasted] -= 24  # darker: as visible
-    assert seam(picture, source, pasted) == pytest.approx(12, abs=1e-3)
-
-
-def test_seam_counts_only_the_border_and_what_the_source_has_there(picture) -> None:
-    pasted = box_mask(200, 200, left=40, top=30, side=100)
-    assert seam(picture, picture, pasted) == 0
-    inside = picture.copy()
-    inside[60:100, 60:100] = 0  # a new thing, away from the border
-    assert seam(inside, picture, pasted) == 0
-    # The border that a source has there already is no seam.
-    framed = np.full((40, 60, 3), 50, np.uint8)
-    mask = box_mask(40, 60, 10, 5, 20)
-    framed[mask] = 80
-    assert seam(framed, framed, mask) == 0
-    assert seam(np.full_like(framed, 50), framed, mask) == pytest.approx(-30, abs=1e-3)
-
-
-def test_seam_at_the_edge_of_the_picture_needs_a_border() -> None:
-    source = np.zeros((20, 20, 3), np.uint8)
-    corner = box_mask(20, 20, left=-5, top=-5, side=10)
-    assert corner.sum() == 25
-    picture = source.copy()
-    picture[corner] = 7
-    assert seam(picture, source, corner) == pytest.approx(7, abs=1e-3)
-    with pytest.raises(ValueError, match="no border"):
-        seam(source, source, np.ones((20, 20), bool))
-    with pytest.raises(ValueError, match="fit together"):
-        seam(source, source, corner[:10])
 
 
 def test_registered_scores_take_every_fifth_frame(tmp_path, make_face) -> None:
