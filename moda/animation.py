@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from moda.config import Config
+from moda.lips import PauseConfig
 from moda.representation import FPS
 from moda.smoothing import SmoothingConfig
 
@@ -55,8 +56,8 @@ class AnimationConfig(Config):
     """Enlarges the lips' movement about their own mean over the clip, where a gain would hold the mouth open."""
     flow_steps: int | None = Field(None, ge=1, le=1000)
     """Steps of stage 1's flow solver; null = as in its checkpoint."""
-    silence_db: float = -70.0
-    """Where the sound is quieter than this (dB of full scale) the mouth closes, whatever the network says."""
+    pauses: PauseConfig = PauseConfig()
+    """When the mouth closes by itself."""
     batch: int = Field(8, ge=1)
     """Frames rendered at once; memory grows with it."""
     crf: int = Field(18, ge=0, le=51)

@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import maximum_filter1d
+from pydantic import Field
 
-from moda.representation import samples_at
+from moda.config import Config
+from moda.representation import FPS, samples_at
 from moda.smoothing import gaussian
 
+SPEECH_PERCENTILE = 95.0
+"""Of a sound's levels, the one that stands for its speech."""
 _BLOCK = 1500
 """Frames of sound squared at once: a minute."""
+_CLOSING, _EASE = 2, 1.0
+"""Frames from the end of the sound until lips begin to close, and the sigma of their easing."""
+
+
+class PauseConfig(Config):
+    """When the mouth closes, whatever the network says.
+
+    Networks that learned from people leave lips parted in a pause, as people do; the encoder normalises what it
+    hears, so what is left of silence would be heard as loud noise.
+    """
+
+    level_db: float = -70.0
+    """Quieter than this (dB of full scale) is silence."""
+    below_speech_db: float = Field(30.0, gt=0)
+    """So is what lies so far below the sound's own speech (95th percentile of 40 ms' levels): noise, music, breath."""
+    seconds: float = Field(0.3, ge=0.04)
+    """Shorter silences belong to speech: the closure of a plosive is one."""
 
 
 def with_contrast(lips: np.ndarray, contrast: float, mean: np.ndarray | None = None) -> np.ndarray:
@@ -26,15 +46,21 @@ def clip_mean(lips: np.ndarray) -> np.ndarray:
     return lips.mean(axis=0, keepdims=True, dtype=np.float64).astype(lips.dtype)
 
 
-def mouth_gate(samples: np.ndarray, frames: int, silence_db: float) -> np.ndarray:
-    """How far lips may move: (T,) float32, 0 in silence, 1 in sound, eased over a few frames.
+def mouth_gate(samples: np.ndarray, frames: int, pauses: PauseConfig) -> np.ndarray:
+    """How far lips may move: (T,) float32, 0 in a pause, 1 elsewhere, eased over a few frames.
 
-    A frame is silent if it and its neighbours (0.16 s) stay under `silence_db`; the speech encoder
-    normalises its input, so what is left of silence would be heard as loud noise.
+    A pause is a stretch of `pauses.seconds` and more under the level that `pauses` sets. Lips have come to rest
+    0.2 s after the sound ended and leave it with the sound.
     """
     level = 10 * np.log10(np.maximum(_power(samples, frames), 1e-20))
-    heard = maximum_filter1d((level > silence_db).astype(np.float32), 9, mode="nearest")
-    return np.asarray(gaussian(heard, 2.0), np.float32)
+    speech = float(np.percentile(level, SPEECH_PERCENTILE))
+    silent = level <= max(pauses.level_db, speech - pauses.below_speech_db)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], silent, [False]])))
+    heard = np.ones(frames, np.float32)
+    for first, after in zip(edges[::2], edges[1::2], strict=True):
+        if after - first >= min(pauses.seconds * FPS, frames):
+            heard[first + (_CLOSING if first else 0) : after] = 0.0
+    return np.asarray(gaussian(heard, _EASE), np.float32)
 
 
 def _power(samples: np.ndarray, frames: int) -> np.ndarray:

@@ -136,7 +136,7 @@ class Animator:
         with torch.inference_mode():
             merged = run_windowed(predict, frames, window=_window(network))
         parts = {name: values.numpy() for name, values in merged.items()}
-        self._finish(parts, mouth_gate(wave, frames, self.config.silence_db))
+        self._finish(parts, mouth_gate(wave, frames, self.config.pauses))
         motion = Motion(parts["lips"], parts["eyes"], parts["head"], parts["torso"])
         return motion.at_fps(self.config.fps, frames_of(len(wave), self.config.fps))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from moda.lips import clip_mean, mouth_gate, with_contrast
+from moda.lips import PauseConfig, clip_mean, mouth_gate, with_contrast
 from moda.representation import SAMPLE_RATE
 
 
@@ -13,31 +13,44 @@ def speech(seconds: float) -> np.ndarray:
     return np.random.default_rng(1).normal(0, 0.1, round(seconds * SAMPLE_RATE)).astype(np.float32)
 
 
-def test_mouth_gate_leaves_speech_alone() -> None:
-    quiet = 0.001 * speech(2)  # -80 dB
-    assert mouth_gate(quiet * 100, 50, -70).min() == 1.0
-    assert mouth_gate(quiet, 50, -70).max() == 0.0
-    assert mouth_gate(quiet, 50, -90).min() == 1.0
-    onset = np.concatenate([np.zeros(16_000), speech(1)]).astype(np.float32)
-    gate = mouth_gate(onset, 50, -70)
-    assert gate[25:].min() > 0.9 and gate[:15].max() < 0.01
-    assert np.abs(np.diff(gate)).max() < 0.3
+def with_gap(filling: np.ndarray) -> np.ndarray:
+    return np.concatenate([speech(2), filling, speech(2)]).astype(np.float32)
+
+
+def test_speech_is_left_alone_and_silence_is_not() -> None:
+    assert mouth_gate(speech(2), 50, PauseConfig()).min() == 1.0
+    assert mouth_gate(0.0005 * speech(2), 50, PauseConfig()).max() == 0.0  # -86 dB, nothing else: no speech
+    assert mouth_gate(0.0005 * speech(2), 50, PauseConfig(level_db=-100)).min() == 1.0
+
+
+@pytest.mark.parametrize("level", [0.0, 0.01, 0.02])  # nothing, -40 and -34 dB below the speech
+def test_lips_rest_in_a_pause_even_if_it_is_not_quite_silent(level: float) -> None:
+    gate = mouth_gate(with_gap(level * speech(1)), 125, PauseConfig())
+    assert gate[:50].min() > 0.9 and gate[77:].min() > 0.9
+    assert gate[55:73].max() < 0.05  # from 0.2 s after the sound to just before it comes back
+    assert np.abs(np.diff(gate)).max() < 0.45  # eased, not cut
+
+
+def test_a_pause_as_loud_as_half_of_speech_or_as_short_as_a_closure_is_none() -> None:
+    assert mouth_gate(with_gap(0.1 * speech(1)), 125, PauseConfig()).min() == 1.0
+    assert mouth_gate(with_gap(np.zeros(5 * 640)), 105, PauseConfig()).min() == 1.0
+    assert mouth_gate(with_gap(np.zeros(5 * 640)), 105, PauseConfig(seconds=0.2)).min() < 0.2
 
 
 def test_a_long_sound_is_gated_as_a_short_one(monkeypatch: pytest.MonkeyPatch) -> None:
     wave = speech(4)
     wave[20_000:40_000] = 0
-    whole = mouth_gate(wave, 100, -70)
-    assert whole.min() < 1e-6 and whole.max() == 1
+    whole = mouth_gate(wave, 100, PauseConfig())
+    assert whole.min() < 1e-3 and whole.max() == 1
     for frames in (1, 7, 99):
         monkeypatch.setattr("moda.lips._BLOCK", frames)
-        assert np.array_equal(mouth_gate(wave, 100, -70), whole)
+        assert np.array_equal(mouth_gate(wave, 100, PauseConfig()), whole)
 
 
 @pytest.mark.parametrize("samples", [320, 640, 961, 1_600])
 def test_a_last_frame_cut_short_is_heard(samples: int) -> None:
     frames = max(1, round(samples / 640))
-    assert mouth_gate(speech(1)[:samples], frames, -70).tolist() == [1.0] * frames
+    assert mouth_gate(speech(1)[:samples], frames, PauseConfig()).tolist() == [1.0] * frames
 
 
 def test_contrast_enlarges_the_movement_and_keeps_its_mean() -> None:
