@@ -39,13 +39,15 @@ def check_face(
         raise FaceError(f"the mouth is not whole in the picture; wanted a face that is not cut off: {source}")
     remarks = []
     if abs(yaw) > NOTED_YAW:
-        remarks.append(f"the face is turned by {abs(yaw):.0f} degrees; what it hides is made up when it turns back")
+        remarks.append(f"the face is turned by {abs(yaw):.0f} degrees; its far side is known only in part")
     if outside.mean() > CUT_OFF:
-        remarks.append("the face reaches over the border of the picture; what is not seen is made up")
+        remarks.append("the face reaches over the border of the picture; what lies beyond is an estimate")
     if lip_opening(canonical) > OPEN_MOUTH:
-        remarks.append("the mouth is open; its rest is taken to be closed, and what is closed and opened is made up")
+        remarks.append("the mouth is open; closed lips are taken to be its rest, and their place is an estimate")
     if eyes_closed(canonical):
-        remarks.append("the eyes are closed; they stay so, as what is behind the lids is not known")
+        remarks.append(
+            "the eyes are closed; they and the brows stay as they are, since what is behind the lids is not known"
+        )
     return remarks
 
 

@@ -18,6 +18,7 @@ from moda.media.face_checks import check_face
 from moda.media.face_tracker import FaceTracker
 from moda.media.faces import MIN_FACE, choose_face
 from moda.media.ffmpeg import require_file
+from moda.media.neutral import with_whole_lips
 from moda.media.torso_tracker import PersonSegmenter, shoulder_points
 from moda.media.video import read_frames
 from moda.representation import FRAME, Portrait
@@ -104,7 +105,7 @@ def make_reference(
         image=crop_square(image, box, size),
         landmarks=landmarks.astype(np.float32),
         pose=pose[0],
-        subject=subject_mesh(canonical),
+        subject=with_whole_lips(subject_mesh(canonical), canonical[0]).astype(np.float32),
         torso=shoulder_points(mask, landmarks).astype(np.float32),
         person=person if size == FRAME else _scaled(person, size),
     )
