@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,8 @@ from pathlib import Path
 import yaml
 
 from moda.cli.main import INTERRUPTED, run
-from moda.config import Tree, apply_overrides, load_yaml, parse
+from moda.config import Tree, apply_overrides, load_yaml, parse, to_dict
+from moda.errors import ConfigError
 from moda.pipeline import choose_device, describe_device
 from moda.stages.registry import find_stage
 from moda.training.config import TrainConfig
@@ -19,6 +21,9 @@ from moda.training.randomness import seed_everything
 from moda.training.resuming import resolved
 from moda.training.stage import Stage
 from moda.training.trainer import Trainer
+
+PERSON_STORE = "clips"
+"""Clip store of `data.video`, in the run's output folder."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,6 +38,11 @@ def _main(argv: list[str]) -> int:
     if arguments.device is not None:
         overrides.append(f"device={arguments.device}")
     config = parse(TrainConfig, apply_overrides(load_yaml(arguments.config), overrides), source=source)
+    with tempfile.TemporaryDirectory(prefix="moda-") as scratch:
+        return _train(_with_store(config, source, Path(scratch) if arguments.dry_run else None), source, arguments)
+
+
+def _train(config: TrainConfig, source: str, arguments: argparse.Namespace) -> int:
     print(f"device: {describe_device(choose_device(config.device))}", flush=True)
     stage = build_stage(config, source=source)
     for name, player in stage.players.items():
@@ -42,6 +52,11 @@ def _main(argv: list[str]) -> int:
     print(_summary(resolved(config, stage)), flush=True)
 
     trainer = Trainer(config, stage, fresh=arguments.fresh)
+    if config.data.get("video") is not None:
+        from moda.cli.person import prepare_person  # loads the trackers
+
+        size = int(to_dict(stage.network_config)["size"])
+        prepare_person(Path(config.data["video"]), Path(config.data["store"]), size)
     if arguments.dry_run:
         print(_describe(trainer.dry_run()))
         return 0
@@ -49,7 +64,40 @@ def _main(argv: list[str]) -> int:
     outcome = trainer.run()
     score = "" if outcome.best is None else f", best score {outcome.best:.4g}"
     print(f"step {outcome.step} after {time.monotonic() - began:.0f} s{score}: {config.output}")
+    if outcome.before:
+        print(gain(outcome.before, outcome.after))
     return INTERRUPTED if outcome.interrupted else 0
+
+
+def _with_store(config: TrainConfig, source: str, scratch: Path | None) -> TrainConfig:
+    """Where a stage can take `data.video`, its store is in the output folder; a dry run makes it in `scratch`."""
+    if (
+        config.data.get("video") is None
+        or "video" not in find_stage(config.stage, source=source).DataConfig.model_fields
+    ):
+        return config
+    if config.data.get("store") is not None:
+        raise ConfigError(
+            f"data.video and data.store are both given in {source}; set data.store=null, or data.video=null"
+        )
+    store = config.output / PERSON_STORE
+    if scratch is not None and not (store / "store.json").is_file():
+        store = scratch / PERSON_STORE
+    return config.model_copy(update={"data": {**config.data, "store": str(store)}})
+
+
+def gain(before: dict[str, float], after: dict[str, float]) -> str:
+    """Held-out figures of the start and of best.pt, as lines to print."""
+    if "sharpness" not in before:
+        names = [name for name in before if name != "score"]
+        return "held out: " + ", ".join(f"{name} {before[name]:.4g} -> {after[name]:.4g}" for name in names)
+    rows = [("before", before["l1"], before["sharpness"]), ("after", after["l1"], after["sharpness"])]
+    if "l1_warp" in before:
+        rows.insert(0, ("warp alone", before["l1_warp"], before["sharpness_warp"]))
+    change = 100 * (after["l1"] / max(before["l1"], 1e-9) - 1)
+    lines = ["held out, around the mouth: L1 in grey levels of 255, sharpness against the truth's"]
+    lines += [f"  {name:10}  L1 {l1:6.2f}   sharpness {sharp:.2f}" for name, l1, sharp in rows]
+    return "\n".join([*lines, f"  L1 {change:+.1f} %"])
 
 
 def build_stage(config: TrainConfig, *, source: str) -> Stage:

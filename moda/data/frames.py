@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from moda.data.clip import Clip
+from moda.data.parts import Part
 from moda.errors import DataError
 from moda.landmarks import lip_opening
 from moda.media.conditioning import ReferenceConditioner, cut, picture_tensor, stack_inputs
@@ -46,6 +47,14 @@ def frame_at(seconds: float, fps: float, frames: int) -> int:
     return min(int((seconds + MOMENT) * fps), frames - 1)
 
 
+def tracked_frames(clip: Clip, frames: range) -> np.ndarray:
+    """Those of `frames` in which the face was found; raises `DataError` if they are fewer than 2."""
+    tracked = frames.start + np.flatnonzero(clip.tracked[frames.start : frames.stop])
+    if len(tracked) < 2:
+        raise DataError(f"clip {clip.id} has {len(tracked)} tracked frames, wanted at least 2 ({clip.folder})")
+    return tracked
+
+
 class FramePairs(Dataset[dict[str, Tensor]]):
     """`targets` frames of one clip with one reference frame of it, as the renderer's inputs.
 
@@ -56,21 +65,22 @@ class FramePairs(Dataset[dict[str, Tensor]]):
     """
 
     def __init__(
-        self, clips: Sequence[Clip], *, size: int, warp: bool, targets: int, train: bool, colour: float = 0.0
+        self, clips: Sequence[Clip | Part], *, size: int, warp: bool, targets: int, train: bool, colour: float = 0.0
     ) -> None:
-        """size: side of the frames. colour: strength of the colour augmentation (0 = none)."""
+        """clips: or parts of them. size: side of the frames. colour: strength of the colour augmentation (0 = none)."""
         if not clips:
             raise DataError("no clips to make frame pairs of")
         self.size, self.warp, self.targets, self.train, self.colour = size, warp, targets, train, colour
-        self._clips: dict[str, list[Clip]] = defaultdict(list)
-        for clip in clips:
-            if clip.frames < 2:
+        self._parts: dict[str, list[Part]] = defaultdict(list)
+        for part in [clip if isinstance(clip, Part) else Part.whole(clip) for clip in clips]:
+            clip = part.clip
+            if len(part.targets) < 2:
                 raise DataError(f"clip {clip.id} has {clip.frames} frame, wanted at least 2 for a pair ({clip.folder})")
-            self._clips[clip.identity].append(clip)
+            self._parts[clip.identity].append(part)
         self._items = [
             identity
-            for identity, members in self._clips.items()
-            for _ in range(max(1, round(0.5 * math.sqrt(sum(clip.frames for clip in members)))))
+            for identity, members in self._parts.items()
+            for _ in range(max(1, round(0.5 * math.sqrt(sum(len(part.targets) for part in members)))))
         ]
         self._videos: OrderedDict[str, VideoReader] = OrderedDict()
 
@@ -79,17 +89,15 @@ class FramePairs(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         rng = np.random.default_rng(np.random.randint(2**31) if self.train else index)
-        members = self._clips[self._items[index]]
-        lengths = np.array([clip.frames for clip in members], float)
-        clip = members[rng.choice(len(members), p=lengths / lengths.sum())]
-        tracked = np.flatnonzero(clip.tracked)
-        if len(tracked) < 2:
-            raise DataError(f"clip {clip.id} has {len(tracked)} tracked frames, wanted at least 2 ({clip.folder})")
-        reference = int(rng.choice(tracked))
-        first = self._start(clip, tracked, rng)
+        members = self._parts[self._items[index]]
+        lengths = np.array([len(part.targets) for part in members], float)
+        part = members[rng.choice(len(members), p=lengths / lengths.sum())]
+        tracked = tracked_frames(part.clip, part.targets)
+        reference = int(rng.choice(tracked_frames(part.clip, part.references)))
+        first = self._start(part.clip, tracked, rng)
         near = tracked[first : first + SPAN]
         chosen = np.sort(rng.choice(near, self.targets, replace=len(near) < self.targets))
-        return self._pairs(clip, reference, chosen, rng)
+        return self._pairs(part.clip, reference, chosen, rng)
 
     def _start(self, clip: Clip, tracked: np.ndarray, rng: np.random.Generator) -> int:
         """Where among the tracked frames the targets begin; with a warp, open mouths are drawn more often."""
@@ -136,3 +144,29 @@ class FramePairs(Dataset[dict[str, Tensor]]):
             for name in {"reference", "warped", "target"} & item.keys():
                 picture = item[name][:, channel].numpy()
                 picture[:] = table[picture]
+
+
+class FramesInOrder(FramePairs):
+    """Parts gone through from start to end, for figures of all that is held out and not of what a draw meets.
+
+    An item for every `SPAN` tracked frames: `targets` of them, evenly, with one reference picture, always the
+    same ones.
+    """
+
+    def __init__(self, parts: Sequence[Part], *, size: int, warp: bool, targets: int) -> None:
+        super().__init__(parts, size=size, warp=warp, targets=targets, train=False)
+        self._spans = [
+            (part, span)
+            for part in parts
+            for frames in [tracked_frames(part.clip, part.targets)]
+            for span in np.array_split(frames, max(1, len(frames) // SPAN))
+        ]
+
+    def __len__(self) -> int:
+        return len(self._spans)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        part, span = self._spans[index]
+        rng = np.random.default_rng(index)
+        chosen = span[np.linspace(0, len(span) - 1, self.targets).round().astype(int)]
+        return self._pairs(part.clip, int(rng.choice(tracked_frames(part.clip, part.references))), chosen, rng)

@@ -64,6 +64,9 @@ class TrainConfig(Config):
     """Seed of weights, order and noise."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """auto takes a GPU when there is one."""
+    init: Path | None = None
+    """Checkpoint of the same stage and network whose weights a fresh run starts from; best.pt is then the start
+    itself unless a step has a better score."""
     data: dict[str, Any] = Field(default_factory=dict)
     """Section of the stage's DataConfig."""
     network: dict[str, Any] = Field(default_factory=dict)

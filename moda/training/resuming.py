@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,18 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Progress:
-    """How far a run is. epoch, position: the next batch. best: lowest validation score so far."""
+    """How far a run is. epoch, position: the next batch. best: lowest validation score so far.
+
+    metrics: of the validation that was best. origin: where its first weights come from and their metrics
+    (file, step, metrics), if the run has an `init`.
+    """
 
     step: int = 0
     epoch: int = 0
     position: int = 0
     best: float | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    origin: dict[str, Any] = field(default_factory=dict)
 
 
 def resolved(config: TrainConfig, stage: Stage) -> Tree:
@@ -53,6 +59,8 @@ def pack(
         "epoch": progress.epoch,
         "position": progress.position,
         "best": progress.best,
+        "metrics": progress.metrics,
+        "origin": progress.origin,
         "players": {player.name: dict(player.module.state_dict()) for player in players},
         "optimizers": {player.name: player.optimizer.state_dict() for player in players},
         "average": average.values if average else None,
@@ -103,3 +111,4 @@ def unpack(
         generator.manual_seed(randomness.derive(config.seed, state["step"]))
     progress.step, progress.epoch = state["step"], state["epoch"]
     progress.position, progress.best = state["position"], state["best"]
+    progress.metrics, progress.origin = state.get("metrics", {}), state.get("origin", {})

@@ -30,6 +30,8 @@ class Stage(ABC, nn.Module):
     DataConfig: ClassVar[type[Config]]
     NetworkConfig: ClassVar[type[Config]]
     LossConfig: ClassVar[type[Config]]
+    training_only: ClassVar[frozenset[str]] = frozenset()
+    """Sections of the network's settings that `network` is not built from; `init` does not compare them."""
 
     def __init__(self, data: Config, network: Config, loss: Config) -> None:
         """Build the networks with random weights; the parsed configs stay as attributes."""

@@ -7,7 +7,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from moda.training.randomness import derive, isolated, seed_everything
 from moda.training.resuming import Progress, pack, resolved, unpack, weights_of
 from moda.training.runtime import Runtime
 from moda.training.stage import Stage
+from moda.training.starting import start_from
 from moda.training.stopping import StopSignal
 
 log = logging.getLogger(__name__)
@@ -37,11 +38,16 @@ _LOOP, _NOISE = 3, 4
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended. best: lowest validation score, if the stage gives one. interrupted: by a signal."""
+    """How a run ended. best: lowest validation score, if the stage gives one. interrupted: by a signal.
+
+    before, after: metrics of the weights it began with (`init`) and of best.pt, where there are any.
+    """
 
     step: int
     best: float | None
     interrupted: bool
+    before: dict[str, float] = field(default_factory=dict)
+    after: dict[str, float] = field(default_factory=dict)
 
 
 class Trainer:
@@ -62,6 +68,8 @@ class Trainer:
         self.runtime = Runtime(config.device, config.trainer.precision)
         self.last, self.best = config.output / "last.pt", config.output / "best.pt"
         self.progress = Progress()
+        if config.init is not None and (fresh or not self.last.exists()):
+            self.progress.origin = start_from(config.init, stage)
         stage.to(self.runtime.device)
         self.players = {name: Player(name, module, config.optimizer) for name, module in stage.players.items()}
         self.average = Average(stage.network, config.trainer.ema) if config.trainer.ema else None
@@ -81,7 +89,7 @@ class Trainer:
         self._start(train)
         if at.step >= trainer.steps:
             log.info("%s is at step %d of %d: nothing to do", self.last, at.step, trainer.steps)
-            return Outcome(at.step, at.best, interrupted=False)
+            return self._outcome()
         stream = TrainingStream(self.stage, train, self.config, self.runtime, epoch=at.epoch, position=at.position)
         batches = iter(stream)
         board = self._board()
@@ -90,6 +98,9 @@ class Trainer:
         try:
             with StopSignal() as stop:
                 stopping = False
+                if at.step == 0 and at.origin and self.runtime.main and size(validation):
+                    self._validate(validation, board)
+                    at.origin["metrics"] = at.metrics
                 while at.step < trainer.steps and not stopping:
                     self._collect(self._step(batches))
                     at.step, at.epoch, at.position = at.step + 1, stream.epoch, stream.position
@@ -106,7 +117,14 @@ class Trainer:
             reporter.close()
             if board:
                 board.close()
-        return Outcome(at.step, at.best, interrupted=at.step < trainer.steps)
+        return self._outcome()
+
+    def _outcome(self) -> Outcome:
+        at, steps = self.progress, self.config.trainer.steps
+        before = at.origin.get("metrics", {})
+        if "score" in before and at.step >= steps and at.best == before["score"]:
+            log.info("no step is better than the start (score %.4g): best.pt is the start", at.best)
+        return Outcome(at.step, at.best, at.step < steps, before, at.metrics)
 
     def dry_run(self) -> DryRun:
         """One batch through losses (with gradients, without an update), validate and preview."""
@@ -114,7 +132,7 @@ class Trainer:
         train, validation = self.stage.datasets()
         self._seed()
         with watch.timed("prepare"), isolated(self.config.seed):
-            self.stage.prepare(train)
+            self._prepare(train)
         with watch.timed("batch"):
             batch = next(iter(TrainingStream(self.stage, train, self.config, self.runtime)))
         self.stage.train()
@@ -149,11 +167,15 @@ class Trainer:
             except OSError as error:
                 raise OutputError(f"cannot make the output folder {self.config.output}: {error.strerror}") from error
             with isolated(self.config.seed):
-                self.stage.prepare(train)
+                self._prepare(train)
             self.runtime.same_start(self.stage)
             if self.average:
                 self.average = Average(self.stage.network, self.average.decay)
         self.stage.train()
+
+    def _prepare(self, train: Dataset[Any]) -> None:
+        if not self.progress.origin:  # else the statistics have come with the weights
+            self.stage.prepare(train)
 
     def _losses(self, batch: Any) -> Iterator[tuple[Player, dict[str, Tensor]]]:
         losses = self.stage.losses(batch, self.generator)
@@ -226,7 +248,7 @@ class Trainer:
         if score is not None and not math.isfinite(score):
             log.warning("the validation score is %s: best.pt stays as it was", score)
         elif score is None or self.progress.best is None or score < self.progress.best:
-            self.progress.best = score
+            self.progress.best, self.progress.metrics = score, metrics
             self._save(self.best, None)
 
     def _board(self) -> Board | None:
@@ -243,7 +265,10 @@ class Trainer:
         self.runtime.wait()
 
     def _save(self, path: Path, trainer: dict[str, Any] | None) -> None:
-        info = {"step": self.progress.step, "best_score": self.progress.best}
+        at = self.progress
+        info: dict[str, Any] = {"step": at.step, "best_score": at.best, "metrics": at.metrics}
+        if at.origin:
+            info["init"] = at.origin
         weights = weights_of(self.stage, self.average)
         tree = resolved(self.config, self.stage)
         checkpoints.save(path, Checkpoint(self.stage.name, tree, weights, trainer=trainer, info=info))

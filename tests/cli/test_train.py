@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from moda import checkpoint as checkpoints
 from moda.cli.train import main
 from moda.data.clip import ClipStore
+from moda.media.video import VideoWriter
+from moda.stages.registry import build_network
+from tests.conftest import made_once, moving_picture
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
@@ -87,3 +92,84 @@ def test_mistakes_are_one_line(
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: ") and message in error
     assert not (tmp_path / "out" / "last.pt").exists()
+
+
+@pytest.fixture(scope="module")
+def person_video(tmp_path_factory: pytest.TempPathFactory, worker_id: str, astronaut: np.ndarray) -> Path:
+    """21 s of the astronaut and, in their middle, 3 s of somebody else; without sound."""
+    with made_once(tmp_path_factory, worker_id, "person") as folder:
+        path = folder / "me.mp4"
+        if not path.exists():
+            shots = (astronaut, 350), (astronaut[:, ::-1, ::-1], 75), (astronaut, 175)
+            with VideoWriter(path, 256, 25, None, preset="ultrafast") as writer:
+                for frame in chain.from_iterable(moving_picture(picture, n, 256) for picture, n in shots):
+                    writer.write(frame)
+        return path
+
+
+def person(video: Path, output: Path, *more: str) -> list[str]:
+    settings = [f"data.video={video}", f"output={output}", "data.targets=1", "trainer.batch=1", *more]
+    sets = [word for setting in settings for word in ("--set", setting)]
+    return ["--config", str(CONFIGS / "default" / "renderer_person.yaml"), "--device", "cpu", *sets]
+
+
+def test_a_person_is_learned_from_a_video(
+    person_video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    quick = ("trainer.steps=2", "trainer.validate_every=2")
+    assert main(person(person_video, tmp_path, *quick)) == 0
+    said = capsys.readouterr().out
+    assert "warp alone" in said and "before" in said and "after" in said
+    assert "looks like another person" in caplog.text
+    assert "the last 3.8 s of the video" in caplog.text
+    store = ClipStore.open(tmp_path / "clips")
+    assert store.size == 256
+    assert [clip.record["shot"]["start"] for clip in store.split("train")] == [0, 425]
+    best = checkpoints.load(tmp_path / "best.pt", stage="renderer")
+    assert best.info["init"]["file"] == "assets/checkpoints/renderer.pt"
+    checkpoints.load_weights(build_network("renderer", best.config["network"]), best.weights, source="best.pt")
+    assert best.info["metrics"]["l1"] <= best.info["init"].get("metrics", best.info["metrics"])["l1"]
+
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "clips" / "clips").glob("*/video.mp4")}
+    caplog.clear()
+    assert main(person(person_video, tmp_path, *quick)) == 0
+    assert "nothing to do" in caplog.text
+    assert made == {path: path.stat().st_mtime_ns for path in made}
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(arguments) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    return errors[0]
+
+
+def test_videos_that_will_not_do_are_refused(
+    synthetic_video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    error = refused(person(synthetic_video, output), capsys)
+    assert f"{synthetic_video} is 3 s long, wanted at least 20 s of one person" in error
+    assert "no such video: /nowhere/me.mp4" in refused(person(Path("/nowhere/me.mp4"), output), capsys)
+    empty = tmp_path / "empty.mp4"
+    with VideoWriter(empty, 64, 25, None, preset="ultrafast") as writer:
+        for t in range(21 * 25):
+            writer.write(np.full((64, 64, 3), t % 200, np.uint8))
+    assert f"no usable face in {empty}" in refused(person(empty, output), capsys)
+    assert not list(output.glob("*.pt"))
+
+
+def test_a_video_and_a_store_exclude_one_another(
+    synthetic_video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = refused(person(synthetic_video, tmp_path / "out", "data.store=data/clips"), capsys)
+    assert "data.video and data.store are both given" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_network_than_inits_is_refused_before_anything_is_prepared(
+    synthetic_video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = refused(person(synthetic_video, tmp_path / "out", "network.temporal=false"), capsys)
+    assert "assets/checkpoints/renderer.pt holds another network: network.temporal is True, here False" in error
+    assert not (tmp_path / "out").exists()

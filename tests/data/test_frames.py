@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from moda.data.clip import ClipStore
-from moda.data.frames import FramePairs, frame_at
+from moda.data.frames import SPAN, FramePairs, FramesInOrder, frame_at
+from moda.data.parts import Part
 from moda.errors import DataError
 from moda.media.video import VideoReader, VideoWriter
 
@@ -115,3 +116,28 @@ def test_frames_in_any_order_are_the_same(clip_store: ClipStore) -> None:
     for index in np.random.default_rng(0).permutation(len(pairs)):
         again = pairs[int(index)]
         assert all(torch.equal(again[name], in_order[index][name]) for name in again)
+
+
+def test_parts_give_targets_and_references_of_their_own_ranges(clip_store: ClipStore) -> None:
+    (clip,) = clip_store.split("train")
+    part = Part(clip, range(40, clip.frames), range(5, 15))
+    pairs = FramePairs([part], size=128, warp=False, targets=3, train=True)
+    with VideoReader(clip.video_path) as video:
+        references = [torch.from_numpy(video[t]).permute(2, 0, 1) for t in range(5, 15)]
+    for seed in range(8):
+        np.random.seed(seed)
+        item = pairs[0]
+        assert item["frame"].min() >= 40
+        assert any(torch.equal(item["reference"][0], picture) for picture in references)
+
+
+def test_frames_in_order_go_through_all_of_a_part(clip_store: ClipStore) -> None:
+    (clip,) = clip_store.split("train")
+    parts = [Part(clip, range(40, clip.frames), range(30)), Part(clip, range(3), range(30))]
+    items = FramesInOrder(parts, size=128, warp=False, targets=3)
+    assert len(items) == (clip.frames - 40) // SPAN + 1
+    frames = [items[i]["frame"].tolist() for i in range(len(items))]
+    assert frames[0][0] == 40 and frames[-2][-1] == clip.frames - 1 and frames[-1] == [0, 1, 2]
+    in_order = np.concatenate(frames[:-1])
+    assert (np.diff(in_order) > 0).all()
+    assert torch.equal(items[1]["reference"], items[1]["reference"])

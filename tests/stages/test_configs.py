@@ -33,8 +33,18 @@ def test_every_section_is_accepted(name: str) -> None:
     parse(stage.DataConfig, config.data, source=name, section="data")
     parse(stage.NetworkConfig, config.network, source=name, section="network")
     parse(stage.LossConfig, config.loss, source=name, section="loss")
-    assert config.stage == Path(name).stem
-    assert config.output == Path("runs") / Path(name).with_suffix("")
+    if name == "default/renderer_person.yaml":
+        assert config.stage == "renderer" and config.output == Path("runs/person")
+    else:
+        assert config.stage == Path(name).stem
+        assert config.output == Path("runs") / Path(name).with_suffix("")
+
+
+def test_a_person_starts_from_the_shipped_renderer() -> None:
+    config, base = read("default/renderer_person.yaml"), read("default/renderer.yaml")
+    assert config.init == Path("assets/checkpoints/renderer.pt")
+    assert config.network == base.network
+    assert 0.15 <= config.data["held_out"] <= 0.2
 
 
 @pytest.mark.parametrize(

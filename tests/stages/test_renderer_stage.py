@@ -1,12 +1,25 @@
 """Losses and validation of the renderer stage."""
 
+import logging
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from moda.config import load_yaml, parse
 from moda.data.clip import ClipStore
-from moda.stages.renderer.stage import RendererStage, gradient_l1, masked_l1, sharpness
+from moda.errors import ConfigError
+from moda.stages.renderer.inputs import NetworkConfig
+from moda.stages.renderer.stage import (
+    FramesConfig,
+    RendererLossConfig,
+    RendererStage,
+    gradient_l1,
+    masked_l1,
+    sharpness,
+)
 
 
 @pytest.fixture
@@ -76,9 +89,41 @@ def test_validation_compares_with_the_warp(stage: RendererStage) -> None:
     stage.eval()
     with torch.no_grad():
         scores = stage.validate(batch_of(stage))
-    assert scores.keys() == {"l1", "l1_to_warp", "sharpness", "score"}
+    assert scores.keys() == {"l1", "l1_warp", "l1_to_warp", "sharpness", "sharpness_warp", "score"}
     assert all(np.isfinite(value) and value >= 0 for value in scores.values())
     assert scores["score"] == scores["l1"]
+    assert scores["l1_to_warp"] == pytest.approx(scores["l1"] / scores["l1_warp"])
+
+
+def test_the_end_of_the_video_is_held_out(
+    clip_store: ClipStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, last = (clip_store.split(name)[0] for name in ("train", "val"))
+    shutil.copytree(clip_store.root, tmp_path / "store")
+    ClipStore.open(tmp_path / "store").write_splits({"train": [first.id, last.id]})
+    config = FramesConfig(store=tmp_path / "store", held_out=0.45, targets=2)
+    network = NetworkConfig(size=128, warp=False, width=4)  # with a warp, training shifts the frames' numbers
+    stage = RendererStage(config, network, RendererLossConfig(perceptual=0, style=0))
+    with caplog.at_level(logging.INFO, logger="moda"):
+        train, end = stage.datasets()
+    cut = round(0.55 * (first.frames + last.frames))
+    assert first.frames < cut
+    held_out = first.frames + last.frames - cut
+    assert f"the last {held_out / 25:.1f} s of the video; trained on: {(cut - 25) / 25:.1f} s before" in caplog.text
+    np.random.seed(0)
+    trained = np.concatenate([train[i % len(train)]["frame"].numpy() for i in range(20)])
+    assert trained.max() < cut - 25
+    held = np.concatenate([end[i]["frame"].numpy() for i in range(len(end))])
+    assert held.min() == cut - first.frames and held.max() == last.frames - 1 and (np.diff(held) > 0).all()
+
+
+def test_a_video_is_made_into_a_store_first() -> None:
+    with pytest.raises(ConfigError, match="neither video nor store is given"):
+        parse(FramesConfig, {}, source="test")
+    config = FramesConfig(video=Path("me.mp4"))
+    stage = RendererStage(config, NetworkConfig(size=64, widths=(8, 8)), RendererLossConfig(perceptual=0, style=0))
+    with pytest.raises(ConfigError, match=r"me\.mp4 has not been made into a clip store"):
+        stage.datasets()
 
 
 def test_preview_is_a_sheet_of_pictures(stage: RendererStage) -> None:

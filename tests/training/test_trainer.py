@@ -276,9 +276,9 @@ def test_best_is_the_lowest_score(tmp_path: Path) -> None:
     trainer.stage.scores = [3.0, 1.0, float("nan"), 2.0]  # type: ignore[assignment]
     assert trainer.run().best == 1.0
     best = checkpoints.load(tmp_path / "best.pt", stage="tiny")
-    assert best.info == {"step": 2, "best_score": 1.0} and best.trainer is None
+    assert best.info == {"step": 2, "best_score": 1.0, "metrics": {"score": 1.0}} and best.trainer is None
     assert best.config["network"] == {"width": 6}
-    assert checkpoints.load(tmp_path / "last.pt").info == {"step": 4, "best_score": 1.0}
+    assert checkpoints.load(tmp_path / "last.pt").info == {"step": 4, "best_score": 1.0, "metrics": {"score": 1.0}}
     network = Regressor(6)
     checkpoints.load_weights(network, best.weights, source="best.pt")
     assert network.normalizer.mean.abs().sum() > 0

@@ -10,34 +10,45 @@ with the truth pasted into the same warp, so that it can judge nothing but the p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
 from moda.config import Config
 from moda.data.clip import Clip, ClipStore
-from moda.data.frames import FramePairs
+from moda.data.frames import FramePairs, FramesInOrder
+from moda.data.parts import Part, hold_out_end
+from moda.errors import ConfigError
 from moda.nn import gan
 from moda.nn.discriminators import FeatureMaps
 from moda.nn.perceptual import Vgg19Features, perceptual_loss, style_loss
+from moda.representation import FPS
 from moda.stages.renderer.inputs import NetworkConfig as RendererConfig
 from moda.stages.renderer.inputs import Painting, RendererInput, to_inputs, to_signed
 from moda.stages.renderer.network import build, build_discriminator, judged
 from moda.stages.renderer.session import to_pixels
 from moda.training.stage import Stage, Terms
 
+log = logging.getLogger(__name__)
+
 
 class FramesConfig(Config):
     """Where the frames come from."""
 
-    store: Path
-    """Clip store made by scripts/prepare.py."""
+    video: Path | None = None
+    """Video of one person: scripts/train.py makes the store of it, in the run's output folder."""
+    store: Path | None = None
+    """Clip store made by scripts/prepare.py; null with `video`."""
+    held_out: float | None = Field(None, gt=0, le=0.5)
+    """Validate on the last share of the time of the training split's clips, which are then taken to be one video
+    in the order of the list; null validates on the split `val`."""
     train: str = "train"
     """Split to train on."""
     val: str = "val"
@@ -46,6 +57,12 @@ class FramesConfig(Config):
     """Target frames for each reference frame; a batch has trainer.batch references."""
     colour: float = Field(0.0, ge=0)
     """Strength of the colour augmentation, standard deviation of log gamma."""
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> FramesConfig:
+        if self.store is None and self.video is None:
+            raise ValueError("neither video nor store is given: --set data.video=me.mp4, or data.store=FOLDER")
+        return self
 
 
 class RendererLossConfig(Config):
@@ -76,6 +93,7 @@ class RendererStage(Stage):
     DataConfig: ClassVar[type[Config]] = FramesConfig
     NetworkConfig: ClassVar[type[Config]] = RendererConfig
     LossConfig: ClassVar[type[Config]] = RendererLossConfig
+    training_only: ClassVar[frozenset[str]] = frozenset({"discriminator"})
 
     data_config: FramesConfig
     network_config: RendererConfig
@@ -96,12 +114,25 @@ class RendererStage(Stage):
         return self.generator
 
     def datasets(self) -> tuple[Dataset[Any], Dataset[Any]]:
-        store = ClipStore.open(self.data_config.store)
-        train = self._pairs(store.split(self.data_config.train), train=True)
-        held_out = store.split(self.data_config.val)
-        return train, self._pairs(held_out, train=False) if held_out else Subset(train, [])
+        data, network = self.data_config, self.network_config
+        if data.store is None:
+            raise ConfigError(f"{data.video} has not been made into a clip store; scripts/train.py does that")
+        store = ClipStore.open(data.store)
+        clips = store.split(data.train)
+        if data.held_out is None:
+            train = self._pairs(clips, train=True)
+            held_out = store.split(data.val)
+            return train, self._pairs(held_out, train=False) if held_out else Subset(train, [])
+        before, end = hold_out_end(clips, data.held_out)
+        seconds, known = (sum(len(part.targets) for part in parts) / FPS for parts in (end, before))
+        log.info(
+            "held out for validation and the final figures: the last %.1f s of the video; trained on: %.1f s before",
+            seconds, known,
+        )  # fmt: skip
+        in_order = FramesInOrder(end, size=network.size, warp=network.warp, targets=data.targets)
+        return self._pairs(before, train=True), in_order
 
-    def _pairs(self, clips: list[Clip], *, train: bool) -> FramePairs:
+    def _pairs(self, clips: Sequence[Clip | Part], *, train: bool) -> FramePairs:
         config, data = self.network_config, self.data_config
         return FramePairs(
             clips, size=config.size, warp=config.warp, targets=data.targets, train=train, colour=data.colour
@@ -146,14 +177,17 @@ class RendererStage(Stage):
         return terms
 
     def validate(self, batch: dict[str, Tensor]) -> dict[str, float]:
-        """L1 in the region in grey levels of 255, its ratio to the warp's, and the sharpness there."""
+        """L1 in the region in grey levels of 255, sharpness there against the truth's, and both of the warp alone."""
         inputs, target = to_inputs(batch), to_signed(batch["target"])
         picture = self.generator(inputs).picture
         region = torch.ones_like(target[:, :1]) if inputs.region is None else inputs.region
         l1 = float(masked_l1(picture, target, region)) * 127.5
-        scores = {"l1": l1, "sharpness": sharpness(picture, region) / max(sharpness(target, region), 1e-9), "score": l1}
+        detail = max(sharpness(target, region), 1e-9)
+        scores = {"l1": l1, "sharpness": sharpness(picture, region) / detail, "score": l1}
         if inputs.warped is not None:
-            scores["l1_to_warp"] = l1 / max(float(masked_l1(inputs.warped, target, region)) * 127.5, 1e-9)
+            scores["l1_warp"] = float(masked_l1(inputs.warped, target, region)) * 127.5
+            scores["l1_to_warp"] = l1 / max(scores["l1_warp"], 1e-9)
+            scores["sharpness_warp"] = sharpness(inputs.warped, region) / detail
         return scores
 
     def preview(self, batch: dict[str, Tensor]) -> dict[str, np.ndarray]:

@@ -1,0 +1,56 @@
+"""Starting a fresh run from the weights of a checkpoint (`init` of a train YAML)."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from moda import checkpoint as checkpoints
+from moda.checkpoint import Checkpoint
+from moda.config import differences, parse, to_dict
+from moda.errors import CheckpointError
+from moda.training.stage import Stage
+
+log = logging.getLogger(__name__)
+
+NOT_ARCHITECTURE = frozenset({"init", "pretrained", "freeze"})
+"""Last words of network settings that say where weights came from or whether they are trained."""
+
+
+def start_from(path: Path, stage: Stage) -> dict[str, Any]:
+    """Give the stage's network the weights of a checkpoint, statistics among them.
+
+    Other players (a discriminator) get theirs where the checkpoint holds a trainer's state in which they
+    fit; else they start anew. Returns what a checkpoint's `info` tells of it: file, step. Raises
+    `CheckpointError` naming the settings or weights in which the checkpoint is another stage or network.
+    """
+    saved = checkpoints.load(path, stage=stage.name)
+    _check_network(saved, stage, path)
+    checkpoints.load_weights(stage.network, saved.weights, source=str(path))
+    states = (saved.trainer or {}).get("players", {})
+    anew = []
+    for name, player in stage.players.items():
+        if player is stage.network:
+            continue
+        own, state = player.state_dict(), states.get(name)
+        if state is not None and {n: v.shape for n, v in own.items()} == {n: v.shape for n, v in state.items()}:
+            checkpoints.load_weights(player, state, source=f"{path}, player {name}")
+        else:
+            anew.append(name)
+    log.info("weights from %s%s", path, f"; new: {', '.join(anew)}" if anew else "")
+    return {"file": str(path), "step": saved.info.get("step")}
+
+
+def _check_network(saved: Checkpoint, stage: Stage, path: Path) -> None:
+    """Refuse settings that differ, also those that no weight's shape shows."""
+    theirs = parse(stage.NetworkConfig, dict(saved.config.get("network", {})), source=str(path), section="network")
+    changed = [
+        f"network.{name} is {old!r}, here {new!r}"
+        for name, old, new in differences(to_dict(theirs), to_dict(stage.network_config))
+        if name.rsplit(".", 1)[-1] not in NOT_ARCHITECTURE and name.split(".")[0] not in stage.training_only
+    ]
+    if changed:
+        raise CheckpointError(
+            f"init: {path} holds another network: {'; '.join(changed)}; set these as there, or choose another init"
+        )
