@@ -6,10 +6,10 @@ Dimension letters: T frames, N audio samples. Frames are 25 a second; values wit
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 
+from moda.blinks import find_blinks
 from moda.landmarks import eye_opening
 from moda.metrics.clip_pair import ClipPair
 from moda.metrics.landmark import MIN_FRAMES, STILL
@@ -17,10 +17,6 @@ from moda.metrics.registry import NotAvailable, Value, metric
 from moda.metrics.tracks import FaceTrack
 from moda.representation import FPS, SAMPLE_RATE, samples_at
 
-CLOSED, OPEN = 0.6, 0.7
-"""Shares of the clip's median eye opening: a blink goes below the first and lasts while below the second."""
-SHORTEST, LONGEST = 0.08, 0.5
-"""Seconds a blink may last; anything else is the tracker's noise, or eyes that are held closed or lowered."""
 MIN_BLINK_FRAMES = 75
 """Fewest tracked frames (3 s) that a blink rate is computed from."""
 TURNS = 0.1
@@ -33,50 +29,6 @@ SILENCE, SETTLING = 0.3, 0.2
 """Seconds that a silent stretch must last, and how long from its beginning the lips may take to close."""
 REST = 0.15
 """Share of the 95th percentile of lip opening below which lips are at rest."""
-
-
-class Blink(NamedTuple):
-    """A blink, in frames with fractions: where the eye opening goes below and comes back over `OPEN` of its median."""
-
-    start: float
-    stop: float
-
-    @property
-    def seconds(self) -> float:
-        """How long it lasts."""
-        return (self.stop - self.start) / FPS
-
-
-def find_blinks(opening: np.ndarray) -> list[Blink]:
-    """Blinks in an eye opening (T,) at 25 fps; NaN without a face.
-
-    The opening must fall below `CLOSED` of its median over the clip; the blink lasts as long as it is
-    below `OPEN` of it (crossings between frames by straight lines), 0.08 to 0.5 s. Those that the
-    clip's ends or frames without a face cut off are not counted.
-    """
-    opening = np.asarray(opening, np.float64)
-    if not np.isfinite(opening).any():
-        return []
-    usual = float(np.nanmedian(opening))
-    level = OPEN * usual
-    below = opening < level  # False at NaN
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], below, [False]])))
-    blinks = []
-    for first, after in zip(edges[::2], edges[1::2], strict=True):
-        if first == 0 or after == len(opening) or not np.isfinite(opening[[first - 1, after]]).all():
-            continue
-        if opening[first:after].min() >= CLOSED * usual:
-            continue
-        blink = Blink(_crossing(opening, first - 1, level), _crossing(opening, after - 1, level))
-        if SHORTEST <= blink.seconds <= LONGEST:
-            blinks.append(blink)
-    return blinks
-
-
-def _crossing(values: np.ndarray, index: int, level: float) -> float:
-    """Where the line between values[index] and the next passes `level`."""
-    here, there = values[index], values[index + 1]
-    return float(index + (level - here) / (there - here))
 
 
 @metric(

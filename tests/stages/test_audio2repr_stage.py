@@ -70,7 +70,7 @@ def test_prepare_takes_the_statistics_of_the_training_clips(clip_store: ClipStor
 @pytest.mark.parametrize(
     ("overrides", "names"),
     [
-        ((), {"flow", "lips", "lips_velocity", "opening"}),
+        ((), {"flow", "blinks", "lips", "lips_velocity", "opening"}),
         (
             ("network.prob=vae", "network.lips_from=both"),
             {"lips", "lips_velocity", "opening", "kl"} | {f"{g}{v}" for g in GROUPS[1:] for v in ("", "_velocity")},
@@ -158,7 +158,7 @@ def test_validation_scores_and_draws(clip_store: ClipStore) -> None:
         metrics = stage.validate(batch)
         pictures = stage.preview(batch)
     assert set(metrics) == {
-        "lips_px", "opening_correlation", "opening_ratio", "head_ratio", "head_speed_ratio", "score",
+        "lips_px", "opening_correlation", "opening_ratio", "head_ratio", "head_speed_ratio", "blinks_per_minute", "score",
     }  # fmt: skip
     assert all(np.isfinite(list(metrics.values())))
     assert metrics["score"] == pytest.approx(1 - metrics["opening_correlation"] + metrics["lips_px"] / 100)

@@ -11,25 +11,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from moda import checkpoint
-from moda.config import Config
 from moda.errors import CheckpointError
 from moda.landmarks import N_EYES, N_LANDMARKS, N_LIPS, N_TORSO
-from moda.nn.attention import Latent, ProbAttn, SlopeKind, SpecAttn
-from moda.nn.blocks import MLP, NormKind, TemporalContext
-from moda.nn.flow import FlowAttn, Solver
+from moda.nn.attention import Latent, ProbAttn, SpecAttn
+from moda.nn.blinks import BlinkProcess
+from moda.nn.blocks import MLP, TemporalContext
+from moda.nn.flow import FlowAttn
 from moda.nn.mel import LogMel
-from moda.nn.wav2vec import SpeechConfig, SpeechEncoder
+from moda.nn.wav2vec import SpeechEncoder
 from moda.normalization import Normalizer
-from moda.representation import HEAD, STRIDE, WINDOW
+from moda.representation import HEAD
+from moda.stages.audio2repr.config import FlowConfig, NetworkConfig
 
-Source = Literal["spec", "prob", "both"]
+__all__ = ["CHANNELS", "Audio2Repr", "Features", "FlowConfig", "NetworkConfig", "Prediction", "build"]
 
 SHAPES: dict[str, tuple[int, ...]] = {"lips": (N_LIPS, 3), "eyes": (N_EYES, 3), "head": (HEAD,), "torso": (N_TORSO, 3)}
 """Shape of each group in one frame."""
@@ -37,98 +36,6 @@ CHANNELS = {name: HEAD if name == "head" else 3 * shape[0] for name, shape in SH
 """K of each group: its points flattened."""
 FLOW_GROUPS = ("eyes", "head", "torso")
 """What the flow draws; lips never depend on noise there."""
-
-
-class FlowConfig(Config):
-    """The flow branch (prob: flow)."""
-
-    layers: int = 4
-    """Transformer blocks of the velocity field."""
-    heads: int = 4
-    """Attention heads a block."""
-    ffn: int = 256
-    """Width of the feed-forward part."""
-    kernel: int = Field(default=9, description="Frames of the depthwise convolution; odd.")
-    dropout: float = 0.1
-    """Dropout in training."""
-    eyes: int = Field(
-        default=12, ge=1, le=3 * N_EYES, description="Principal components kept of the eyes' 180 channels."
-    )
-    head: int = Field(default=7, ge=1, le=HEAD, description="Principal components kept of the head's 7 channels.")
-    torso: int = Field(
-        default=6, ge=1, le=3 * N_TORSO, description="Principal components kept of the torso's 54 channels."
-    )
-    steps: int = Field(default=12, ge=1, description="Steps of the solver at inference.")
-    solver: Solver = "euler"
-    """"euler": one evaluation a step. "heun": two, second order."""
-
-
-class NetworkConfig(Config):
-    """Architecture of stage 1. The defaults are the paper's."""
-
-    d: int = 128
-    """Model width."""
-    body: Literal["dual", "spec_only", "prob_only", "lstm", "none"] = "dual"
-    """"dual": SpecAttn and the probabilistic branch. The others are the paper's ablation rows: one
-    branch alone, an LSTM over s in the place of both, or none, where s is read frame by frame."""
-    prob: Literal["vae", "flow"] = "vae"
-    """The probabilistic branch: the paper's transformer VAE, or flow matching (body: dual only)."""
-    lips_from: Source = "both"
-    """Which branch's features the lips' head reads (dual body); "spec" makes lips free of noise."""
-    eyes_from: Source = "both"
-    """The same for the eyes' head; with prob: flow there is no such head."""
-    head_from: Source = "both"
-    """The same for the head pose's head."""
-    torso_from: Source = "both"
-    """The same for the torso's head."""
-    layers: int = 3
-    """Layers of each attention stack."""
-    heads: int = 4
-    """Attention heads."""
-    ffn: int = 128
-    """Feed-forward width of the attention stacks."""
-    dropout: float = 0.1
-    """Dropout of the attention stacks."""
-    period: int = Field(default=25, ge=1, description="q of M_T and PPE, frames: one second at 25 fps.")
-    slopes: SlopeKind = "faceformer"
-    """Slopes of M_T: "faceformer" 2^(-2k) a head, or the released code's "single" 1/256."""
-    norm: NormKind = "batch"
-    """Norm in the MLPs. "layer" behaves alike in training and inference, and with one subject a batch."""
-    mel_bands: int = Field(default=0, ge=0)
-    """Log-mel bands given beside the speech encoder's features (nn.mel); 0 = none, as in the paper."""
-    audio_dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Dropout of what the audio's MLP reads."""
-    context_layers: int = Field(default=0, ge=0)
-    """Convolutions over time between the audio's MLP and the branches; 0 = none, as in the paper."""
-    context_kernel: int = Field(default=5, ge=1, description="Frames of each of them; odd.")
-    lip_hidden: tuple[int, ...] = (512,)
-    """Hidden widths of the lips' head."""
-    other_hidden: tuple[int, ...] = (256, 256)
-    """Hidden widths of the eyes', head's and torso's heads."""
-    window: int = WINDOW
-    """Frames a window at inference."""
-    stride: int = STRIDE
-    """Frames from one window to the next at inference."""
-    wav2vec: SpeechConfig = SpeechConfig()
-    """The speech encoder."""
-    flow: FlowConfig = FlowConfig()
-    """The flow branch; unused with prob: vae."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.prob == "flow" and self.body in ("dual", "prob_only"):
-            if self.body != "dual":
-                raise ValueError(
-                    "body: prob_only needs prob: vae (the flow draws motion, it has no features for the lips)"
-                )
-            if self.lips_from != "spec":
-                raise ValueError(f"prob: flow needs lips_from: spec, got {self.lips_from}")
-        return self
-
-    def without_initial_weights(self) -> NetworkConfig:
-        """The same architecture, not reading any weights to start from: for loading a checkpoint."""
-        bare = self.wav2vec.model_copy(update={"pretrained": None, "init": None})
-        return self.model_copy(update={"wav2vec": bare})
 
 
 @dataclass(frozen=True)
@@ -147,11 +54,12 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Features:
-    """audio: s_a (B, T, d). subject: v_s (B, d). both: s = s_a + v_s (B, T, d)."""
+    """audio: s_a (B, T, d). subject: v_s (B, d). both: s = s_a + v_s (B, T, d). mesh: the subject's (B, 478, 3)."""
 
     audio: Tensor
     subject: Tensor
     both: Tensor
+    mesh: Tensor
 
 
 class Audio2Repr(nn.Module):
@@ -199,6 +107,8 @@ class Audio2Repr(nn.Module):
             if name not in drawn:
                 hidden = config.lip_hidden if name == "lips" else config.other_hidden
                 self.heads[name] = MLP((self._head_width(name), *hidden, k), config.norm)
+        self.blinks = BlinkProcess(d) if config.blinks and self.flow is not None else None
+        self.latent_dim += self.blinks.noise_dim if self.blinks is not None else 0  # behind the flow's
         if config.wav2vec.init is not None:
             _start_speech_encoder(self.wav2vec, Path(config.wav2vec.init))
 
@@ -216,7 +126,7 @@ class Audio2Repr(nn.Module):
             heard = torch.cat((heard, self.mel(wave, frames)), dim=-1)
         audio = self.context(self.audio(self.audio_dropout(heard)))
         v_s = self.subject(self.normalizer("subject").normalize(subject).flatten(1))
-        return Features(audio, v_s, audio + v_s[:, None])
+        return Features(audio, v_s, audio + v_s[:, None], subject)
 
     def predict(self, features: Features, noise: Tensor | None = None) -> Prediction:
         """Points 5 to 8: features to motion; the flow is solved here."""
@@ -225,8 +135,12 @@ class Audio2Repr(nn.Module):
         sources, latent = self._sources(features, noise)
         groups = {name: self._head(name, sources) for name in self.heads}
         if self.flow is not None and noise is not None:
-            x = self.flow.sample(noise, features.both, self.config.flow.steps, self.config.flow.solver)
+            start = noise[..., : self.flow.latent_dim]
+            x = self.flow.sample(start, features.both, self.config.flow.steps, self.config.flow.solver)
             groups |= {name: values.unflatten(-1, SHAPES[name]) for name, values in self.flow.decode(x).items()}
+            if self.blinks is not None:
+                closure = self.blinks.draw(features.both, noise[..., self.flow.latent_dim :])
+                groups["eyes"] = self.blinks.close(groups["eyes"], features.mesh, closure)
         return Prediction(groups["lips"], groups["eyes"], groups["head"], groups["torso"], latent)
 
     def predict_lips(self, features: Features) -> Tensor:
@@ -242,6 +156,15 @@ class Audio2Repr(nn.Module):
             raise ValueError("flow_loss needs prob: flow")
         x1 = self.flow.encode({"eyes": eyes, "head": head, "torso": torso})
         return self.flow.loss(x1, features.both, generator)
+
+    def blink_loss(self, features: Features, onsets: Tensor, seen: Tensor, usual: Tensor) -> Tensor:
+        """Likelihood of true onsets, see `BlinkProcess.loss`; blinks: true only.
+
+        The features stay as they are: a few hundred blinks have nothing to teach them.
+        """
+        if self.blinks is None:
+            raise ValueError("blink_loss needs blinks: true and prob: flow")
+        return self.blinks.loss(features.both.detach(), onsets, seen, usual)
 
     def normalizer(self, name: str) -> Normalizer:
         """Statistics of "lips", "eyes", "head", "torso" or "subject", shaped as one frame of it."""

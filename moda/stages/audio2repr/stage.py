@@ -4,6 +4,7 @@ All terms are taken in standardised units: a channel's error counts by how much 
 
     L = lips: L1 + velocity L1 + L1 of the nine openings between facing inner-lip points
       + prob "flow": flow matching of eyes, head and torso (nn.flow)
+                     and likelihood of the blinks' onsets (nn.blinks), the eyes being those without blinks
       | otherwise:   L1 and velocity L1 of eyes, head and torso, and KL where there is a VAE
 
 The paper has L1 and KL alone: configs/paper sets the other weights to 0. Frames in which the face
@@ -12,6 +13,7 @@ was not seen do not count in any term but the flow's, which needs whole sequence
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -20,16 +22,21 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from moda.blinks import find_blinks
 from moda.config import Config
+from moda.data.blinking import BlinkingSequences
 from moda.data.moments import GROUPS
 from moda.data.sequences import MotionSequences, SequenceConfig, collate_by_length, window_batches
-from moda.landmarks import CENTRAL_LIP_PAIRS, INNER_LIP_PAIRS, LIPS
+from moda.landmarks import CENTRAL_LIP_PAIRS, EYES, INNER_LIP_PAIRS, LIPS, eye_opening
 from moda.nn.losses import kl_divergence
 from moda.normalization import Normalizer
+from moda.representation import FPS
+from moda.stages.audio2repr.config import NetworkConfig as Audio2ReprConfig
 from moda.stages.audio2repr.network import Audio2Repr, Prediction
-from moda.stages.audio2repr.network import NetworkConfig as Audio2ReprConfig
 from moda.stages.audio2repr.preview import draw_curves
 from moda.training.stage import Stage, Terms
+
+log = logging.getLogger(__name__)
 
 FLOORS = {"lips": 0.05, "eyes": 0.05, "head": 1e-3, "torso": 0.1, "subject": 1.0}
 """Smallest standard deviation of a channel: pixels, for the head pixels, degrees and share of scale.
@@ -55,6 +62,8 @@ class Audio2ReprLossConfig(Config):
     """Kullback-Leibler divergence of the VAE; unused elsewhere."""
     flow: float = Field(1.0, ge=0)
     """Flow matching; unused elsewhere."""
+    blinks: float = Field(1.0, ge=0)
+    """Likelihood of the onsets of blinks; unused without blinks: true."""
 
 
 class Audio2ReprStage(Stage):
@@ -82,7 +91,8 @@ class Audio2ReprStage(Stage):
         return self.net
 
     def datasets(self) -> tuple[MotionSequences, MotionSequences]:
-        return MotionSequences.splits(self.data_config)
+        kind = MotionSequences if self.net.blinks is None else BlinkingSequences
+        return kind.splits(self.data_config)
 
     def sampler(self, dataset: Any, batch: int, seed: int) -> Any:
         return window_batches(dataset, batch, seed)
@@ -91,12 +101,16 @@ class Audio2ReprStage(Stage):
         return collate_by_length(samples)
 
     def prepare(self, train: Any) -> None:
-        """Fit the statistics of every group and of the subject, and the flow's basis."""
+        """Fit the statistics of every group and of the subject, the flow's basis, and what blinks look like."""
         moments = train.moments(list(FLOORS))
         for name, floor in FLOORS.items():
             self.net.normalizer(name).assign(Normalizer.from_moments(moments[name], floor=floor))
         if self.net.flow is not None:
             self.net.flow.fit_basis(moments)
+        if self.net.blinks is not None:
+            samples = train.blink_samples()
+            self.net.blinks.fit(train.mean_rate, samples)
+            log.info("blinks: %.1f a minute (mean over people), %d measured", train.mean_rate * 60 * FPS, len(samples))
 
     def losses(self, batch: list[dict[str, Tensor]], generator: torch.Generator) -> Iterator[tuple[str, Terms]]:
         windows = batch[0]  # a training batch has one length
@@ -106,6 +120,10 @@ class Audio2ReprStage(Stage):
         if net.flow is not None:
             lips = net.predict_lips(features)
             eyes, head, torso = (windows[name] for name in GROUPS[1:])
+            if net.blinks is not None:
+                eyes = windows["open_eyes"]
+                given = (windows["onsets"], windows["tracked"], windows["usual_rate"])
+                terms["blinks"] = weights.blinks * net.blink_loss(features, *given)
             terms["flow"] = weights.flow * net.flow_loss(features, eyes, head, torso, generator)
         else:
             prediction = net.predict(features, self._noise(windows, generator))
@@ -148,7 +166,8 @@ class Audio2ReprStage(Stage):
 
     def validate(self, batch: list[dict[str, Tensor]]) -> dict[str, float]:
         """Means over windows: lips_px (L1), opening_correlation at lag 0 and opening_ratio (predicted over true
-        spread), head_ratio and head_speed_ratio of the rotation. score: 1 - correlation + lips_px / 100.
+        spread), head_ratio and head_speed_ratio of the rotation, blinks_per_minute. score: 1 - correlation
+        + lips_px / 100.
 
         The correlation of a lip opening that does not move counts as 0.
         """
@@ -164,6 +183,7 @@ class Audio2ReprStage(Stage):
                 "head_ratio": turn.std(1).mean(-1) / true_turn.std(1).mean(-1).clamp(min=STILL),
                 "head_speed_ratio": turn.diff(dim=1).abs().mean(dim=(1, 2))
                 / true_turn.diff(dim=1).abs().mean(dim=(1, 2)).clamp(min=STILL),
+                "blinks_per_minute": blinks_per_minute(prediction.eyes, windows["subject"]),
             }
             rows.append(torch.stack([value.double() for value in values.values()], dim=1))
         means = dict(zip(values, torch.cat(rows).mean(dim=0).tolist(), strict=True))
@@ -195,6 +215,14 @@ def central_opening(lips: Tensor) -> Tensor:
     """Lip offsets (B, T, 40, 3) -> mean opening of the three central pairs beyond rest (B, T), pixels."""
     upper, lower = lip_rows(CENTRAL_LIP_PAIRS)
     return (lips[:, :, lower, 1] - lips[:, :, upper, 1]).mean(-1)
+
+
+def blinks_per_minute(eyes: Tensor, subject: Tensor) -> Tensor:
+    """Eye offsets (B, T, 60, 3) of subjects (B, 478, 3) -> blinks a minute (B,)."""
+    mesh = subject[:, None].repeat(1, eyes.shape[1], 1, 1)
+    mesh[:, :, list(EYES)] += eyes
+    counts = [len(find_blinks(opening)) for opening in eye_opening(mesh.double().cpu().numpy())]
+    return torch.tensor(counts, dtype=torch.double, device=eyes.device) * (60 * FPS / eyes.shape[1])
 
 
 def masked_l1(error: Tensor, seen: Tensor) -> Tensor:

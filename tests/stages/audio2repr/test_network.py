@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,10 @@ def inputs(frames: int = FRAMES, batch: int = 1) -> tuple[torch.Tensor, torch.Te
     return wave, torch.randn(batch, 478, 3, generator=generator)
 
 
+def noise_of(net: Audio2Repr, frames: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(1, frames, net.latent_dim, generator=torch.Generator().manual_seed(seed))
+
+
 def count(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
@@ -76,7 +81,7 @@ def test_default_is_small_enough_to_train_and_ship() -> None:
     assert 4e6 < count(net.wav2vec) < 5e6
     # Half precision in a checkpoint of under 20 MB.
     assert 2 * sum(value.numel() for value in net.state_dict().values()) < 18e6
-    assert net.latent_dim == 25
+    assert net.latent_dim == 25 + 2
 
 
 @pytest.mark.parametrize("frames", [25, 77, 300])
@@ -86,7 +91,7 @@ def test_default_lips_are_bit_equal_under_any_noise_and_the_head_is_not(frames: 
     wave, subject = inputs(frames)
     with torch.no_grad():
         one, two, again = (
-            net(wave, subject, frames, torch.randn(1, frames, 25, generator=torch.Generator().manual_seed(seed)))
+            net(wave, subject, frames, noise_of(net, frames, seed))
             for seed in (1, 2, 1)
         )
         alone = net.predict_lips(net.features(wave, subject, frames))
@@ -103,7 +108,7 @@ def test_default_lips_are_bit_equal_under_any_noise_and_the_head_is_not(frames: 
 def test_default_drawn_motion_follows_the_sound() -> None:
     net = network(config_of("default").model_copy(update={"wav2vec": TINY}))
     wave, subject = inputs()
-    noise = torch.randn(1, FRAMES, 25)
+    noise = noise_of(net, FRAMES)
     with torch.no_grad():
         one, two = net(wave, subject, FRAMES, noise), net(wave.flip(-1), subject, FRAMES, noise)
     assert (one.lips - two.lips).abs().max() > 1e-3
@@ -114,7 +119,7 @@ def test_debug_is_tiny() -> None:
     net = network(config_of("debug"))
     assert count(net) < 200_000
     wave, subject = inputs()
-    assert net(wave, subject, FRAMES, torch.randn(1, FRAMES, 25)).lips.shape == (1, FRAMES, 40, 3)
+    assert net(wave, subject, FRAMES, noise_of(net, FRAMES)).lips.shape == (1, FRAMES, 40, 3)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +163,7 @@ def test_lips_at_a_frame_do_not_wait_for_later_speech_features() -> None:
         features = net.features(wave, subject, FRAMES)
         audio = features.audio.clone()
         audio[:, 20:] += 1.0
-        later = type(features)(audio, features.subject, audio + features.subject[:, None])
+        later = replace(features, audio=audio, both=audio + features.subject[:, None])
         one, two = net.predict_lips(features), net.predict_lips(later)
     torch.testing.assert_close(one[:, :20], two[:, :20], rtol=0, atol=1e-5)
     assert (one[:, 20:] - two[:, 20:]).abs().max() > 1e-3

@@ -1,0 +1,117 @@
+"""Windows of motion whose blinks are known: for a network that draws blinks as events.
+
+Blinks are found in the whole clip, since a window of three seconds does not tell how far eyes are
+usually open, and once, when the set is made: the landmarks are read from start to end, a clip at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from moda.blinks import Blink, find_blinks, measure_blink, onsets, without_blinks
+from moda.data.clip import Clip
+from moda.data.sequences import MotionSequences, SequenceConfig, Window
+from moda.landmarks import EYES, eye_opening
+from moda.nn.blinks import BlinkSample
+from moda.representation import FPS
+
+CHUNK = 1500
+"""Frames whose eyes are looked at together: a minute."""
+DOUBT = 60 * FPS
+"""Frames of the average person that are added to each one's own, to tell how often he or she blinks."""
+SAMPLES = 20
+"""Blinks measured of a person at most, evenly over the footage, so that nobody's are the rule."""
+
+
+class BlinkingSequences(MotionSequences):
+    """`MotionSequences` whose items hold, beside: open_eyes (T, 60, 3), the eyes with a straight line over every
+    blink; onsets (T,), 1 where a blink starts; usual_rate (), blinks a frame of this person.
+    """
+
+    def __init__(
+        self, clips: Sequence[Clip], config: SequenceConfig, *, training: bool, sound: bool = True, face: bool = False
+    ) -> None:
+        super().__init__(clips, config, training=training, sound=sound, face=face)
+        self.blinks = [find_blinks(clip_opening(clip)) for clip in self.clips]
+        """Of each clip."""
+
+    def __getitem__(self, key: int | Window) -> dict[str, Tensor]:
+        window = key if isinstance(key, Window) else self.windows[key]
+        item = super().__getitem__(window)
+        blinks = [Blink(*(edge - window.start for edge in blink)) for blink in self.blinks[window.clip]]
+        usual = self.usual_rates[self.clips[window.clip].identity]
+        return item | {
+            "open_eyes": torch.from_numpy(without_blinks(item["eyes"].numpy(), blinks)),
+            "onsets": torch.from_numpy(onsets(blinks, window.length)),
+            "usual_rate": torch.tensor(usual, dtype=torch.float32),
+        }
+
+    @cached_property
+    def _counts(self) -> dict[str, tuple[int, int]]:
+        """Identity -> blinks, frames with a face."""
+        counts: dict[str, tuple[int, int]] = {}
+        for clip, blinks in zip(self.clips, self.blinks, strict=True):
+            number, frames = counts.get(clip.identity, (0, 0))
+            counts[clip.identity] = (number + len(blinks), frames + int(clip.tracked.sum()))
+        return counts
+
+    @cached_property
+    def mean_rate(self) -> float:
+        """Blinks a frame, mean over people: each counts alike."""
+        return float(np.mean([number / max(frames, 1) for number, frames in self._counts.values()]))
+
+    @cached_property
+    def usual_rates(self) -> dict[str, float]:
+        """Identity -> blinks a frame; people of whom little is seen are taken to be more like the average."""
+        return {
+            identity: (number + self.mean_rate * DOUBT) / (frames + DOUBT)
+            for identity, (number, frames) in self._counts.items()
+        }
+
+    def blink_samples(self) -> list[BlinkSample]:
+        """Blinks of every person as they look, at most `SAMPLES` of each."""
+        of_whom: dict[str, list[tuple[Clip, Blink]]] = {}
+        for clip, blinks in zip(self.clips, self.blinks, strict=True):
+            of_whom.setdefault(clip.identity, []).extend((clip, blink) for blink in _apart(blinks))
+        samples = []
+        for candidates in of_whom.values():
+            picked = np.unique(np.linspace(0, len(candidates) - 1, min(SAMPLES, len(candidates))).round().astype(int))
+            samples += [sample for i in picked if (sample := blink_sample(*candidates[i])) is not None]
+        return samples
+
+
+def clip_opening(clip: Clip) -> np.ndarray:
+    """Eye opening of a clip (T,), NaN where there is no face. It is a ratio, so the head's pose does not matter."""
+    spans = (slice(start, start + CHUNK) for start in range(0, clip.frames, CHUNK))
+    opening = np.concatenate([eye_opening(clip.landmarks[span]) for span in spans])
+    return np.where(clip.tracked, opening, np.nan)
+
+
+def blink_sample(clip: Clip, blink: Blink) -> BlinkSample | None:
+    """One blink of a clip; None if the clip does not show all of it."""
+    first, last = blink.anchors
+    if first < 0 or last >= clip.frames or not clip.tracked[first : last + 1].all():
+        return None
+    canonical = clip.canonical_at(slice(first, last + 1))
+    local = Blink(blink.start - first, blink.stop - first)
+    shape = measure_blink(local, eye_opening(canonical))
+    if shape is None:
+        return None
+    eyes = canonical[:, list(EYES)]
+    open_eyes = without_blinks(eyes, [local])[shape.deepest]
+    return BlinkSample(shape.seconds, shape.depth, shape.course, open_eyes, eyes[shape.deepest] - open_eyes)
+
+
+def _apart(blinks: Sequence[Blink]) -> list[Blink]:
+    """Those that have open eyes before and after: whose anchors no other's reach."""
+    reach = [blink.anchors for blink in blinks]
+    return [
+        blink
+        for i, blink in enumerate(blinks)
+        if (i == 0 or reach[i - 1][1] <= reach[i][0]) and (i + 1 == len(blinks) or reach[i][1] <= reach[i + 1][0])
+    ]

@@ -1,0 +1,211 @@
+"""Blinks as events: when they happen, and what the eyes' points do then.
+
+Not in the paper, whose networks hardly blink: an event of a few frames, twenty times a minute, is
+lost on losses that count every frame alike. Here blinks are a point process in time whose every
+event carries a blink taken from the training set.
+
+    onsets   a head on the features gives a rate, exp(mean + bounded), learned by Poisson likelihood
+    drawing  a frame whose noise lies below a threshold is a candidate; it lives if none lower lies
+             within `REFRACTORY` frames (Matern's second hard-core process, Matern 1960), so that
+             what happens at a frame depends on its neighbourhood alone and windows agree
+    course   one curve for all, stretched to the duration and scaled to the depth of the blink drawn
+    points   eyes + closure * displacement * local height of the open eye
+
+Dimension letters: B batch, T frames, P the 60 points of the eyes group, Q blinks kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from moda.blinks import COURSE, OPEN
+from moda.landmarks import (
+    EYES,
+    LEFT_EYE,
+    LEFT_EYE_CONTOUR,
+    LEFT_EYEBROW,
+    LEFT_IRIS,
+    N_EYES,
+    N_LANDMARKS,
+    RIGHT_EYE,
+    RIGHT_EYE_CONTOUR,
+    RIGHT_EYEBROW,
+    RIGHT_IRIS,
+)
+from moda.representation import FPS
+
+REFRACTORY = 12
+"""Frames around a blink's onset in which no other begins: half a second."""
+BOUND = 1.1
+"""How far sound and subject move the logarithm of the rate, either way: a factor of 3."""
+USUAL_RATE = 20 / 60 / FPS
+"""Blinks a frame of a network that was not fitted."""
+BRIEFEST, SLOWEST = 0.1, 0.4
+"""Seconds a blink that is drawn may last."""
+KEPT = 256
+"""Blinks of the training set that are drawn from (Q)."""
+TAIL = 24
+"""Frames before and after its deepest one that a blink reaches at most."""
+RATES = (1.0 / 60 / FPS, 0.9 / (2 * REFRACTORY + 1))
+"""Rates that can be drawn: one a minute, and near the most that the refractory time allows."""
+
+
+class BlinkSample(NamedTuple):
+    """A blink of the training set.
+
+    seconds, depth, course: as in `moda.blinks.BlinkShape`. eyes: (60, 3) canonical points of the open
+    eyes, interpolated to the deepest frame, pixels. change: (60, 3) what the blink adds to them there.
+    """
+
+    seconds: float
+    depth: float
+    course: np.ndarray
+    eyes: np.ndarray
+    change: np.ndarray
+
+
+class BlinkProcess(nn.Module):
+    """When to blink, given features (B, T, width) and noise (B, T, 2), and the eyes' points then.
+
+    Statistics are buffers, filled by `fit`; before it nothing is displaced.
+    """
+
+    noise_dim = 2
+    """Channels of standard normal noise: when, and which blink."""
+
+    log_rate: Tensor
+    course: Tensor
+    kept: Tensor
+    displacement: Tensor
+    upper: Tensor
+    lower: Tensor
+    eye_of: Tensor
+
+    def __init__(self, width: int, hidden: int = 32, dropout: float = 0.3) -> None:
+        super().__init__()
+        self.head = nn.Sequential(
+            nn.Dropout(dropout), nn.Linear(width, hidden), nn.SiLU(), nn.Dropout(dropout), nn.Linear(hidden, 1)
+        )
+        last = self.head[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)  # the mean rate everywhere
+        nn.init.zeros_(last.bias)
+        self.register_buffer("log_rate", torch.tensor(USUAL_RATE).log())
+        self.register_buffer("course", torch.from_numpy(_bump()).float())
+        self.register_buffer("kept", torch.tensor([[0.15, 0.7]]).repeat(KEPT, 1))
+        self.register_buffer("displacement", torch.zeros(N_EYES, 3))
+        upper, lower, eye_of = _lids()
+        for name, rows in (("upper", upper), ("lower", lower), ("eye_of", eye_of)):
+            self.register_buffer(name, torch.tensor(rows), persistent=False)
+
+    def fit(self, rate: float, samples: Sequence[BlinkSample]) -> None:
+        """Fill the buffers: blinks a frame, and blinks as they look; those of unusual duration are left out.
+
+        Without any sample the eyes stay open.
+        """
+        self.log_rate.fill_(float(np.log(np.clip(rate, *RATES))))
+        samples = sorted((s for s in samples if BRIEFEST <= s.seconds <= SLOWEST), key=lambda s: s.seconds)
+        if not samples:
+            self.displacement.zero_()
+            return
+        picked = np.linspace(0, len(samples) - 1, KEPT).round().astype(int)
+        self.kept.copy_(torch.tensor([(samples[i].seconds, samples[i].depth) for i in picked]))
+        course = np.clip(np.mean([s.course for s in samples], axis=0), 0, None)
+        self.course.copy_(torch.from_numpy(course / course.max()))
+        eyes, change = (torch.from_numpy(np.stack([getattr(s, name) for s in samples])) for name in ("eyes", "change"))
+        # change = depth * height * displacement, by least squares over all blinks
+        size = torch.tensor([s.depth for s in samples])[:, None].to(eyes) * self.heights(eyes)
+        displacement = (change * size[..., None]).sum(0) / size.square().sum(0)[:, None].clamp(min=1e-9)
+        self.displacement.copy_(displacement)
+
+    def rate(self, features: Tensor, log_base: Tensor | None = None) -> Tensor:
+        """Logarithm of the blinks a frame, (B, T). log_base: (B,) in the place of the mean rate's."""
+        base = self.log_rate if log_base is None else log_base[:, None]
+        return base + BOUND * torch.tanh(self.head(features)[..., 0])
+
+    def loss(self, features: Tensor, onsets: Tensor, seen: Tensor, usual: Tensor) -> Tensor:
+        """Negative log-likelihood a second of a Poisson process, without its constant; a scalar.
+
+        onsets, seen: (B, T), 1 where a blink starts and where the face was seen. usual: (B,) blinks a
+        frame of each window's person, an offset as in Poisson regression: how often *this* person
+        blinks can be told for no other, so the head is left to learn when.
+        """
+        log_rate = self.rate(features.float(), usual.clamp(*RATES).log())
+        a_frame = log_rate.exp() - onsets * log_rate
+        return FPS * (a_frame * seen).sum() / seen.sum().clamp(min=1)
+
+    @torch.no_grad()
+    def draw(self, features: Tensor, noise: Tensor) -> Tensor:
+        """Closure of the eyes (B, T): 0 open, the depth of a blink at its deepest; noise (B, T, 2)."""
+        when, which = noise.float().unbind(-1)
+        rate = self.rate(features.float()).exp().clamp(*RATES)
+        around = 2 * REFRACTORY + 1
+        # of a process that accepts a frame with p, (1 - (1 - p)^around) / around live
+        accepted = 1 - (1 - around * rate) ** (1 / around)
+        candidate = when < torch.special.ndtri(accepted)
+        marks = torch.where(candidate, -when, -torch.inf)
+        lives = candidate & (marks >= nn.functional.max_pool1d(marks, around, stride=1, padding=REFRACTORY))
+        row = (torch.special.ndtr(which) * KEPT).long().clamp(max=KEPT - 1)
+        seconds, depth = self.kept[row].unbind(-1)
+        return self._closure(lives * depth, seconds * FPS)
+
+    def close(self, eyes: Tensor, subject: Tensor, closure: Tensor) -> Tensor:
+        """Offsets of open eyes (B, T, 60, 3) and subject (B, 478, 3), pixels -> offsets with the closure (B, T)."""
+        height = self.heights(subject[:, None, list(EYES)] + eyes)
+        return eyes + (closure[..., None] * height)[..., None].to(eyes) * self.displacement
+
+    def heights(self, points: Tensor) -> Tensor:
+        """Points of the eyes group (..., 60, 3) -> what each moves in proportion to, (..., 60).
+
+        A lid's point: its distance from the one that faces it, so that lids meet along their whole
+        length whatever the eye's shape; any other point: the mean of these of its eye.
+        """
+        gaps = (points[..., self.lower, :] - points[..., self.upper, :]).norm(dim=-1)  # (..., 14): left, right
+        each = gaps.shape[-1] // 2
+        means = torch.stack((gaps[..., :each].mean(-1), gaps[..., each:].mean(-1)), dim=-1)
+        heights = means[..., self.eye_of].clone()
+        heights[..., self.upper] = gaps
+        heights[..., self.lower] = gaps
+        return heights
+
+    def _closure(self, depth: Tensor, duration: Tensor) -> Tensor:
+        """Depth (B, T), 0 where no blink starts, and duration in frames -> closure (B, T); the deeper blink counts."""
+        peak = COURSE[0] + self.course.argmax() / (len(COURSE) - 1) * (COURSE[-1] - COURSE[0])
+        # A blink's deepest instant falls on a frame, or the shortest ones would be missed between two.
+        # (B, T, lags): what the blinks that start around a frame, the earliest first, give to it
+        started = nn.functional.pad(depth, (TAIL, TAIL)).unfold(1, 2 * TAIL + 1, 1)
+        lasting = nn.functional.pad(duration, (TAIL, TAIL), value=1.0).unfold(1, 2 * TAIL + 1, 1)
+        since = torch.arange(TAIL, -TAIL - 1, -1, device=depth.device)
+        time = peak + (since - (peak * lasting).round()) / lasting  # in durations from its start
+        place = (time - COURSE[0]) / (COURSE[1] - COURSE[0])
+        inside = (place >= 0) & (place < len(COURSE) - 1)
+        low = place.floor().long().clamp(0, len(COURSE) - 2)
+        course = torch.lerp(self.course[low], self.course[low + 1], place - low)
+        return (course * inside * started).amax(dim=-1)
+
+
+def _bump() -> np.ndarray:
+    """A course to start from: (61,), 1 a third of the way, below 1 - OPEN of it outside of the blink."""
+    return np.exp(np.log(1 - OPEN) * np.where(COURSE < 1 / 3, 3 * COURSE - 1, (3 * COURSE - 1) / 2) ** 2)
+
+
+def _lids() -> tuple[list[int], list[int], list[int]]:
+    """Rows in the eyes group of facing lid points, 7 upper and 7 lower of the left eye, then of the right; and to
+    which eye (0 left, 1 right) each of the 60 rows belongs.
+    """
+    row = [-1] * N_LANDMARKS
+    for i, landmark in enumerate(EYES):
+        row[landmark] = i
+    upper, lower = [], []
+    for contour in (LEFT_EYE_CONTOUR, RIGHT_EYE_CONTOUR):
+        half = len(contour) // 2  # the corners are contour[0] and contour[half]
+        upper += [row[landmark] for landmark in contour[1:half]]
+        lower += [row[landmark] for landmark in contour[:half:-1]]
+    left = {*LEFT_IRIS, *LEFT_EYE, *LEFT_EYEBROW}
+    assert left | {*RIGHT_IRIS, *RIGHT_EYE, *RIGHT_EYEBROW} == set(EYES)
+    return upper, lower, [0 if landmark in left else 1 for landmark in EYES]
