@@ -56,7 +56,9 @@ def _train(config: TrainConfig, source: str, arguments: argparse.Namespace) -> i
         from moda.cli.person import prepare_person  # loads the trackers
 
         size = int(to_dict(stage.network_config)["size"])
-        prepare_person(Path(config.data["video"]), Path(config.data["store"]), size)
+        if trainer.runtime.main:
+            prepare_person(Path(config.data["video"]), Path(config.data["store"]), size)
+        trainer.runtime.wait()
     if arguments.dry_run:
         print(_describe(trainer.dry_run()))
         return 0

@@ -93,14 +93,14 @@ class Trainer:
         stream = TrainingStream(self.stage, train, self.config, self.runtime, epoch=at.epoch, position=at.position)
         batches = iter(stream)
         board = self._board()
+        if at.step == 0 and at.origin and self.runtime.main and size(validation):
+            self._validate(validation, board)
+            at.origin["metrics"] = at.metrics
         reporter = Reporter(at.step, trainer.steps, quiet=not self.runtime.main)
         self._since = time.monotonic()
         try:
             with StopSignal() as stop:
                 stopping = False
-                if at.step == 0 and at.origin and self.runtime.main and size(validation):
-                    self._validate(validation, board)
-                    at.origin["metrics"] = at.metrics
                 while at.step < trainer.steps and not stopping:
                     self._collect(self._step(batches))
                     at.step, at.epoch, at.position = at.step + 1, stream.epoch, stream.position

@@ -37,7 +37,8 @@ def test_of_several_shots_the_end_is_that_of_the_video() -> None:
 def test_nothing_held_out_is_trained_on_and_shares_hold(share: float) -> None:
     random = np.random.default_rng(0)
     for _ in range(50):
-        shots = [clip(str(number), int(random.integers(60, 900))) for number in range(int(random.integers(1, 6)))]
+        lengths = [600, *random.integers(60, 900, size=int(random.integers(5)))]
+        shots = [clip(str(number), int(length)) for number, length in enumerate(lengths)]
         total = sum(shot.frames for shot in shots)
         starts = dict(zip([shot.id for shot in shots], np.cumsum([0, *(s.frames for s in shots)]), strict=False))
         train, end = hold_out_end(shots, share)
