@@ -8,13 +8,16 @@ from pathlib import Path
 import numpy as np
 
 from moda.errors import FaceError
-from moda.media.crop import face_size
+from moda.media.crop import crop_square, face_size, square_box, to_frame
 from moda.media.face_tracker import FaceTracker
+from moda.representation import FRAME
 
 MIN_FACE = 64
 """A face narrower than this many pixels in the source is refused: enlarged, it has no detail to animate."""
 SAME_FACE = 0.5
 """Two meshes whose centres are closer than this share of the larger one's size are one face."""
+SAME_MESH = 0.25
+"""Two meshes whose points are closer than this share of the face's size, in the mean, are of one face."""
 SPECK = 16
 """What is found narrower than this many pixels is a pattern that passed for a face."""
 CLOSER_LOOKS = 3
@@ -60,7 +63,8 @@ def find_faces(tracker: FaceTracker, image: np.ndarray, wanted: int = 1) -> list
             break
         for left, top in _tiles(width, height, side):
             found = tracker.faces(image[top : top + side, left : left + side])
-            faces += [mesh + np.array([left, top, 0.0]) for mesh in found]
+            meshes = [mesh + np.array([left, top, 0.0]) for mesh in found]
+            faces += [mesh for mesh in meshes if seen_again(tracker, image, mesh)]
         faces = distinct(faces)
         side //= 2
     return faces
@@ -75,6 +79,24 @@ def distinct(faces: list[np.ndarray]) -> list[np.ndarray]:
         if not any(near) and np.ptp(face[:, 0]) >= SPECK:
             kept.append(face)
     return kept
+
+
+def seen_again(tracker: FaceTracker, image: np.ndarray, face: np.ndarray) -> bool:
+    """Whether a face (478, 3) is found in its own crop too: in parts of a picture patterns pass for faces."""
+    height, width = image.shape[:2]
+    box = square_box(face, width, height, over_border=True)
+    square = crop_square(image, box, FRAME // 2)
+    return nearest_face([mesh * 2 for mesh in tracker.faces(square)], to_frame(face, box)) is not None
+
+
+def nearest_face(faces: list[np.ndarray], expected: np.ndarray) -> np.ndarray | None:
+    """The one of several meshes (478, 3) that is the expected one, tracked again; None if none is."""
+
+    def distance(mesh: np.ndarray) -> float:
+        return float(np.linalg.norm((mesh - expected)[:, :2], axis=1).mean())
+
+    best = min(faces, key=distance, default=None)
+    return best if best is not None and distance(best) < SAME_MESH * float(face_size(expected)) else None
 
 
 def _tiles(width: int, height: int, side: int) -> list[tuple[int, int]]:

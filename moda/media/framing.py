@@ -156,12 +156,12 @@ def _person_weight(person: np.ndarray, reach: float) -> np.ndarray:
 def _fade(start: float, length: float, pixels: range, whole: int, after: float) -> np.ndarray:
     """Weight of each of the picture's `pixels` along one axis, where the square lies at `start`, `length` long.
 
-    It falls to 0 on the square's borders, but for those where the picture (`whole` pixels) ends too.
+    It falls to 0 on the outermost pixel of the square, but not where the picture (`whole` pixels) ends too.
     after: width of the fade at the far end, as a share of the length; `FADE_BESIDE` at the near end.
     """
-    at = (np.array(pixels) + 0.5 - start) / length
-    near = _smooth(at / FADE_BESIDE) if start > 0 else np.float32(1)
-    far = _smooth((1 - at) / after) if start + length < whole else np.float32(1)
+    at = np.array(pixels) + 0.5 - start
+    near = _smooth((at - 1) / (FADE_BESIDE * length)) if start > 0 else np.float32(1)
+    far = _smooth((length - at - 1) / (after * length)) if start + length < whole else np.float32(1)
     return np.asarray(near * far * np.ones(len(pixels), np.float32))
 
 

@@ -11,13 +11,15 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from moda.errors import MediaError
+from moda.errors import FaceError, MediaError
 from moda.geometry import fit_head_pose, subject_mesh, to_canonical
-from moda.media.crop import Box, crop_square, face_size, from_frame, square_box, to_frame
+from moda.landmarks import OUTER_LIPS
+from moda.media.crop import Box, crop_square, from_frame, square_box, to_frame
 from moda.media.face_checks import check_face
 from moda.media.face_tracker import FaceTracker
-from moda.media.faces import MIN_FACE, choose_face
+from moda.media.faces import MIN_FACE, choose_face, nearest_face
 from moda.media.ffmpeg import require_file
+from moda.media.hands import covered_share, find_hands
 from moda.media.neutral import with_whole_lips
 from moda.media.torso_tracker import PersonSegmenter, shoulder_points
 from moda.media.video import read_frames
@@ -25,6 +27,8 @@ from moda.representation import FRAME, Portrait
 
 MOST_FACES = 16
 """Faces that are looked for in a picture."""
+COVERED = 0.1
+"""Share of the mouth that a hand may cover; little, as the mouth is guessed wrong where it is hidden."""
 _EDGE_RADIUS, _EDGE_EPSILON = 6, 1e-3
 
 log = logging.getLogger(__name__)
@@ -82,7 +86,7 @@ def make_reference(
     over_border: the square may reach over the picture's border (see `square_box`).
     source: what to call the picture in messages. What had to be assumed of the face is logged.
     Raises `FaceError` for no such face, one under `MIN_FACE` pixels wide, or one that cannot be animated
-    (`check_face`), `MediaError` for a picture too small.
+    (`check_face`, a hand over the mouth), `MediaError` for a picture too small.
     """
     height, width = image.shape[:2]
     if min(height, width) < MIN_FACE:
@@ -93,11 +97,14 @@ def make_reference(
         box = square_box(face, width, height, over_border=over_border)
         square = crop_square(image, box, FRAME)
         expected = to_frame(face, box)
-        landmarks = _nearest_face(tracker.faces(square), expected)
+        again = nearest_face(tracker.faces(square), expected)
+        landmarks = expected if again is None else again
     pose = fit_head_pose(landmarks[None])
     canonical = to_canonical(landmarks[None], pose)
     for remark in check_face(from_frame(landmarks, box), canonical[0], pose[0], (width, height), source):
         log.warning("%s: %s", source, remark)
+    if covered_share(landmarks[list(OUTER_LIPS), :2], find_hands(square), FRAME) > COVERED:
+        raise FaceError(f"a hand covers the mouth; wanted a picture in which it is free: {source}")
     with PersonSegmenter() as segmenter:
         mask = segmenter.mask(square)
     person = _follow_edges(mask, square)
@@ -134,16 +141,6 @@ def _first_frame(path: Path) -> np.ndarray:
     except MediaError as error:
         raise MediaError(f"not a picture or video that can be read: {path} ({error})") from error
     return first
-
-
-def _nearest_face(faces: list[np.ndarray], expected: np.ndarray) -> np.ndarray:
-    """The face tracked again in the crop, if it is the one that was cropped; else what was expected."""
-
-    def distance(mesh: np.ndarray) -> float:
-        return float(np.linalg.norm((mesh - expected)[:, :2], axis=1).mean())
-
-    best = min(faces, key=distance, default=expected)
-    return best if distance(best) < 0.25 * float(face_size(expected)) else expected
 
 
 def _follow_edges(mask: np.ndarray, image: np.ndarray) -> np.ndarray:
