@@ -1,0 +1,152 @@
+"""What stage 1's motion is worth, clip by clip, in the units it predicts: used by `motion.py`.
+
+Dimension letters: T frames at 25 fps, N audio samples at 16 kHz.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import combinations
+
+import numpy as np
+
+from moda.blinks import find_blinks
+from moda.data.clip import Clip
+from moda.landmarks import EYES, LIPS, eye_opening, lip_opening
+from moda.metrics.diversity import diversity
+from moda.metrics.motion import at_rest, settled_silence
+from moda.representation import FPS, HeadPose, Motion, Portrait, samples_at
+
+LAGS = 6
+"""Frames either way among which the best lag is looked for."""
+COMMON = 75
+"""Frames that clips are cut to where their spreads are compared."""
+
+Scores = dict[str, float]
+
+
+def portrait_of(clip: Clip) -> Portrait:
+    """A portrait that has the clip's mesh and nothing else: all that stage 1 reads of one."""
+    pose = HeadPose(np.zeros(3), np.zeros(3), np.ones(()))
+    blank = np.zeros((8, 8, 3), np.uint8)
+    mesh = np.array(clip.subject)
+    return Portrait(blank, mesh, pose, mesh, np.zeros((18, 3), np.float32), np.zeros((8, 8), np.float32))
+
+
+def sound_of(clip: Clip) -> np.ndarray:
+    """(640 T,) float32: the clip's sound, of exactly its frames."""
+    wave, wanted = clip.audio(), samples_at(clip.frames)
+    return np.pad(wave[:wanted], (0, max(0, wanted - len(wave)))).astype(np.float32)
+
+
+def mesh_of(subject: np.ndarray, rows: Sequence[int], offsets: np.ndarray) -> np.ndarray:
+    """Subject (478, 3) with the offsets (T, P, 3) of some of its points added: (T, 478, 3)."""
+    meshes = np.repeat(subject[None], len(offsets), axis=0)
+    meshes[:, list(rows)] += offsets
+    return meshes
+
+
+def opening_of(subject: np.ndarray, motion: Motion) -> np.ndarray:
+    """(T,) opening of the lips, pixels."""
+    return lip_opening(mesh_of(subject, LIPS, motion.lips))
+
+
+def lip_scores(subject: np.ndarray, true: Motion, made: Motion) -> Scores:
+    """Correlation of the openings at lag 0 and at the best lag, that lag, spread of the opening over the true one's,
+    and the distance of the lips' motion (medians taken off) from the true one over a still mouth's.
+    """
+    a, b = opening_of(subject, made), opening_of(subject, true)
+    frames = len(a)
+    by_lag = [
+        np.corrcoef(a[max(0, lag) : frames + min(0, lag)], b[max(0, -lag) : frames + min(0, -lag)])[0, 1]
+        for lag in range(-LAGS, LAGS + 1)
+    ]
+    moved, wanted = (m.lips - np.median(m.lips, axis=0) for m in (made, true))
+    still = np.linalg.norm(wanted, axis=-1).mean()
+    return {
+        "lip corr. lag 0": float(by_lag[LAGS]),
+        "lip corr. best lag": float(np.max(by_lag)),
+        "|best lag|": float(abs(int(np.argmax(by_lag)) - LAGS)),
+        "opening ratio": float(a.std() / max(b.std(), 1e-3)),
+        "lips / still mouth": float(np.linalg.norm(moved - wanted, axis=-1).mean() / max(still, 1e-6)),
+    }
+
+
+def head_scores(true: Motion, made: Motion) -> Scores:
+    """Spread of each rotation axis and mean speed of rotation, over the true head's."""
+    spread = made.head[:, :3].std(axis=0) / np.maximum(true.head[:, :3].std(axis=0), 0.1)
+    speed = [float(np.linalg.norm(np.diff(m.head[:, :3], axis=0), axis=1).mean()) for m in (made, true)]
+    axes = {f"{name} spread": float(value) for name, value in zip(("pitch", "yaw", "roll"), spread, strict=True)}
+    return {**axes, "head speed": speed[0] / max(speed[1], 1e-3)}
+
+
+def blink_scores(subject: np.ndarray, true: Motion, made: Motion) -> Scores:
+    """Blinks a minute and their mean duration, of both."""
+    scores = {}
+    for name, motion in (("", made), (", truth", true)):
+        blinks = find_blinks(eye_opening(mesh_of(subject, EYES, motion.eyes)))
+        scores[f"blinks/min{name}"] = len(blinks) * 60 * FPS / len(motion)
+        if blinks:
+            scores[f"blink s{name}"] = float(np.mean([blink.seconds for blink in blinks]))
+    return scores
+
+
+def rest_share(subject: np.ndarray, motion: Motion, wave: np.ndarray) -> float | None:
+    """Share of settled silent frames in which lips are at rest (metric "silence"); None without such a frame."""
+    silent = settled_silence(wave, len(motion))
+    return float(at_rest(opening_of(subject, motion))[silent].mean()) if silent.any() else None
+
+
+def with_pause(wave: np.ndarray, filling: str, seconds: float = 1.0) -> np.ndarray:
+    """The sound with a pause put into its middle: "nothing", or "noise", "music" or "breath" 40 dB below the sound.
+
+    music: a chord that swells. breath: noise between 300 and 3000 Hz that comes and goes.
+    """
+    count = round(seconds * FPS) * 640
+    time, random = np.arange(count) / 16_000, np.random.default_rng(0)
+    noise = random.standard_normal(count)
+    if filling == "music":
+        noise = sum(np.sin(2 * np.pi * f * time) for f in (220.0, 277.2, 329.6)) * (0.6 + 0.4 * np.sin(6 * time))
+    elif filling == "breath":
+        spectrum = np.fft.rfft(noise)
+        hertz = np.fft.rfftfreq(count, 1 / 16_000)
+        spectrum[(hertz < 300) | (hertz > 3000)] = 0
+        noise = np.fft.irfft(spectrum, count) * np.sin(np.pi * time / seconds)
+    level = 0.0 if filling == "nothing" else 10 ** (-40 / 20) * np.sqrt(np.mean(wave**2) / np.mean(noise**2))
+    middle = len(wave) // 2 // 640 * 640
+    return np.concatenate([wave[:middle], (level * noise).astype(np.float32), wave[middle:]])
+
+
+def telephone(wave: np.ndarray) -> np.ndarray:
+    """The sound as an 8 kHz telephone passes it: 300 to 3400 Hz."""
+    spectrum = np.fft.rfft(wave)
+    hertz = np.fft.rfftfreq(len(wave), 1 / 16_000)
+    spectrum[(hertz < 300) | (hertz > 3400)] = 0
+    return np.fft.irfft(spectrum, len(wave)).astype(np.float32)
+
+
+def seed_spread(made: Sequence[np.ndarray], true: Sequence[np.ndarray]) -> float:
+    """Mean pairwise distance between seeds of one sound, over that between different true clips.
+
+    made: a (T, 3) rotation a seed. true: rotations of different clips, each cut to `COMMON` frames, means taken off.
+    """
+    cut = [rotation[:COMMON] - rotation[:COMMON].mean(axis=0) for rotation in true if len(rotation) >= COMMON]
+    between = np.mean([np.linalg.norm(a - b, axis=1).mean() for a, b in combinations(cut, 2)])
+    return diversity([r[:COMMON] - r[:COMMON].mean(axis=0) for r in made]) / float(between)
+
+
+def drift(motion: Motion) -> Scores:
+    """Mean rotation of the last minute from the first's, in standard deviations of the first, the worst axis."""
+    minute = round(60 * FPS)
+    first, last = motion.head[:minute, :3], motion.head[-minute:, :3]
+    moved = np.abs(last.mean(axis=0) - first.mean(axis=0)) / np.maximum(first.std(axis=0), 1e-3)
+    return {"drift, sd": float(moved.max())}
+
+
+def person_means(rows: Sequence[tuple[str, Scores]]) -> tuple[dict[str, np.ndarray], int]:
+    """(person, scores) a clip -> each score's means over the clips of every person that has it; number of people."""
+    people = sorted({person for person, _ in rows})
+    names = list(dict.fromkeys(name for _, scores in rows for name in scores))
+    mean: Callable[[str, str], list[float]] = lambda who, name: [s[name] for p, s in rows if p == who and name in s]  # noqa: E731
+    table = {name: [float(np.mean(values)) for who in people if (values := mean(who, name))] for name in names}
+    return {name: np.array(values) for name, values in table.items()}, len(people)
