@@ -112,9 +112,11 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
             else:
                 kept.append(clip)
         if not kept:
+            longest = max(clips, key=lambda clip: clip.frames, default=None)
+            known = "" if longest is None else f" (the longest, {longest.id}, has {longest.frames} frames)"
             raise DataError(
-                f"no usable clip in the '{split}' split of {self.config.store}: {len(clips)} listed, wanted one "
-                f"of {shortest} frames or more{' with sound' * self.with_sound}; lower data.lengths or add clips"
+                f"no usable clip in the '{split}' split of {self.config.store}: {len(clips)} listed, wanted one of "
+                f"{shortest} frames or more{' with sound' * self.with_sound}{known}; lower data.lengths or add clips"
             )
         return kept
 
@@ -152,22 +154,32 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
             wave = clip.sound(first, first + samples_at(window.length))
             item["wave"] = augment_sound(wave, self.config.augment, random) if self.training else wave
         for name, values in item.items():
-            if not np.isfinite(values).all():
-                raise DataError(f"clip {clip.id}: '{name}' is not finite everywhere; prepare it again or unlist it")
+            _require_finite(clip, name, values)
         return {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in item.items()}
 
     def _mixed_subject(self, subject: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """With a few dozen people a network learns them by heart: blend each with another one, at random."""
-        other = self.clips[int(random.integers(len(self.clips)))].subject
+        other_clip = self.clips[int(random.integers(len(self.clips)))]
+        other = other_clip.subject
+        _require_finite(other_clip, "subject", other)
         return subject + np.float32(random.uniform(0, self.config.subject_mix)) * (other - subject)
 
     def moments(self, groups: Iterable[str]) -> dict[str, Moments]:
-        """Sums over all clips of "lips", "eyes", "head", "torso", "face", and of "subject", one value a clip."""
+        """Sums over all clips of "lips", "eyes", "head", "torso", "face", and of "subject", one value a clip.
+
+        Raises `DataError` naming a clip that holds values which are not finite.
+        """
         total: dict[str, Moments] = {}
         for clip in self.clips:
             for name, part in clip.moments(groups).items():
+                _require_finite(clip, name, part.mean)
                 total[name] = total[name].merge(part) if name in total else part
         return total
+
+
+def _require_finite(clip: Clip, name: str, values: np.ndarray) -> None:
+    if not np.isfinite(values).all():
+        raise DataError(f"clip {clip.id}: '{name}' is not finite everywhere; prepare it again or unlist it")
 
 
 def window_batches(dataset: MotionSequences, batch: int, seed: int) -> list[list[Window]]:

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sized
 from typing import Any, cast
 
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from moda.errors import DataError
+from moda.errors import ConfigError, DataError
 from moda.training.config import TrainConfig
 from moda.training.randomness import SeededSamples, derive
 from moda.training.runtime import Runtime
@@ -41,13 +42,16 @@ class TrainingStream:
         epoch: int = 0,
         position: int = 0,
     ) -> None:
-        """Start at a position. Raises `DataError` when the set is empty or too small for the processes."""
+        """Start at a position. Raises `DataError` when the set is empty or too small for the processes,
+        `ConfigError` when its batches are too small for batch normalisation.
+        """
         self.epoch, self.position = epoch, position
         self._stage, self._dataset, self._config, self._runtime = stage, dataset, config, runtime
         self._ahead: deque[tuple[int, int]] = deque()
         if size(dataset) == 0:
             raise DataError("the training set is empty; see the stage's data section and the store's split lists")
         batches = self._epoch(0)
+        _refuse_single_samples(stage, config, batches)
         used = sum(map(len, batches)) * runtime.count
         log.info(
             "training set: %d samples, %d batches an epoch, %d samples left out of an epoch as they fill no batch",
@@ -81,6 +85,16 @@ class TrainingStream:
             )
         mine = range(rank, len(batches) - len(batches) % count, count)
         return [[(s, derive(seed, _TRAIN, epoch, b, j)) for j, s in enumerate(batches[b])] for b in mine]
+
+
+def _refuse_single_samples(stage: Stage, config: TrainConfig, batches: list[Keys]) -> None:
+    """`BatchNorm1d` has no variance of one sample; raises `ConfigError` if such a batch can come."""
+    single = config.trainer.batch == 1 or any(len(batch) == 1 for batch in batches)
+    if single and any(isinstance(module, nn.BatchNorm1d) for module in stage.modules()):
+        raise ConfigError(
+            f"stage '{stage.name}' has batch normalisation, which cannot be trained on a batch of one sample "
+            f"(trainer.batch is {config.trainer.batch}); raise trainer.batch, add footage, or set network.norm: layer"
+        )
 
 
 def validation_batches(
