@@ -5,7 +5,8 @@
 Each length is a process of its own: assets/demo.wav repeated with changing gains, `Animator.motion`, then
 `Animator.landmark_parts`, whose parts are dropped as they come (kept, the landmarks of an hour take 536 MB).
 The sound (230 MB an hour in float32) and the motion (130 MB) are there as a whole; what the process
-needs beyond them and beyond a start with ten seconds of sound is the figure to stay flat.
+needs beyond them and beyond a start with ten seconds of sound is the figure to stay flat. "A CPU second" adds
+up all threads, and says on a busy machine what an idle one would do a core.
 """
 
 from __future__ import annotations
@@ -64,14 +65,14 @@ def animate(options: argparse.Namespace) -> dict[str, Any]:
         pass
     start = _peak()
     wave = make_sound(options.audio, 60 * options.child)
-    begin = time.perf_counter()
+    begin, worked = time.perf_counter(), time.process_time()
     motion = animator.motion(wave, portrait)
     made = time.perf_counter()
     frames, finite = 0, True
     for face, torso in animator.landmark_parts(motion, portrait):
         frames += len(face)
         finite = finite and bool(np.isfinite(face).all() and np.isfinite(torso).all())
-    placed = time.perf_counter()
+    placed, worked = time.perf_counter(), time.process_time() - worked
     if frames != len(motion) or not finite:
         raise SystemExit(f"{frames} frames of landmarks for {len(motion)} of motion, finite: {finite}")
     sizes = {
@@ -85,6 +86,8 @@ def animate(options: argparse.Namespace) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "seconds": {"motion": round(made - begin, 2), "landmarks": round(placed - made, 2)},
         "times_real_time": round(60 * options.child / (placed - begin), 1),
+        "cpu_seconds": round(worked, 2),
+        "seconds_a_cpu_second": round(60 * options.child / worked, 1),
         "start_mib": round(start / MIB, 1),
         **{f"{name}_mib": round(size / MIB, 1) for name, size in sizes.items()},
         "peak_mib": round(peak / MIB, 1),
@@ -132,6 +135,7 @@ def show(record: dict[str, Any]) -> None:
     for stage in ("motion", "landmarks"):
         table.add_row(stage, *[f"{run['seconds'][stage]:.1f} s" for run in runs])
     table.add_row("times real time", *[f"{run['times_real_time']:.1f}" for run in runs])
+    table.add_row("seconds of sound a CPU second", *[f"{run['seconds_a_cpu_second']:.1f}" for run in runs])
     table.add_section()
     for key, title in (
         ("start_mib", "process with 10 s of sound"),

@@ -53,6 +53,11 @@ class SpecAttn(nn.Module):
 
     A transformer decoder, post-norm, ReLU. Target: PPE(s), masked by M_T. Memory: s_a, masked
     by M_A. The output at frame t depends on s_a up to t only.
+
+        s_sa = Dec(target s + PPE, memory s_a; M_T, M_A), each attention softmax(Q K^T / sqrt(d / h) + M) V
+        M_T(i, j) = -m_h floor((i - j) / q) for j <= i, else -inf;  m_h = 2^(-2 h)       `temporal_mask`
+        M_A(i, j) = 0 for i = j, else -inf                                               `alignment_mask`
+        PPE(t, 2k) = sin((t mod q) / 10000^(2k/d)), PPE(t, 2k + 1) = cos(same)           `positional.sinusoidal`
     """
 
     def __init__(
@@ -77,9 +82,10 @@ class SpecAttn(nn.Module):
         """s: (B, T, d) audio plus subject; s_a: (B, T, d) audio alone."""
         batch, frames, width = s.shape
         slopes: Tensor = self.get_buffer("slopes")
-        mask = temporal_mask(frames, self.period, slopes).repeat(batch, 1, 1)  # (B*h, T, T)
-        target = s + sinusoidal(frames, width, period=self.period, device=s.device)
-        out: Tensor = self.decoder(target, s_a, tgt_mask=mask, memory_mask=alignment_mask(frames, device=s.device))
+        mask = temporal_mask(frames, self.period, slopes).repeat(batch, 1, 1)  # M_T, (B*h, T, T): heads run fastest
+        target = s + sinusoidal(frames, width, period=self.period, device=s.device)  # PPE(s)
+        aligned = alignment_mask(frames, device=s.device)  # M_A
+        out: Tensor = self.decoder(target, s_a, tgt_mask=mask, memory_mask=aligned)
         return out
 
 
@@ -94,7 +100,7 @@ class ProbAttn(nn.Module):
     """ProbAttn, the paper's transformer VAE (method.md section 2, point 6).
 
     x = PE(tile(v_s)) + s_a;  e = Enc(x);  mu, logvar = Linear(e);  z = mu + exp(logvar / 2) * noise;
-    s_pa = Linear(Dec(target x with a causal mask, memory Linear(z))).
+    s_pa = Linear(Dec(target x with a causal mask, memory Linear(z))). Its KL term: `losses.kl_divergence`.
     """
 
     def __init__(self, width: int, *, heads: int = 4, layers: int = 3, ffn: int = 128, dropout: float = 0.1) -> None:
@@ -115,10 +121,10 @@ class ProbAttn(nn.Module):
     def forward(self, s_a: Tensor, v_s: Tensor, noise: Tensor) -> tuple[Tensor, Latent]:
         """s_a: (B, T, d); v_s: (B, d); noise: (B, T, d), standard normal -> s_pa (B, T, d), Latent."""
         frames, width = s_a.shape[1:]
-        x = s_a + v_s[:, None] + sinusoidal(frames, width, device=s_a.device)
-        encoded = self.encoder(x)
+        x = s_a + v_s[:, None] + sinusoidal(frames, width, device=s_a.device)  # PE over time, no period
+        encoded = self.encoder(x)  # every frame sees all others
         mu, logvar = self.to_mu(encoded), self.to_logvar(encoded)
-        z = mu + torch.exp(0.5 * logvar) * noise
+        z = mu + torch.exp(0.5 * logvar) * noise  # sigma = exp(logvar / 2); noise at inference too
         decoded = self.decoder(x, self.from_latent(z), tgt_mask=causal_mask(frames, device=x.device))
         return self.out(decoded), Latent(mu, logvar)
 

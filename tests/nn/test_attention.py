@@ -1,4 +1,5 @@
 import math
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -133,3 +134,64 @@ def test_probattn_decoder_is_causal_in_its_target() -> None:
     before, after = prob(s_a, v_s, noise)[0], prob(changed, v_s, noise)[0]
     torch.testing.assert_close(before[:, :7], after[:, :7], rtol=0, atol=1e-5)
     assert (before[:, 7:] - after[:, 7:]).abs().max() > 1e-3
+
+
+class Recorded(NamedTuple):
+    """What a stack was called with: its tensors, and its masks by name."""
+
+    given: tuple[torch.Tensor, ...]
+    masks: dict[str, torch.Tensor]
+
+
+def recorded(stack: torch.nn.Module) -> list[Recorded]:
+    """The calls of a stack from now on."""
+    calls: list[Recorded] = []
+    stack.register_forward_pre_hook(lambda module, given, named: calls.append(Recorded(given, named)), with_kwargs=True)
+    return calls
+
+
+def test_specattn_gives_its_decoder_m_t_and_m_a_and_the_audio_alone_as_memory(spec: SpecAttn) -> None:
+    calls = recorded(spec.decoder)
+    s, s_a = torch.randn(2, 12, 16), torch.randn(2, 12, 16)
+    spec(s, s_a)
+    ((_, memory), masks) = calls[0]
+    assert memory is s_a
+    wanted = torch.zeros(4, 12, 12)
+    for head, slope in enumerate((1 / 4, 1 / 16, 1 / 64, 1 / 256)):
+        for i in range(12):
+            for j in range(12):
+                wanted[head, i, j] = -slope * ((i - j) // 5) if j <= i else INF
+    assert torch.equal(masks["tgt_mask"], torch.cat((wanted, wanted)))
+    assert torch.equal(masks["memory_mask"], alignment_mask(12))
+
+
+def test_probattn_decoder_mask_is_minus_infinity_and_not_ones() -> None:
+    """Defect of the released code: a mask of ones and zeros, which the attention adds to its logits."""
+    torch.manual_seed(0)
+    prob = ProbAttn(16, layers=2, ffn=16).eval()
+    decoder, encoder = recorded(prob.decoder), recorded(prob.encoder)
+    prob(torch.randn(2, 9, 16), torch.randn(2, 16), torch.randn(2, 9, 16))
+    mask = decoder[0].masks["tgt_mask"]
+    future = torch.ones(9, 9, dtype=torch.bool).triu(1)
+    assert (mask[future] == INF).all() and (mask[~future] == 0).all()
+    assert "memory_mask" not in decoder[0].masks and not encoder[0].masks
+
+
+def test_under_the_masks_the_future_has_no_weight_at_all(spec: SpecAttn) -> None:
+    layer = spec.decoder.layers[0]
+    x = 30 * torch.randn(1, 12, 16)  # logits large enough to beat any finite penalty
+    for mask in (causal_mask(12), temporal_mask(12, 5, head_slopes(4, "faceformer"))):
+        _, weights = layer.self_attn(x, x, x, attn_mask=mask, average_attn_weights=False)
+        assert weights[..., torch.ones(12, 12, dtype=torch.bool).triu(1)].max() == 0
+        torch.testing.assert_close(weights.sum(-1), torch.ones(1, 4, 12))
+    _, weights = layer.multihead_attn(x, x, x, attn_mask=alignment_mask(12))
+    assert torch.equal(weights[0], torch.eye(12))
+
+
+def test_specattn_is_causal_in_its_subject_and_audio_by_gradient(spec: SpecAttn) -> None:
+    """No path at all from later features, however small: the derivative is exactly zero."""
+    s, s_a = torch.randn(1, 20, 16, requires_grad=True), torch.randn(1, 20, 16, requires_grad=True)
+    spec(s, s_a)[0, 11].square().sum().backward()
+    for values in (s, s_a):
+        assert values.grad is not None
+        assert (values.grad[0, 12:] == 0).all() and (values.grad[0, :12].abs().amax(-1) > 0).all()
