@@ -57,6 +57,8 @@ def find_faces(tracker: FaceTracker, image: np.ndarray, wanted: int = 1) -> list
     """
     height, width = image.shape[:2]
     faces = distinct(tracker.faces(image))
+    if len(faces) > 1:
+        faces = [face for face in faces if seen_again(tracker, image, face)] or faces
     side = min(height, width) if height != width else min(height, width) // 2
     for _ in range(CLOSER_LOOKS):
         if sum(np.ptp(face[:, 0]) >= MIN_FACE for face in faces) >= wanted or side < 2 * MIN_FACE:

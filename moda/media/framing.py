@@ -8,6 +8,7 @@ the hair crosses it.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,40 +101,46 @@ class FullFraming:
     def __init__(self, still: Still, person: np.ndarray, reach: float) -> None:
         self._picture = np.ascontiguousarray(still.picture)
         square, (width, height) = still.square, still.size
-        side = len(person)
-        self._shrunk = max(1, round(square.width)) if square.width < side else None
-        left, top = max(0, int(np.floor(square.left))), max(0, int(np.floor(square.top)))
-        right = min(width, int(np.ceil(square.left + square.width)))
-        bottom = min(height, int(np.ceil(square.top + square.height)))
-        across, down = square.width / side, square.height / side
-        weight = np.array(
-            cv2.warpAffine(
-                _person_weight(person, reach),
-                _affine(across, down, square.left - left, square.top - top),
-                (right - left, bottom - top),
-                flags=cv2.INTER_LINEAR,
-                borderMode=cv2.BORDER_REPLICATE,
-            )
+        self._drawn = max(1, round(square.width)), max(1, round(square.height))
+        rows = range(max(0, math.floor(square.top)), min(height, math.ceil(square.top + square.height)))
+        columns = range(max(0, math.floor(square.left)), min(width, math.ceil(square.left + square.width)))
+        weight = self._placed(_person_weight(person, reach), square, rows, columns)
+        weight *= _fade(square.top, square.height, rows, height, FADE_BELOW)[:, None]
+        weight *= _fade(square.left, square.width, columns, width, FADE_BESIDE)
+        self._square = square
+        self._rows, self._columns = _touched(weight.any(axis=1), rows), _touched(weight.any(axis=0), columns)
+        self._weight = np.ascontiguousarray(
+            weight[self._rows.start - rows.start :, self._columns.start - columns.start :][
+                : len(self._rows), : len(self._columns)
+            ]
         )
-        weight *= _fade(square.top, square.height, range(top, bottom), height, FADE_BELOW)[:, None]
-        weight *= _fade(square.left, square.width, range(left, right), width, FADE_BESIDE)
-        self._weight = np.repeat(weight[..., None], 3, axis=2)
-        self._region = (slice(top, bottom), slice(left, right))
-        self._rest = self._picture[self._region] * (1 - self._weight)
-        drawn = side if self._shrunk is None else self._shrunk
-        self._matrix = _affine(square.width / drawn, square.height / drawn, square.left - left, square.top - top)
+        self._rest = 1 - self._weight
 
     def __call__(self, animated: np.ndarray) -> np.ndarray:
         """An animated square (S, S, 3) uint8 -> the whole picture (H, W, 3) uint8, a new array."""
-        high, wide = self._weight.shape[:2]
-        if self._shrunk is not None:
-            animated = cv2.resize(animated, (self._shrunk, self._shrunk), interpolation=cv2.INTER_AREA)
-        method = cv2.INTER_LINEAR if self._shrunk is not None else cv2.INTER_CUBIC
-        placed = cv2.warpAffine(animated, self._matrix, (wide, high), flags=method, borderMode=cv2.BORDER_REPLICATE)
-        mixed = cv2.add(cv2.multiply(placed, self._weight, dtype=cv2.CV_32F), self._rest, dtype=cv2.CV_8U)
         picture = self._picture.copy()
-        picture[self._region] = mixed
+        part = picture[self._rows.start : self._rows.stop, self._columns.start : self._columns.stop]
+        if part.size:
+            placed = self._placed(animated, self._square, self._rows, self._columns)
+            part[:] = cv2.blendLinear(placed, np.ascontiguousarray(part), self._weight, self._rest)
         return picture
+
+    def _placed(self, image: np.ndarray, square: Square, rows: range, columns: range) -> np.ndarray:
+        """Those rows and columns of the whole picture, as a square image (S, S[, 3]) of any size shows them."""
+        shrinking = self._drawn[0] < image.shape[1]
+        if self._drawn != image.shape[1::-1]:
+            method = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR if image.ndim == 2 else cv2.INTER_CUBIC
+            image = cv2.resize(image, self._drawn, interpolation=method)
+        across, down = square.width / self._drawn[0], square.height / self._drawn[1]
+        left, top = square.left - columns.start, square.top - rows.start
+        if across == down == 1 and left == round(left) and top == round(top):
+            return np.ascontiguousarray(
+                image[-round(top) : len(rows) - round(top), -round(left) : len(columns) - round(left)]
+            )
+        # Less than a pixel away, where the picture was scaled. Pixel i has its centre at i + 0.5.
+        shift = np.array([[across, 0, left + 0.5 * across - 0.5], [0, down, top + 0.5 * down - 0.5]])
+        size = len(columns), len(rows)
+        return np.asarray(cv2.warpAffine(image, shift, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
 def read_square(path: Path | str) -> Square | None:
@@ -165,9 +172,10 @@ def _fade(start: float, length: float, pixels: range, whole: int, after: float) 
     return np.asarray(near * far * np.ones(len(pixels), np.float32))
 
 
-def _affine(across: float, down: float, left: float, top: float) -> np.ndarray:
-    """The map from pixel indices of a square to those of the picture's part; pixel i has its centre at i + 0.5."""
-    return np.array([[across, 0, left + 0.5 * across - 0.5], [0, down, top + 0.5 * down - 0.5]])
+def _touched(used: np.ndarray, pixels: range) -> range:
+    """The stretch of `pixels` from the first to the last that is used; an empty one if none is."""
+    where = np.flatnonzero(used)
+    return pixels[where[0] : where[-1] + 1] if len(where) else pixels[:0]
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:

@@ -13,8 +13,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from moda.errors import FaceError, MediaError
 from moda.geometry import fit_head_pose, subject_mesh, to_canonical
-from moda.landmarks import OUTER_LIPS
+from moda.landmarks import FACE_OVAL, OUTER_LIPS
 from moda.media.crop import Box, crop_square, from_frame, square_box, to_frame
+from moda.media.drawing import polygon_mask
 from moda.media.face_checks import check_face
 from moda.media.face_tracker import FaceTracker
 from moda.media.faces import MIN_FACE, choose_face, nearest_face
@@ -27,8 +28,12 @@ from moda.representation import FRAME, Portrait
 
 MOST_FACES = 16
 """Faces that are looked for in a picture."""
-COVERED = 0.1
-"""Share of the mouth that a hand may cover; little, as the mouth is guessed wrong where it is hidden."""
+MOUTH_AND_CHIN = (*OUTER_LIPS, 148, 152, 377)
+"""Outline of what a hand must not cover. The chin is part of it: a hidden mouth is guessed too high."""
+COVERED = 0.35
+"""Share of it that a hand may cover."""
+APART = 0.2
+"""Parts of the person mask between which it falls below this are different things."""
 _EDGE_RADIUS, _EDGE_EPSILON = 6, 1e-3
 
 log = logging.getLogger(__name__)
@@ -103,10 +108,10 @@ def make_reference(
     canonical = to_canonical(landmarks[None], pose)
     for remark in check_face(from_frame(landmarks, box), canonical[0], pose[0], (width, height), source):
         log.warning("%s: %s", source, remark)
-    if covered_share(landmarks[list(OUTER_LIPS), :2], find_hands(square), FRAME) > COVERED:
+    if covered_share(landmarks[list(MOUTH_AND_CHIN), :2], find_hands(square), FRAME) > COVERED:
         raise FaceError(f"a hand covers the mouth; wanted a picture in which it is free: {source}")
     with PersonSegmenter() as segmenter:
-        mask = segmenter.mask(square)
+        mask = _of_the_face(segmenter.mask(square), landmarks)
     person = _follow_edges(mask, square)
     portrait = Portrait(
         image=crop_square(image, box, size),
@@ -141,6 +146,17 @@ def _first_frame(path: Path) -> np.ndarray:
     except MediaError as error:
         raise MediaError(f"not a picture or video that can be read: {path} ({error})") from error
     return first
+
+
+def _of_the_face(mask: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """The person mask (FRAME, FRAME) without what does not hang together with the face: a vase, another person."""
+    _, labels = cv2.connectedComponents((mask > APART).astype(np.uint8))
+    oval = polygon_mask(landmarks[list(FACE_OVAL), :2], FRAME) > 0.5
+    seen = labels[oval & (labels > 0)]
+    if seen.size == 0:
+        return mask
+    own = (labels == np.bincount(seen).argmax()).astype(np.uint8)
+    return mask * cv2.dilate(own, np.ones((2 * _EDGE_RADIUS + 1,) * 2, np.uint8))
 
 
 def _follow_edges(mask: np.ndarray, image: np.ndarray) -> np.ndarray:

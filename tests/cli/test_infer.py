@@ -21,6 +21,7 @@ from PIL import Image
 from moda.cli.infer import main
 from moda.media.audio import read_audio, write_wav
 from moda.media.ffmpeg import describe
+from moda.media.framing import read_square
 from moda.media.video import VideoWriter, probe, read_frames
 from moda.representation import Motion
 from tests.random_checkpoints import write_checkpoints
@@ -94,6 +95,53 @@ def test_motion_can_be_kept_and_rendered_again(config: Path, work: Path) -> None
     assert np.array_equal(first, again)
     assert np.abs(first - other).max() > 20
     assert files(work) == {"voice.wav", "face.png", "m.npz", "a.mp4", "b.mp4", "c.mp4"}
+
+
+def _wide(path: Path) -> np.ndarray:
+    """A wide picture whose face is at the right, odd sides; a smaller, mirrored face at the left."""
+    scene = np.random.default_rng(1).integers(90, 110, (401, 901, 3)).astype(np.uint8)
+    face = Image.open("face.png")
+    scene[20:401, 500:881] = np.array(face.resize((381, 381)))
+    scene[20:390, 40:410] = np.array(face.resize((370, 370)))[:, ::-1]
+    Image.fromarray(scene).save(path)
+    return scene
+
+
+def test_the_whole_picture_around_the_moving_face(config: Path, work: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    scene = _wide(work / "wide.png")
+    arguments = ("voice.wav", "wide.png", "--framing", "full", "--set", "crf=4", "--set", "gains.head=3")
+    assert infer(config, *arguments, "--output", "full.mp4", "--face", "1") == 0
+    info, square = probe(work / "full.mp4"), read_square(work / "full.mp4")
+    assert (info.width, info.height, info.has_audio) == (900, 400, True) and square is not None
+    assert "full.mp4: 1.30 s, 900x400, 25 fps" in capfd.readouterr().out
+    frames = np.stack(list(read_frames(work / "full.mp4"))).astype(int)
+    left, top, side = round(square.left), round(square.top), round(square.width)
+    assert left > 500
+    outside = np.abs(frames - scene[:400, :900])[:, :, : left - 2]
+    assert outside.mean() < 4  # what encoding leaves of noise
+    change = np.abs(np.diff(frames, axis=0))
+    assert change[:, :, : left - 2].max() < 20 and change[:, max(top, 0) : top + side, left:].max() > 40
+
+    assert infer(config, *arguments, "-o", "second.mp4", "--face", "2", "--long-side", "450") == 0
+    info, square = probe(work / "second.mp4"), read_square(work / "second.mp4")
+    assert (info.width, info.height) == (450, 200) and square is not None and square.left + square.width < 200
+    err = capfd.readouterr().err
+    assert "901x401 scaled to 450x200 (--long-side)" in err and "face 2 by size is taken" in err
+
+
+def test_framing_is_a_key_of_the_config(config: Path, work: Path) -> None:
+    assert infer(config, "voice.wav", "face.png", "--set", "framing=full", "--set", "long_side=200") == 0
+    assert (probe(work / "voice.mp4").width, probe(work / "voice.mp4").height) == (200, 200)
+
+
+def test_closed_eyes_stay_as_they_are(config: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ("voice.wav", "face.png", "--set", "gains.eyes=4", "--save-motion", "m.npz")
+    assert infer(config, *arguments) == 0
+    assert np.abs(Motion.load(work / "m.npz").eyes).max() > 0
+    monkeypatch.setattr("moda.media.face_checks.CLOSED_EYES", 1.0)  # every eye is closed
+    assert infer(config, *arguments) == 0
+    closed = Motion.load(work / "m.npz")
+    assert np.abs(closed.eyes).max() == 0 and np.abs(closed.lips).max() > 0
 
 
 def test_set_changes_one_value(config: Path, work: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -218,6 +266,9 @@ def test_bad_pictures(
         (["--save-motion", "face.png"], "would overwrite the input face.png"),
         (["--motion", "none.npz"], "none.npz"),
         (["--motion", "face.png"], "not a motion file: face.png"),
+        (["--face", "2"], "there is no face 2: one face found in face.png"),
+        (["--framing", "full", "--long-side", "10"], "'long_side'"),
+        (["--set", "framing=whole"], "'framing'"),
         (["--size", "65"], "'size': should be even"),
         (["--fps", "0"], "'fps'"),
         (["--set", "smoothing.lip=1"], "unknown key 'smoothing.lip'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from moda.geometry import to_image
 from moda.landmarks import lip_opening
 from moda.media.crop import face_size
 from moda.media.face_tracker import detect_faces
-from moda.media.picture import make_portrait, read_picture
+from moda.media.picture import _of_the_face, make_portrait, read_picture
 from moda.media.video import VideoWriter
 from moda.representation import FRAME, Portrait
 
@@ -132,6 +133,30 @@ def test_person_mask_is_soft(portrait: Portrait) -> None:
     between = ((portrait.person > 0.1) & (portrait.person < 0.9)).mean()
     assert 0.01 < between < 0.3
     assert portrait.person[:20].mean() < 0.5 < portrait.person[-60:].mean()
+
+
+def test_what_stands_beside_the_person_is_not_part_of_it(astronaut: np.ndarray, portrait: Portrait) -> None:
+    mask = np.zeros((FRAME, FRAME), np.float32)
+    mask[100:, 150:350] = 1
+    mask[90:100] = 0.3  # a soft edge goes with it
+    mask[300:400, 420:460] = 1
+    kept = _of_the_face(mask, portrait.landmarks)
+    assert np.array_equal(kept[:, :400], mask[:, :400])
+    assert mask[300:400, 420:460].all() and not kept[300:400, 420:460].any()
+    nothing = np.zeros_like(mask)
+    assert np.array_equal(_of_the_face(nothing, portrait.landmarks), nothing)
+
+
+def test_a_smile_in_the_picture_is_closed_and_said(
+    astronaut: np.ndarray, portrait: Portrait, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "moda")
+    again = make_portrait(astronaut, 64, source="smile.png")
+    assert "smile.png: the mouth is open" in caplog.text
+    # Outer lip, two rings in the red of it, inner lip: in this order from above, and from below.
+    for ring in ((0, 11, 12, 13), (17, 16, 15, 14)):
+        heights = again.subject[list(ring), 1] * (1 if ring[0] == 0 else -1)
+        assert (np.diff(heights) > 0).all()
 
 
 def test_resolution_of_the_source_does_not_matter(astronaut: np.ndarray, portrait: Portrait) -> None:
