@@ -10,14 +10,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from moda.blinks import find_blinks
 from moda.cli.train import build_stage
 from moda.config import apply_overrides, load_yaml, parse
 from moda.data.clip import ClipStore
 from moda.data.moments import GROUPS
-from moda.landmarks import INNER_LIP_PAIRS, LIPS, lip_opening
+from moda.data.sequences import Window
+from moda.landmarks import EYES, INNER_LIP_PAIRS, LIPS, eye_opening, lip_opening
 from moda.stages.audio2repr.preview import draw_curves
 from moda.stages.audio2repr.stage import (
     Audio2ReprStage,
+    blinks_per_minute,
     central_opening,
     correlation,
     lip_rows,
@@ -25,6 +28,7 @@ from moda.stages.audio2repr.stage import (
     vertical_openings,
 )
 from moda.training.config import TrainConfig
+from tests.blinking_clips import blinking, mesh, write_blinking_clip
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "debug" / "audio2repr.yaml"
 
@@ -158,13 +162,73 @@ def test_validation_scores_and_draws(clip_store: ClipStore) -> None:
         metrics = stage.validate(batch)
         pictures = stage.preview(batch)
     assert set(metrics) == {
-        "lips_px", "opening_correlation", "opening_ratio", "head_ratio", "head_speed_ratio", "blinks_per_minute", "score",
+        "lips_px", "opening_correlation", "opening_ratio", "head_ratio", "head_speed_ratio", "blinks_per_minute",
+        "score",
     }  # fmt: skip
     assert all(np.isfinite(list(metrics.values())))
     assert metrics["score"] == pytest.approx(1 - metrics["opening_correlation"] + metrics["lips_px"] / 100)
     for picture in pictures.values():
         assert picture.ndim == 3 and picture.dtype == np.uint8
         assert (picture == (235, 235, 235)).all(-1).any() or (picture == (255, 150, 40)).all(-1).any()
+
+
+@pytest.fixture(scope="module")
+def blinking_store(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
+    store = ClipStore.create(tmp_path_factory.mktemp("blinking") / "store", 128)
+    write_blinking_clip(store, "a", "a", 900, range(30, 880, 80))
+    write_blinking_clip(store, "b", "b", 900, range(50, 880, 120), size=1.2)
+    write_blinking_clip(store, "c", "c", 300, [100, 220])
+    store.write_splits({"train": ["a", "b"], "val": ["c"]})
+    return store
+
+
+def test_people_who_only_blink_teach_it_to_blink_as_they_do(blinking_store: ClipStore) -> None:
+    stage = make_stage(blinking_store, "data.lengths=[150]")
+    train, val = stage.datasets()
+    stage.prepare(train)
+    stage.eval()
+    assert stage.net.blinks is not None
+    wanted = 60 * 25 * (11 / 900 + 7 / 900) / 2
+    assert stage.net.blinks.log_rate.exp() * 60 * 25 == pytest.approx(wanted, rel=1e-4)
+    frames = 12_000
+    noise = torch.randn(1, frames, 2, generator=torch.Generator().manual_seed(1))
+    closure = stage.net.blinks.draw(torch.zeros(1, frames, 32), noise)
+    subject = val[0]["subject"][None]
+    eyes = stage.net.blinks.close(torch.zeros(1, frames, 60, 3), subject, closure)
+    found = blinks_per_minute(eyes, subject)
+    assert found.shape == (1,) and found.item() == pytest.approx(wanted, rel=0.25)
+    opening = eye_opening(subject.numpy() + at_eyes(eyes[0].numpy()))
+    seconds = [blink.seconds for blink in find_blinks(opening)]
+    true = np.mean([blink.seconds for blinks in train.blinks for blink in blinks])
+    assert np.mean(seconds) == pytest.approx(true, rel=0.15)
+
+
+def test_the_flow_learns_open_eyes(blinking_store: ClipStore) -> None:
+    """Blinks are all that these eyes do: without them they stand at one place in the flow's space."""
+    stage = make_stage(blinking_store, "data.lengths=[150]")
+    train, _ = stage.datasets()
+    stage.prepare(train)
+    seen: list[Tensor] = []
+    assert stage.net.flow is not None
+    stage.net.flow.loss = lambda x1, *_: seen.append(x1) or x1.sum() * 0  # type: ignore[method-assign,assignment,func-returns-value]
+    batch = stage.collate([train[Window(0, 100, 150, 0)], train[Window(1, 0, 150, 0)]])
+    terms_of(stage, batch)
+    eyes = stage.net.flow.decode(seen[0])["eyes"]
+    assert eyes.abs().max() < 0.1 and batch[0]["eyes"].abs().max() > 5
+
+
+def test_blinks_are_counted_of_each_window() -> None:
+    face = torch.from_numpy(np.stack([blinking(250, [40, 100, 200]), blinking(250, [], 2.0)])).float()
+    subject = torch.from_numpy(np.stack([mesh(), mesh(2.0)])).float()
+    eyes = (face - subject[:, None])[:, :, list(EYES)]
+    assert blinks_per_minute(eyes, subject).tolist() == [18.0, 0.0]
+
+
+def at_eyes(eyes: np.ndarray) -> np.ndarray:
+    """Offsets of the eyes group (T, 60, 3) as those of a whole mesh."""
+    offsets = np.zeros((len(eyes), 478, 3))
+    offsets[:, list(EYES)] = eyes
+    return offsets
 
 
 def test_openings_are_those_of_the_landmarks() -> None:

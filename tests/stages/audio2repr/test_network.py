@@ -90,10 +90,7 @@ def test_default_lips_are_bit_equal_under_any_noise_and_the_head_is_not(frames: 
     net = network(config)
     wave, subject = inputs(frames)
     with torch.no_grad():
-        one, two, again = (
-            net(wave, subject, frames, noise_of(net, frames, seed))
-            for seed in (1, 2, 1)
-        )
+        one, two, again = (net(wave, subject, frames, noise_of(net, frames, seed)) for seed in (1, 2, 1))
         alone = net.predict_lips(net.features(wave, subject, frames))
     assert torch.equal(one.lips, two.lips) and torch.equal(one.lips, alone)
     for group in ("eyes", "head", "torso"):
@@ -103,6 +100,51 @@ def test_default_lips_are_bit_equal_under_any_noise_and_the_head_is_not(frames: 
     assert shapes == {
         "lips": (1, frames, 40, 3), "eyes": (1, frames, 60, 3), "head": (1, frames, 7), "torso": (1, frames, 18, 3),
     }  # fmt: skip
+
+
+def test_blinks_are_added_to_what_the_flow_draws() -> None:
+    """The flow's part of the noise is the same without the process; eyes differ in blinks and by them alone."""
+    with_blinks = network(small(prob="flow", lips_from="spec", blinks=True))
+    without = network(small(prob="flow", lips_from="spec"))
+    missing = without.load_state_dict(with_blinks.state_dict(), strict=False).unexpected_keys
+    assert missing and all(name.startswith("blinks.") for name in missing)
+    assert with_blinks.latent_dim == without.latent_dim + 2
+    blinks = with_blinks.blinks
+    assert blinks is not None and without.blinks is None
+    blinks.displacement[:] = torch.tensor([0.0, 1.0, 0.0])
+    frames = 300
+    wave, subject = inputs(frames)
+    noise = noise_of(with_blinks, frames)
+    noise[:, 40, with_blinks.latent_dim - 2] = -8.0  # an onset, whatever the rate
+    with torch.no_grad():
+        one = with_blinks(wave, subject, frames, noise)
+        two = without(wave, subject, frames, noise[..., :-2])
+        features = with_blinks.features(wave, subject, frames)
+        closure = blinks.draw(features.both, noise[..., -2:])
+        assert torch.equal(one.eyes, blinks.close(two.eyes, subject, closure))
+    for group in ("lips", "head", "torso"):
+        assert torch.equal(getattr(one, group), getattr(two, group))
+    assert (closure[0, 40:50] > 0.5).any() and (closure == 0).any()
+    assert torch.equal((one.eyes != two.eyes).any(dim=(-1, -2)), closure > 0)
+
+
+@pytest.mark.parametrize("changes", [{}, {"body": "lstm"}, {"body": "none", "prob": "flow"}])
+def test_without_a_flow_there_is_no_blink_process(changes: dict[str, object]) -> None:
+    net, plain = (Audio2Repr(small(**changes, blinks=blinks)) for blinks in (True, False))
+    assert net.state_dict().keys() == plain.state_dict().keys()
+    assert net.latent_dim == plain.latent_dim
+
+
+def test_likelihood_of_blinks_leaves_the_features_alone() -> None:
+    net = network(small(prob="flow", lips_from="spec", blinks=True)).train()
+    wave, subject = inputs(batch=2)
+    onsets, seen = torch.zeros(2, FRAMES), torch.ones(2, FRAMES)
+    net.blink_loss(net.features(wave, subject, FRAMES), onsets, seen, torch.full((2,), 0.01)).backward()
+    with_gradient = {name.split(".")[0] for name, p in net.named_parameters() if p.grad is not None}
+    assert with_gradient == {"blinks"}
+    plain = network(small(prob="flow", lips_from="spec"))
+    with pytest.raises(ValueError, match="blinks: true"):
+        plain.blink_loss(plain.features(wave, subject, FRAMES), onsets, seen, torch.full((2,), 0.01))
 
 
 def test_default_drawn_motion_follows_the_sound() -> None:
