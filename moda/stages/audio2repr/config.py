@@ -14,7 +14,7 @@ from moda.nn.flow import Solver
 from moda.nn.wav2vec import SpeechConfig
 from moda.representation import HEAD, STRIDE, WINDOW
 
-Source = Literal["spec", "prob", "both"]
+Source = Literal["spec", "prob", "both", "frame"]
 
 
 class FlowConfig(Config):
@@ -52,7 +52,8 @@ class NetworkConfig(Config):
     prob: Literal["vae", "flow"] = "vae"
     """The probabilistic branch: the paper's transformer VAE, or flow matching (body: dual only)."""
     lips_from: Source = "both"
-    """Which branch's features the lips' head reads (dual body); "spec" makes lips free of noise."""
+    """Which branch's features the lips' head reads (dual body); "spec" makes lips free of noise. "frame": no branch's,
+    but s itself, the sound (with its context) and the subject."""
     eyes_from: Source = "both"
     """The same for the eyes' head; with prob: flow there is no such head."""
     head_from: Source = "both"
@@ -74,6 +75,9 @@ class NetworkConfig(Config):
     """Norm in the MLPs. "layer" behaves alike in training and inference, and with one subject a batch."""
     mel_bands: int = Field(default=0, ge=0)
     """Log-mel bands given beside the speech encoder's features (nn.mel); 0 = none, as in the paper."""
+    standardise: bool = False
+    """Bring every channel of what is heard to unit variance over the training set; the paper does not. The rarer of
+    the speech encoder's phonetic components are small, and count."""
     audio_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout of what the audio's MLP reads."""
     context_layers: int = Field(default=0, ge=0)
@@ -101,8 +105,8 @@ class NetworkConfig(Config):
                 raise ValueError(
                     "body: prob_only needs prob: vae (the flow draws motion, it has no features for the lips)"
                 )
-            if self.lips_from != "spec":
-                raise ValueError(f"prob: flow needs lips_from: spec, got {self.lips_from}")
+            if self.lips_from not in ("spec", "frame"):
+                raise ValueError(f"prob: flow needs lips_from: spec or frame, got {self.lips_from}")
         return self
 
     def without_initial_weights(self) -> NetworkConfig:

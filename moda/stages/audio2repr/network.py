@@ -79,6 +79,8 @@ class Audio2Repr(nn.Module):
         self.wav2vec = SpeechEncoder(config.wav2vec)
         self.mel = LogMel(config.mel_bands, config.wav2vec.quiet) if config.mel_bands else None
         heard = self.wav2vec.channels + (self.mel.channels if self.mel is not None else 0)
+        if config.standardise:
+            self.normalizers["heard"] = Normalizer(heard)
         self.audio_dropout = nn.Dropout(config.audio_dropout)
         self.audio = MLP((heard, d, d), config.norm)  # point 2
         self.context = TemporalContext(d, config.context_layers, config.context_kernel, config.audio_dropout)
@@ -89,7 +91,8 @@ class Audio2Repr(nn.Module):
         self.flow: FlowAttn | None = None
         self.lstm: nn.LSTM | None = None
         size = {"heads": config.heads, "layers": config.layers, "ffn": config.ffn}
-        if config.body in ("dual", "spec_only"):
+        unread = config.body == "dual" and config.prob == "flow" and config.lips_from == "frame"
+        if config.body in ("dual", "spec_only") and not unread:
             self.spec = SpecAttn(
                 d, **size, dropout=config.dropout, period=config.period, slopes=config.slopes
             )  # point 5
@@ -121,12 +124,17 @@ class Audio2Repr(nn.Module):
 
     def features(self, wave: Tensor, subject: Tensor, frames: int) -> Features:
         """What all branches read: points 1 to 4 of method.md section 2."""
-        heard = self.wav2vec(wave, frames)
-        if self.mel is not None:
-            heard = torch.cat((heard, self.mel(wave, frames)), dim=-1)
+        heard = self.hear(wave, frames)
+        if "heard" in self.normalizers:
+            heard = self.normalizer("heard").normalize(heard)
         audio = self.context(self.audio(self.audio_dropout(heard)))
         v_s = self.subject(self.normalizer("subject").normalize(subject).flatten(1))
         return Features(audio, v_s, audio + v_s[:, None], subject)
+
+    def hear(self, wave: Tensor, frames: int) -> Tensor:
+        """The speech encoder's features and log-mel, before they are standardised: (B, N), T -> (B, T, channels)."""
+        heard: Tensor = self.wav2vec(wave, frames)
+        return heard if self.mel is None else torch.cat((heard, self.mel(wave, frames)), dim=-1)
 
     def predict(self, features: Features, noise: Tensor | None = None) -> Prediction:
         """Points 5 to 8: features to motion; the flow is solved here."""
@@ -167,7 +175,7 @@ class Audio2Repr(nn.Module):
         return self.blinks.loss(features.both.detach(), onsets, seen, usual)
 
     def normalizer(self, name: str) -> Normalizer:
-        """Statistics of "lips", "eyes", "head", "torso" or "subject", shaped as one frame of it."""
+        """Statistics of "lips", "eyes", "head", "torso", "subject" or "heard", shaped as one frame of it."""
         found = self.normalizers[name]
         assert isinstance(found, Normalizer)
         return found

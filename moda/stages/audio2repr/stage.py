@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from itertools import chain, islice
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,7 +30,7 @@ from moda.data.moments import GROUPS
 from moda.data.sequences import MotionSequences, SequenceConfig, collate_by_length, window_batches
 from moda.landmarks import CENTRAL_LIP_PAIRS, EYES, INNER_LIP_PAIRS, LIPS, eye_opening
 from moda.nn.losses import kl_divergence
-from moda.normalization import Normalizer
+from moda.normalization import Moments, Normalizer
 from moda.representation import FPS
 from moda.stages.audio2repr.config import NetworkConfig as Audio2ReprConfig
 from moda.stages.audio2repr.network import Audio2Repr, Prediction
@@ -41,6 +42,8 @@ log = logging.getLogger(__name__)
 FLOORS = {"lips": 0.05, "eyes": 0.05, "head": 1e-3, "torso": 0.1, "subject": 1.0}
 """Smallest standard deviation of a channel: pixels, for the head pixels, degrees and share of scale.
 The subject's is large so that a store with one person does not blow up everyone else's face."""
+HEARD = 50
+"""Batches of one longest window that the statistics of what is heard are taken from: ten minutes."""
 STILL = 1e-3
 """A lip opening whose standard deviation is below this many pixels does not move."""
 
@@ -105,6 +108,8 @@ class Audio2ReprStage(Stage):
         moments = train.moments(list(FLOORS))
         for name, floor in FLOORS.items():
             self.net.normalizer(name).assign(Normalizer.from_moments(moments[name], floor=floor))
+        if self.network_config.standardise:
+            self.net.normalizer("heard").assign(Normalizer.from_moments(self._heard(train)))
         if self.net.flow is not None:
             self.net.flow.fit_basis(moments)
         if self.net.blinks is not None:
@@ -112,13 +117,26 @@ class Audio2ReprStage(Stage):
             self.net.blinks.fit(train.mean_rate, samples)
             log.info("blinks: %.1f a minute (mean over people), %d measured", train.mean_rate * 60 * FPS, len(samples))
 
+    @torch.no_grad()
+    def _heard(self, train: Any) -> Moments:
+        """What the network hears in `HEARD` batches of training windows, changed as in training."""
+        total: Moments | None = None
+        for window in chain.from_iterable(islice(self.sampler(train, 1, 0), HEARD)):
+            item = train[window]
+            part = Moments.of(self.net.hear(item["wave"][None], len(item["lips"]))[0].numpy())
+            total = part if total is None else total.merge(part)
+        assert total is not None
+        return total
+
     def losses(self, batch: list[dict[str, Tensor]], generator: torch.Generator) -> Iterator[tuple[str, Terms]]:
         windows = batch[0]  # a training batch has one length
         weights, net = self.loss_config, self.net
-        features = net.features(windows["wave"], windows["subject"], windows["lips"].shape[1])
+        with torch.set_grad_enabled(self._lips_learn or net.flow is None):
+            features = net.features(windows["wave"], windows["subject"], windows["lips"].shape[1])
         terms: dict[str, Tensor] = {}
+        lips: Tensor | None = None
         if net.flow is not None:
-            lips = net.predict_lips(features)
+            lips = net.predict_lips(features) if self._lips_learn else None
             eyes, head, torso = (windows[name] for name in GROUPS[1:])
             if net.blinks is not None:
                 eyes = windows["open_eyes"]
@@ -134,11 +152,18 @@ class Audio2ReprStage(Stage):
                 terms[f"{name}_velocity"] = weights.others_velocity * velocity
             if prediction.latent is not None:
                 terms["kl"] = weights.kl * kl_divergence(*prediction.latent)
-        position, velocity = self._standard_l1("lips", lips, windows)
-        terms["lips"] = weights.lips * position
-        terms["lips_velocity"] = weights.lips_velocity * velocity
-        terms["opening"] = weights.opening * self._opening_l1(lips, windows)
+        if lips is not None:
+            position, velocity = self._standard_l1("lips", lips, windows)
+            terms["lips"] = weights.lips * position
+            terms["lips_velocity"] = weights.lips_velocity * velocity
+            terms["opening"] = weights.opening * self._opening_l1(lips, windows)
         yield "generator", terms
+
+    @property
+    def _lips_learn(self) -> bool:
+        """Whether any weight of the lips is above 0. If none is, what they share with the flow is left as it is."""
+        weights = self.loss_config
+        return bool(weights.lips or weights.lips_velocity or weights.opening)
 
     def _noise(self, windows: dict[str, Tensor], generator: torch.Generator | None) -> Tensor | None:
         if not self.net.latent_dim:
@@ -165,9 +190,9 @@ class Audio2ReprStage(Stage):
         return prediction
 
     def validate(self, batch: list[dict[str, Tensor]]) -> dict[str, float]:
-        """Means over windows: lips_px (L1), opening_correlation at lag 0 and opening_ratio (predicted over true
-        spread), head_ratio and head_speed_ratio of the rotation, blinks_per_minute. score: 1 - correlation
-        + lips_px / 100.
+        """Means over windows: flow (its loss, eight draws; with prob: flow), lips_px (L1), opening_correlation at lag 0
+        and opening_ratio (predicted over true spread), head_ratio and head_speed_ratio of the rotation,
+        blinks_per_minute. score: 1 - correlation + lips_px / 100; where the lips do not learn, the flow's loss.
 
         The correlation of a lip opening that does not move counts as 0.
         """
@@ -185,9 +210,24 @@ class Audio2ReprStage(Stage):
                 / true_turn.diff(dim=1).abs().mean(dim=(1, 2)).clamp(min=STILL),
                 "blinks_per_minute": blinks_per_minute(prediction.eyes, windows["subject"]),
             }
+            if self.net.flow is not None:
+                values["flow"] = self._flow_losses(windows)
             rows.append(torch.stack([value.double() for value in values.values()], dim=1))
         means = dict(zip(values, torch.cat(rows).mean(dim=0).tolist(), strict=True))
-        return {**means, "score": 1 - means["opening_correlation"] + means["lips_px"] / 100}
+        score = 1 - means["opening_correlation"] + means["lips_px"] / 100
+        return {**means, "score": score if self._lips_learn or self.net.flow is None else means["flow"]}
+
+    def _flow_losses(self, windows: dict[str, Tensor]) -> Tensor:
+        """The flow's loss of each window (B,), the mean over eight draws that are the same every time."""
+        generator = torch.Generator().manual_seed(0)
+        losses = []
+        for i in range(len(windows["lips"])):
+            one = {name: values[i : i + 1] for name, values in windows.items()}
+            features = self.net.features(one["wave"], one["subject"], one["lips"].shape[1])
+            eyes = one["open_eyes"] if self.net.blinks is not None else one["eyes"]
+            draws = [self.net.flow_loss(features, eyes, one["head"], one["torso"], generator) for _ in range(8)]
+            losses.append(torch.stack(draws).mean())
+        return torch.stack(losses)
 
     def preview(self, batch: list[dict[str, Tensor]]) -> dict[str, np.ndarray]:
         """True (white) and predicted (orange) lip opening and head yaw of the first window."""
