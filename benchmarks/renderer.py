@@ -80,13 +80,13 @@ def parts(renderer: Renderer, portrait: Portrait, face: np.ndarray, torso: np.nd
     """Seconds a frame of the default renderer's parts, each alone on the same frames (CPU)."""
     size, device = renderer.config.size, next(renderer.parameters()).device
     warp = ReferenceWarp(portrait, size)
-    vertices = warp.control_points(face, torso)
+    targets = warp.targets(face, torso)
     frames = ReferenceConditioner(portrait, size, warp=True).frames(face[:batch], torso[:batch], whole=False)
     inputs = to_inputs({name: tensor.to(device) for name, tensor in stack_inputs(frames).items()})
     renderer(inputs)
     work: dict[str, tuple[Callable[[], object], int]] = {
-        "head pose and mesh": (lambda: warp.control_points(face, torso), len(face)),
-        "warp": (lambda: [warp.warp(points) for points in vertices], len(face)),
+        "head pose and mesh": (lambda: warp.targets(face, torso), len(face)),
+        "warp": (lambda: [warp.warp(target) for target in targets], len(face)),
         "drawing": (lambda: [draw_condition(*points, size) for points in zip(face, torso, strict=True)], len(face)),
         "region": (lambda: [mouth_region(points, size) for points in face], len(face)),
         "network": (lambda: renderer(inputs), batch),

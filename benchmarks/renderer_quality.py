@@ -21,7 +21,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import pairwise
 from multiprocessing import get_context
@@ -168,7 +168,7 @@ def yaw_table(scores: Sequence[ClipScores]) -> str:
     lines = [head, "|---" * (len(columns) + 3) + "|"]
     for low, high in pairwise(YAW):
         parts = [
-            ClipScores(c.clip, c.identity, [m for m in c.moments if low <= m.yaw < high], c.steady) for c in scores
+            replace(clip, moments=[m for m in (*clip.moments, *clip.turned) if low <= m.yaw < high]) for clip in scores
         ]
         parts = [part for part in parts if part.moments]
         name = f"{low:g} to {high:g}" if np.isfinite(high) else f"over {low:g}"
@@ -220,7 +220,7 @@ def run(options: argparse.Namespace) -> None:
         f"# Self-driven: {options.checkpoint.name}, {size} px, split {' + '.join(options.split)}\n\n"
         f"{len({c.identity for c in scores})} people, {len(scores)} clips, {frames} frames (every {options.every}th), "
         f"runs of {options.run} frames; {seconds:.0f} s, {options.jobs} process(es).\n\n{main_table(scores)}\n\n"
-        f"By change of yaw from the reference:\n\n{yaw_table(scores)}\n"
+        f"By change of yaw from the reference (with up to 10 further frames a clip of those over 20 degrees):\n\n{yaw_table(scores)}\n"
     )
     write_text(options.output / "table.md", text)
     write_json(options.output / "scores.json", {"size": size, "clips": [_finite(asdict(clip)) for clip in scores]})

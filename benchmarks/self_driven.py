@@ -21,7 +21,7 @@ from moda.media.picture import _follow_edges as follow_edges  # the mask must be
 from moda.media.torso_tracker import PersonSegmenter
 from moda.media.video import VideoReader
 from moda.metrics.clip_pair import ClipPair
-from moda.metrics.image import box_mask, luma, psnr, ssim
+from moda.metrics.image import luma, psnr, ssim
 from moda.metrics.landmark import jitter, lmd
 from moda.metrics.temporal import REPEATED, consistency, residual
 from moda.metrics.tracks import FaceTrack, PairedTracks
@@ -35,6 +35,8 @@ BACKGROUND = 0.05
 MARGIN = 0.02
 """Share of the picture's side."""
 
+FAR, MOST_FAR = 20.0, 10
+"""Degrees of turn that are rare, and how many frames of a clip with more are measured besides."""
 Scores = dict[str, float]
 """Values by "measure/method"; of the truth itself by "measure/truth"."""
 
@@ -50,11 +52,14 @@ class Moment:
 
 @dataclass(frozen=True)
 class ClipScores:
-    """A clip's moments, the scores of its run of neighbouring frames, and the frames worth a look."""
+    """A clip's moments, further ones with the head turned far (for the table by turns alone), the scores of its run
+    of neighbouring frames, and the frames worth a look.
+    """
 
     clip: str
     identity: str
     moments: list[Moment]
+    turned: list[Moment]
     steady: Scores
     shown: dict[str, int] = field(default_factory=dict)
 
@@ -130,11 +135,16 @@ def measure(clip: Clip, renderer: Renderer, size: int, every: int, run: int) -> 
     with torch.inference_mode(), SelfDriven(clip, renderer, size) as driven:
         yaw, opening = driven.yaw(), driven.opening()
         frames = [int(index) for index in np.flatnonzero(clip.tracked) if index != driven.reference]
-        moments = [Moment(i, float(yaw[i]), _picture_scores(driven, i)) for i in frames[every // 2 :: every]]
+        regular = frames[every // 2 :: every]
+        far = [i for i in frames if yaw[i] >= FAR and i not in regular]
+        far = far[:: max(1, -(-len(far) // MOST_FAR))]
+        moments, turned = (
+            [Moment(i, float(yaw[i]), _picture_scores(driven, i)) for i in chosen] for chosen in (regular, far)
+        )
         start = max(0, (clip.frames - run) // 2)
         steady = _steadiness(driven, range(start, min(clip.frames, start + run)))
         shown = {"open": max(frames, key=lambda i: opening[i]), "turned": max(frames, key=lambda i: yaw[i])}
-    return ClipScores(clip.id, clip.identity, moments, steady, shown)
+    return ClipScores(clip.id, clip.identity, moments, turned, steady, shown)
 
 
 def _picture_scores(driven: SelfDriven, index: int) -> Scores:
@@ -142,7 +152,8 @@ def _picture_scores(driven: SelfDriven, index: int) -> Scores:
     truth = driven.truth(index)
     landmarks = np.asarray(driven.clip.landmarks[index])
     window = mouth_window(landmarks, driven.size)
-    inside = box_mask(driven.size, driven.size, *window)
+    inside = np.zeros((driven.size, driven.size), bool)
+    cut(inside, window)[:] = True
     background = driven.background(truth)
     areas = {"mouth": inside, "outside": ~inside, "person": ~inside & ~background, "background": ~inside & background}
     region = mouth_region(landmarks, driven.size)

@@ -20,6 +20,7 @@ from moda.geometry import mouth_centre
 from moda.landmarks import OUTER_LIPS
 from moda.media.crop import Box, crop_square
 from moda.media.drawing import draw_condition, polygon_mask
+from moda.media.surroundings import Target
 from moda.media.warping import ReferenceWarp, Window
 from moda.representation import FRAME, Portrait
 
@@ -92,23 +93,22 @@ class ReferenceConditioner:
                 FrameInputs(draw_condition(points, shoulders, self.size), self._reference, first + i)
                 for i, (points, shoulders) in enumerate(zip(landmarks, torso, strict=True))
             ]
-        vertices = self._warp.control_points(landmarks, torso)
+        targets = self._warp.targets(landmarks, torso)
         return [
-            self._windowed(points, shoulders, mesh, first + i, whole)
-            for i, (points, shoulders, mesh) in enumerate(zip(landmarks, torso, vertices, strict=True))
+            self._windowed(target, shoulders, first + i, whole)
+            for i, (target, shoulders) in enumerate(zip(targets, torso, strict=True))
         ]
 
-    def _windowed(
-        self, landmarks: np.ndarray, torso: np.ndarray, vertices: np.ndarray, frame: int, whole: bool
-    ) -> FrameInputs:
+    def _windowed(self, target: Target, torso: np.ndarray, frame: int, whole: bool) -> FrameInputs:
         assert self._warp is not None
+        landmarks = target.landmarks
         window = mouth_window(landmarks, self.size)
         picture = None
         if whole:
-            picture, validity = self._warp.warp(vertices)
+            picture, validity = self._warp.warp(target)
             warped, validity = cut(picture, window), cut(validity, window)
         else:
-            warped, validity = self._warp.warp(vertices, window)
+            warped, validity = self._warp.warp(target, window)
         return FrameInputs(
             condition=cut(draw_condition(landmarks, torso, self.size), window),
             reference=self._reference,

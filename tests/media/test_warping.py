@@ -38,7 +38,7 @@ def moved(portrait: Portrait, **head: float) -> np.ndarray:
 
 def warp(portrait: Portrait, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     warper = ReferenceWarp(portrait, SIZE)
-    return warper.warp(warper.control_points(landmarks, portrait.torso[None])[0])
+    return warper.warp(warper.targets(landmarks, portrait.torso[None])[0])
 
 
 def reference_picture(portrait: Portrait) -> np.ndarray:
@@ -95,9 +95,9 @@ def test_an_opened_mouth_is_marked_unknown_and_dark(portrait):
 
 def test_a_window_is_a_part_of_the_whole(portrait):
     warper = ReferenceWarp(portrait, SIZE)
-    vertices = warper.control_points(moved(portrait, yaw=12.0, y=5.0), portrait.torso[None])[0]
-    whole, validity = warper.warp(vertices)
-    part, part_validity = warper.warp(vertices, Window(30, 40, 48))
+    (target,) = warper.targets(moved(portrait, yaw=12.0, y=5.0), portrait.torso[None])
+    whole, validity = warper.warp(target)
+    part, part_validity = warper.warp(target, Window(30, 40, 48))
     assert same(part, whole[40:88, 30:78])
     assert same(part_validity, validity[40:88, 30:78])
 
