@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from moda.config import load_yaml, parse
 from moda.data.clip import ClipStore
 from moda.errors import ConfigError
-from moda.stages.renderer.inputs import NetworkConfig
+from moda.stages.renderer.inputs import NetworkConfig, Painting, RendererInput, to_signed
 from moda.stages.renderer.stage import (
     FramesConfig,
     RendererLossConfig,
@@ -91,8 +92,28 @@ def test_validation_compares_with_the_warp(stage: RendererStage) -> None:
         scores = stage.validate(batch_of(stage))
     assert scores.keys() == {"l1", "l1_warp", "l1_to_warp", "sharpness", "sharpness_warp", "score"}
     assert all(np.isfinite(value) and value >= 0 for value in scores.values())
-    assert scores["score"] == scores["l1"]
+    assert scores["score"] == pytest.approx(scores["l1"] * (1 + max(0.0, 0.7 - scores["sharpness"])))
     assert scores["l1_to_warp"] == pytest.approx(scores["l1"] / scores["l1_warp"])
+
+
+def test_a_blurred_picture_scores_worse_than_its_l1(stage: RendererStage) -> None:
+    batch = batch_of(stage)
+    small = nn.functional.interpolate(batch["target"].float(), scale_factor=0.25, mode="area")
+    blurred = to_signed(nn.functional.interpolate(small, batch["target"].shape[-2:], mode="bilinear"))
+
+    class Paint(nn.Module):
+        def __init__(self, picture: torch.Tensor) -> None:
+            super().__init__()
+            self.picture = picture
+
+        def forward(self, inputs: RendererInput) -> Painting:
+            return Painting(self.picture, self.picture, torch.ones_like(self.picture[:, :1]))
+
+    for picture, worse in ((blurred, True), (to_signed(batch["target"]) + 0.05, False)):
+        stage.generator = Paint(picture)  # type: ignore[assignment]
+        scores = stage.validate(batch)
+        assert (scores["sharpness"] < 0.7) == worse
+        assert (scores["score"] > 1.1 * scores["l1"]) == worse
 
 
 def test_the_end_of_the_video_is_held_out(

@@ -38,6 +38,9 @@ from moda.training.stage import Stage, Terms
 
 log = logging.getLogger(__name__)
 
+SHARP_ENOUGH = 0.7
+"""Share of the truth's sharpness below which a picture's score suffers: L1 alone likes what is blurred."""
+
 
 class FramesConfig(Config):
     """Where the frames come from."""
@@ -177,13 +180,17 @@ class RendererStage(Stage):
         return terms
 
     def validate(self, batch: dict[str, Tensor]) -> dict[str, float]:
-        """L1 in the region in grey levels of 255, sharpness there against the truth's, and both of the warp alone."""
+        """L1 in the region in grey levels of 255, sharpness there against the truth's, and both of the warp alone.
+
+        The score is L1, made worse by the share by which sharpness is below `SHARP_ENOUGH`.
+        """
         inputs, target = to_inputs(batch), to_signed(batch["target"])
         picture = self.generator(inputs).picture
         region = torch.ones_like(target[:, :1]) if inputs.region is None else inputs.region
         l1 = float(masked_l1(picture, target, region)) * 127.5
         detail = max(sharpness(target, region), 1e-9)
-        scores = {"l1": l1, "sharpness": sharpness(picture, region) / detail, "score": l1}
+        sharp = sharpness(picture, region) / detail
+        scores = {"l1": l1, "sharpness": sharp, "score": l1 * (1 + max(0.0, SHARP_ENOUGH - sharp))}
         if inputs.warped is not None:
             scores["l1_warp"] = float(masked_l1(inputs.warped, target, region)) * 127.5
             scores["l1_to_warp"] = l1 / max(scores["l1_warp"], 1e-9)
