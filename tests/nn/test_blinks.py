@@ -111,7 +111,7 @@ def test_short_windows_work(frames: int) -> None:
     assert closure.shape == (1, frames) and torch.isfinite(closure).all()
 
 
-@pytest.mark.parametrize("seconds", [0.1, 0.2, 0.4])
+@pytest.mark.parametrize("seconds", [0.12, 0.17, 0.4])
 def test_a_blink_reaches_its_depth_and_lasts_as_long_as_it_should(seconds: float) -> None:
     process = fitted(seconds=seconds, depth=0.9)
     process.kept[:, 1] = 0.8
@@ -123,6 +123,17 @@ def test_a_blink_reaches_its_depth_and_lasts_as_long_as_it_should(seconds: float
     lasting = (1.4 - share) - share * 0.4
     assert len(blinks) > 300
     assert np.mean([blink.seconds for blink in blinks]) == pytest.approx(seconds * lasting, rel=0.15)
+
+
+def test_lids_close_fast_after_the_onset_and_open_slowly() -> None:
+    """One blink of five frames from frame 30: deepest two frames later, and open again five after that."""
+    process = fitted(seconds=0.2)
+    drawn = torch.full((1, 60, 2), 3.0)
+    drawn[0, 30, 0] = -8.0
+    closure = process.draw(features(60), drawn)[0]
+    wanted = torch.zeros(60)
+    wanted[30:37] = torch.tensor([0.0, 0.5, 1.0, 0.8, 0.6, 0.4, 0.2])
+    torch.testing.assert_close(closure, wanted, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("size", [0.7, 1.0, 1.4])
@@ -169,6 +180,15 @@ def test_what_is_learned_does_not_depend_on_how_large_the_faces_are() -> None:
     torch.testing.assert_close(process.displacement, fitted().displacement, atol=1e-5, rtol=1e-4)
     assert process.displacement[process.upper, 1].sub(1).abs().max() < 1e-5
     assert process.displacement[process.lower].abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("factor", [0.8, 1.3])
+def test_lids_that_passed_each_other_or_left_a_gap_are_made_to_meet(factor: float) -> None:
+    process, one = BlinkProcess(WIDTH), sample()
+    process.fit(0.01, [one._replace(change=factor * one.change)])
+    upper, lower = process.displacement[process.upper], process.displacement[process.lower]
+    torch.testing.assert_close(upper[:, 1], torch.full((14,), (factor + 1) / 2))
+    torch.testing.assert_close(lower[:, 1], torch.full((14,), (factor - 1) / 2))
 
 
 def test_durations_outside_of_a_blinks_are_left_out_and_depths_are_relative_to_shut_eyes() -> None:
