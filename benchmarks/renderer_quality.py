@@ -220,7 +220,8 @@ def run(options: argparse.Namespace) -> None:
         f"# Self-driven: {options.checkpoint.name}, {size} px, split {' + '.join(options.split)}\n\n"
         f"{len({c.identity for c in scores})} people, {len(scores)} clips, {frames} frames (every {options.every}th), "
         f"runs of {options.run} frames; {seconds:.0f} s, {options.jobs} process(es).\n\n{main_table(scores)}\n\n"
-        f"By change of yaw from the reference (with up to 10 further frames a clip of those over 20 degrees):\n\n{yaw_table(scores)}\n"
+        "By change of yaw from the reference (with up to 10 further frames a clip of those over 20 degrees):"
+        f"\n\n{yaw_table(scores)}\n"
     )
     write_text(options.output / "table.md", text)
     write_json(options.output / "scores.json", {"size": size, "clips": [_finite(asdict(clip)) for clip in scores]})
