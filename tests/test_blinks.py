@@ -45,7 +45,8 @@ def test_blinks_at_the_ends_hold_the_nearest_open_frame() -> None:
 
 
 def test_the_course_of_a_blink_is_its_share_of_the_open_eye() -> None:
-    values = opening(60, 20)
+    usual = 0.3 * np.linspace(1.0, 2.5, 60)  # eyes that open wider all the time
+    values = usual * opening(60, 20) / 0.3
     (blink,) = find_blinks(values)
     shape = measure_blink(blink, values)
     assert shape is not None
@@ -53,7 +54,7 @@ def test_the_course_of_a_blink_is_its_share_of_the_open_eye() -> None:
     assert blink.anchors[0] + shape.deepest == 22
     assert shape.seconds == blink.seconds
     at = blink.start + COURSE * (blink.stop - blink.start)
-    closure = np.interp(at, np.arange(60), 1 - values / 0.3) / 0.9
+    closure = np.interp(at, np.arange(60), 1 - values / usual) / 0.9
     np.testing.assert_allclose(shape.course, closure, atol=1e-9)
     assert COURSE[shape.course.argmax()] < 0.5  # it closes faster than it opens
 

@@ -45,6 +45,12 @@ def test_a_person_starts_from_the_shipped_renderer() -> None:
     assert 0.15 <= config.data["held_out"] <= 0.2
 
 
+def test_the_draws_start_from_the_run_of_the_lips_with_the_same_network() -> None:
+    lips, draws = read("default/audio2repr.yaml"), read("default/audio2repr_draws.yaml")
+    assert draws.init == lips.output / "best.pt" and draws.network == lips.network
+    assert {name for name, weight in draws.loss.items() if weight} == {"flow", "blinks"}
+
+
 @pytest.mark.parametrize(
     ("stage", "betas", "batch"),
     [("audio2repr", (0.9, 0.99), 32), ("faco", (0.9, 0.99), 32), ("renderer", (0.5, 0.999), 4)],
