@@ -157,11 +157,13 @@ def _picture_scores(driven: SelfDriven, index: int) -> Scores:
     background = driven.background(truth)
     areas = {"mouth": inside, "outside": ~inside, "person": ~inside & ~background, "background": ~inside & background}
     region = mouth_region(landmarks, driven.size)
+    areas["lips"] = _bounding_box(region > 0.5)
     scores: Scores = {"opening/truth": float(lip_opening(landmarks))}
     for name, picture in {**driven.render(index), "truth": truth}.items():
         detail = ndimage.laplace(luma(picture))
-        for area in ("mouth", "outside"):
-            scores[f"sharpness_{area}/{name}"] = float(detail[areas[area]].var())
+        for area in ("mouth", "lips", "outside"):
+            if areas[area].any():
+                scores[f"sharpness_{area}/{name}"] = float(detail[areas[area]].var())
         if name == "truth":
             continue
         error = np.abs(picture.astype(np.float32) - truth).mean(axis=2)
@@ -172,6 +174,15 @@ def _picture_scores(driven: SelfDriven, index: int) -> Scores:
         scores[f"psnr/{name}"] = psnr(truth, picture)
         scores[f"ssim/{name}"] = ssim(truth, picture)
     return scores
+
+
+def _bounding_box(mask: np.ndarray) -> np.ndarray:
+    """(H, W) bool: True in the least upright rectangle that holds all of a mask; nowhere if the mask is empty."""
+    box = np.zeros_like(mask)
+    if mask.any():
+        (top, bottom), (left, right) = (np.flatnonzero(mask.any(axis=axis))[[0, -1]] for axis in (1, 0))
+        box[top : bottom + 1, left : right + 1] = True
+    return box
 
 
 def _steadiness(driven: SelfDriven, run: range) -> Scores:
