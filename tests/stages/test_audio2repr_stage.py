@@ -163,7 +163,7 @@ def test_validation_scores_and_draws(clip_store: ClipStore) -> None:
         pictures = stage.preview(batch)
     assert set(metrics) == {
         "lips_px", "opening_correlation", "opening_ratio", "head_ratio", "head_speed_ratio", "blinks_per_minute",
-        "score",
+        "flow", "score",
     }  # fmt: skip
     assert all(np.isfinite(list(metrics.values())))
     assert metrics["score"] == pytest.approx(1 - metrics["opening_correlation"] + metrics["lips_px"] / 100)

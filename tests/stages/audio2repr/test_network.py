@@ -272,7 +272,7 @@ def test_flow_loss_trains_the_features_and_the_field() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"prob": "flow"}, "prob: flow needs lips_from: spec, got both"),
+        ({"prob": "flow"}, "prob: flow needs lips_from: spec or frame, got both"),
         ({"prob": "flow", "body": "prob_only"}, "body: prob_only needs prob: vae"),
         ({"body": "dual_"}, "body"),
         ({"period": 0}, "period"),
