@@ -119,12 +119,15 @@ class Audio2ReprStage(Stage):
 
     @torch.no_grad()
     def _heard(self, train: Any) -> Moments:
-        """What the network hears in `HEARD` batches of training windows, changed as in training."""
+        """What the network hears, without dropout, in `HEARD` batches of training windows, changed as in training."""
         total: Moments | None = None
+        training = self.net.training
+        self.net.eval()
         for window in chain.from_iterable(islice(self.sampler(train, 1, 0), HEARD)):
             item = train[window]
             part = Moments.of(self.net.hear(item["wave"][None], len(item["lips"]))[0].numpy())
             total = part if total is None else total.merge(part)
+        self.net.train(training)
         assert total is not None
         return total
 
