@@ -20,16 +20,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from motion_scores import LagCorrelation, lag_correlation, opening_of, portrait_of, sound_of
 from PIL import Image, ImageDraw, ImageFont
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from motion_scores import LAGS, opening_of, portrait_of, sound_of
-
 from moda.animation import AnimationConfig
+from moda.cli.main import run
 from moda.config import apply_overrides, load_yaml, parse
 from moda.data.clip import ClipStore
-from moda.errors import ModaError, OutputError
+from moda.errors import OutputError
 from moda.pipeline import Animator
 from moda.representation import FPS
 
@@ -54,9 +52,7 @@ class Curves:
     true: np.ndarray
     predicted: np.ndarray
     envelope: np.ndarray
-    correlation: float
-    best: float
-    lag: int
+    match: LagCorrelation
 
 
 def curves_of(animator: Animator, store: ClipStore, clip_id: str, seed: int) -> Curves:
@@ -67,16 +63,9 @@ def curves_of(animator: Animator, store: ClipStore, clip_id: str, seed: int) -> 
     predicted = opening_of(subject, animator.motion(wave, portrait, seed))
     true = opening_of(subject, clip.motion())
     loudness = np.sqrt(np.square(wave).reshape(clip.frames, -1).mean(1))
-    frames = clip.frames
-    by_lag = [
-        float(
-            np.corrcoef(predicted[max(0, lag) : frames + min(0, lag)], true[max(0, -lag) : frames + min(0, -lag)])[0, 1]
-        )
-        for lag in range(-LAGS, LAGS + 1)
-    ]
-    best = int(np.argmax(by_lag))
+    found = lag_correlation(predicted, true)
     envelope = loudness / max(float(loudness.max()), 1e-6)
-    return Curves(clip_id, true, predicted, envelope, by_lag[LAGS], by_lag[best], best - LAGS)
+    return Curves(clip_id, true, predicted, envelope, found)
 
 
 def draw(rows: list[Curves], seconds: float) -> Image.Image:
@@ -114,8 +103,8 @@ def _draw_row(pen: ImageDraw.ImageDraw, row: Curves, above: int, seconds: float)
     for values, colour in ((row.true, TRUE), (row.predicted, PREDICTED)):
         pen.line([*zip(x, y(values[:shown]), strict=True)], fill=colour, width=2 * FINE, joint="curve")
     line = above + TOP * FINE // 2
-    lag = f"{row.lag:+d} frames" if row.lag else "0"
-    figures = f"correlation {row.correlation:.2f}; at its best lag ({lag}) {row.best:.2f}"
+    lag = f"{row.match.lag:+d} frames" if row.match.lag else "0"
+    figures = f"correlation {row.match.at_0:.2f}; at its best lag ({lag}) {row.match.best:.2f}"
     name = row.clip if len(row.clip) < 48 else "..." + row.clip[-46:]
     pen.text((left, line), f"{name}:  {figures}", font=large, fill=TEXT, anchor="lm")
     place = right
@@ -136,7 +125,7 @@ def save(picture: Image.Image, path: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def main() -> int:
+def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description="True and predicted lip opening of clips, in one picture.")
     parser.add_argument("--store", type=Path, required=True, help="clip store that holds the clips")
     parser.add_argument("--clips", nargs="+", required=True, metavar="ID", help="clips, one row each")
@@ -145,24 +134,20 @@ def main() -> int:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one value of it")
     parser.add_argument("--seconds", type=float, default=8.0, help="how much is shown (default: 8)")
     parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     if options.seconds < 0.2:
         parser.error(f"--seconds got {options.seconds:g}, wanted at least 0.2")
-    try:
-        tree = apply_overrides(load_yaml(options.config), options.set)
-        config = parse(AnimationConfig, tree, source=str(options.config))
-        animator = Animator.from_config(config, torch.device("cpu"))
-        store = ClipStore.open(options.store)
-        rows = [curves_of(animator, store, clip_id, options.seed) for clip_id in options.clips]
-        save(draw(rows, options.seconds), options.output)
-    except ModaError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    tree = apply_overrides(load_yaml(options.config), options.set)
+    config = parse(AnimationConfig, tree, source=str(options.config))
+    animator = Animator.from_config(config, torch.device("cpu"))
+    store = ClipStore.open(options.store)
+    rows = [curves_of(animator, store, clip_id, options.seed) for clip_id in options.clips]
+    save(draw(rows, options.seconds), options.output)
     for row in rows:
-        print(f"{row.clip}: correlation {row.correlation:.3f}, best {row.best:.3f} at lag {row.lag:+d}")
+        print(f"{row.clip}: correlation {row.match.at_0:.3f}, best {row.match.best:.3f} at lag {row.match.lag:+d}")
     print(f"{options.output}: {options.output.stat().st_size / 1000:.0f} kB")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(main))

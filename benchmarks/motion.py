@@ -16,9 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from motion_scores import (
     Scores,
     blink_scores,
@@ -35,9 +32,9 @@ from motion_scores import (
 )  # fmt: skip
 
 from moda.animation import AnimationConfig
+from moda.cli.main import run
 from moda.config import apply_overrides, load_yaml, parse
 from moda.data.clip import Clip, ClipStore, write_text
-from moda.errors import ModaError
 from moda.metrics.intervals import mean_interval
 from moda.pipeline import ROOT, Animator
 from moda.representation import FPS, Motion
@@ -116,7 +113,7 @@ def by_group(rows: list[tuple[str, Scores]], groups: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
-def main() -> int:
+def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--store", type=Path, required=True, help="clip store made by scripts/prepare.py")
     parser.add_argument("--split", default="val")
@@ -124,20 +121,16 @@ def main() -> int:
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="of configs/default/infer.yaml")
     parser.add_argument("--groups", type=Path, help="file of lines 'person TAB group' for figures by group")
     parser.add_argument("--output", type=Path, help="folder for motion.md and motion.json")
-    arguments = parser.parse_args()
-    try:
-        tree = apply_overrides(load_yaml(ROOT / "configs" / "default" / "infer.yaml"), arguments.set)
-        animator = Animator.from_config(parse(AnimationConfig, tree, source="infer.yaml"), torch.device("cpu"))
-        clips = [clip for clip in ClipStore.open(arguments.store).split(arguments.split) if clip.has_audio]
-        rotations = [np.array(clip.motion(0, clip.frames).head[:, :3]) for clip in clips]
-        rows: dict[str, list[tuple[str, Scores]]] = {}
-        for clip in clips:
-            for row, scores in score_clip(animator, clip, arguments.seeds, rotations).items():
-                rows.setdefault(row, []).append((clip.identity, scores))
-        extra = long_drift(animator, clips, arguments.seeds)
-    except ModaError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
+    arguments = parser.parse_args(argv)
+    tree = apply_overrides(load_yaml(ROOT / "configs" / "default" / "infer.yaml"), arguments.set)
+    animator = Animator.from_config(parse(AnimationConfig, tree, source="infer.yaml"), torch.device("cpu"))
+    clips = [clip for clip in ClipStore.open(arguments.store).split(arguments.split) if clip.has_audio]
+    rotations = [np.array(clip.motion(0, clip.frames).head[:, :3]) for clip in clips]
+    rows: dict[str, list[tuple[str, Scores]]] = {}
+    for clip in clips:
+        for row, scores in score_clip(animator, clip, arguments.seeds, rotations).items():
+            rows.setdefault(row, []).append((clip.identity, scores))
+    extra = long_drift(animator, clips, arguments.seeds)
     text = table(rows, extra)
     if arguments.groups is not None:
         pairs = [line.split("\t") for line in arguments.groups.read_text(encoding="utf-8").splitlines() if line]
@@ -151,4 +144,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(run(main))

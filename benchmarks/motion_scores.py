@@ -5,8 +5,9 @@ Dimension letters: T frames at 25 fps, N audio samples at 16 kHz.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 
@@ -51,22 +52,37 @@ def opening_of(subject: np.ndarray, motion: Motion) -> np.ndarray:
     return lip_opening(mesh_of(subject, LIPS, motion.lips))
 
 
+class LagCorrelation(NamedTuple):
+    """Correlation at lag 0, the highest within `LAGS`, and its lag in frames; positive: what was made is late."""
+
+    at_0: float
+    best: float
+    lag: int
+
+
+def lag_correlation(made: np.ndarray, true: np.ndarray) -> LagCorrelation:
+    """Pearson correlation of two curves (T,) by the lag of the first."""
+    frames = len(made)
+    by_lag = [
+        float(np.corrcoef(made[max(0, lag) : frames + min(0, lag)], true[max(0, -lag) : frames + min(0, -lag)])[0, 1])
+        for lag in range(-LAGS, LAGS + 1)
+    ]
+    best = int(np.argmax(by_lag))
+    return LagCorrelation(by_lag[LAGS], by_lag[best], best - LAGS)
+
+
 def lip_scores(subject: np.ndarray, true: Motion, made: Motion) -> Scores:
     """Correlation of the openings at lag 0 and at the best lag, that lag, spread of the opening over the true one's,
     and the distance of the lips' motion (medians taken off) from the true one over a still mouth's.
     """
     a, b = opening_of(subject, made), opening_of(subject, true)
-    frames = len(a)
-    by_lag = [
-        np.corrcoef(a[max(0, lag) : frames + min(0, lag)], b[max(0, -lag) : frames + min(0, -lag)])[0, 1]
-        for lag in range(-LAGS, LAGS + 1)
-    ]
+    found = lag_correlation(a, b)
     moved, wanted = (m.lips - np.median(m.lips, axis=0) for m in (made, true))
     still = np.linalg.norm(wanted, axis=-1).mean()
     return {
-        "lip corr. lag 0": float(by_lag[LAGS]),
-        "lip corr. best lag": float(np.max(by_lag)),
-        "|best lag|": float(abs(int(np.argmax(by_lag)) - LAGS)),
+        "lip corr. lag 0": found.at_0,
+        "lip corr. best lag": found.best,
+        "|best lag|": float(abs(found.lag)),
         "opening ratio": float(a.std() / max(b.std(), 1e-3)),
         "lips / still mouth": float(np.linalg.norm(moved - wanted, axis=-1).mean() / max(still, 1e-6)),
     }
@@ -145,8 +161,9 @@ def drift(motion: Motion) -> Scores:
 
 def person_means(rows: Sequence[tuple[str, Scores]]) -> tuple[dict[str, np.ndarray], int]:
     """(person, scores) a clip -> each score's means over the clips of every person that has it; number of people."""
-    people = sorted({person for person, _ in rows})
-    names = list(dict.fromkeys(name for _, scores in rows for name in scores))
-    mean: Callable[[str, str], list[float]] = lambda who, name: [s[name] for p, s in rows if p == who and name in s]  # noqa: E731
-    table = {name: [float(np.mean(values)) for who in people if (values := mean(who, name))] for name in names}
-    return {name: np.array(values) for name, values in table.items()}, len(people)
+    table: dict[str, dict[str, list[float]]] = {}
+    for person, scores in rows:
+        for name, value in scores.items():
+            table.setdefault(name, {}).setdefault(person, []).append(value)
+    means = {name: np.array([np.mean(people[who]) for who in sorted(people)]) for name, people in table.items()}
+    return means, len({person for person, _ in rows})

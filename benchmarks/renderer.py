@@ -26,8 +26,8 @@ from renderer_quality import load_renderer
 from rich.console import Console
 from rich.table import Table
 
+from moda.cli.main import run
 from moda.config import load_yaml
-from moda.errors import ModaError
 from moda.geometry import apply_head, to_canonical, to_image
 from moda.landmarks import CENTRAL_LIP_PAIRS
 from moda.media.conditioning import ReferenceConditioner, mouth_region, stack_inputs
@@ -95,7 +95,7 @@ def parts(renderer: Renderer, portrait: Portrait, face: np.ndarray, torso: np.nd
         return {name: min(seconds(call, device) for _ in range(ROUNDS)) / count for name, (call, count) in work.items()}
 
 
-def run(options: argparse.Namespace) -> dict[str, Any]:
+def measure(options: argparse.Namespace) -> dict[str, Any]:
     if options.threads:
         torch.set_num_threads(options.threads)
     device = torch.device(options.device)
@@ -160,7 +160,7 @@ def show(record: dict[str, Any]) -> None:
     )
 
 
-def main() -> int:
+def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Speed of the default renderer against the paper's U-Net.")
     parser.add_argument("--picture", type=Path, default=ROOT / "assets" / "demo.png")
     parser.add_argument("--checkpoint", type=Path, default=ROOT / "assets" / "checkpoints" / "renderer.pt")
@@ -172,14 +172,10 @@ def main() -> int:
     parser.add_argument("--threads", type=int, help="of torch (default: its own choice)")
     parser.add_argument("--device", default="cpu", help="(default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     if min(options.frames, options.batch, options.paper_frames) < 1:
         parser.error("--frames, --paper-frames and --batch want at least 1")
-    try:
-        record = run(options)
-    except ModaError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
+    record = measure(options)
     show(record)
     if options.json:
         print(json.dumps(record))
@@ -187,4 +183,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(main))

@@ -36,8 +36,8 @@ from rich.console import Console
 from self_driven import METHODS, ClipScores, Moment, measure
 
 from moda import checkpoint
+from moda.cli.main import run
 from moda.data.clip import Clip, ClipStore, write_json, write_text
-from moda.errors import ModaError
 from moda.metrics.intervals import mean_interval
 from moda.stages.registry import build_network
 from moda.stages.renderer.network import Renderer
@@ -210,7 +210,7 @@ def _measure(path: Path, size: int, every: int, run: int, clip: Clip) -> ClipSco
     return measure(clip, load_renderer(path), size, every, run)
 
 
-def run(options: argparse.Namespace) -> None:
+def prove(options: argparse.Namespace) -> None:
     start = time.perf_counter()
     console = Console(stderr=True)
     clips = chosen_clips(ClipStore.open(options.store), options.split, options.clips)
@@ -251,7 +251,7 @@ def _finite(value: object) -> object:
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Quality of a renderer on people it has not seen.")
     parser.add_argument("--store", type=Path, required=True, help="clip store (scripts/prepare.py)")
     parser.add_argument("--split", nargs="+", default=["val"], help="its lists to use (default: val)")
@@ -266,13 +266,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if options.run < 3 or min(options.every, options.clips, options.jobs) < 1:
         parser.error("--run wants at least 3 frames; --every, --clips and --jobs at least 1")
-    try:
-        run(options)
-    except ModaError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
+    prove(options)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(main))

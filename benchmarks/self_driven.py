@@ -17,7 +17,7 @@ from moda.landmarks import lip_opening
 from moda.media.conditioning import ReferenceConditioner, cut, mouth_region, mouth_window
 from moda.media.crop import Box, crop_square
 from moda.media.face_tracker import FaceTracker
-from moda.media.picture import _follow_edges as follow_edges  # the mask must be the one that infer.py uses
+from moda.media.picture import follow_edges  # the mask must be the one that infer.py uses
 from moda.media.torso_tracker import PersonSegmenter
 from moda.media.video import VideoReader
 from moda.metrics.clip_pair import ClipPair

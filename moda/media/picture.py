@@ -112,7 +112,7 @@ def make_reference(
         raise FaceError(f"a hand covers the mouth; wanted a picture in which it is free: {source}")
     with PersonSegmenter() as segmenter:
         mask = _of_the_face(segmenter.mask(square), landmarks)
-    person = _follow_edges(mask, square)
+    person = follow_edges(mask, square)
     portrait = Portrait(
         image=crop_square(image, box, size),
         landmarks=landmarks.astype(np.float32),
@@ -159,7 +159,7 @@ def _of_the_face(mask: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     return mask * cv2.dilate(own, np.ones((2 * _EDGE_RADIUS + 1,) * 2, np.uint8))
 
 
-def _follow_edges(mask: np.ndarray, image: np.ndarray) -> np.ndarray:
+def follow_edges(mask: np.ndarray, image: np.ndarray) -> np.ndarray:
     """Soft person mask whose edge follows the picture's (guided filter, He et al. 2010): hair keeps its outline."""
     guide = image.astype(np.float32) / 255.0
     soft = cv2.ximgproc.guidedFilter(guide, mask.astype(np.float32), _EDGE_RADIUS, _EDGE_EPSILON)

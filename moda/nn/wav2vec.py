@@ -134,24 +134,24 @@ class SpeechEncoder(nn.Module):
         """What is given on, from what `hidden` returned: (B, T, hidden) -> (B, T, channels)."""
         if self.phonetic is None:
             return hidden
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.freeze):
+        with _learning(not self.config.freeze):
             out: Tensor = self.phonetic(hidden)
         return out
 
     def hidden(self, wave: Tensor, frames: int) -> Tensor:
         """The transformer's output: (B, N), T -> (B, T, hidden)."""
-        if self.front is not None:
-            with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.freeze):
-                return self._transform(self.front(wave, frames), frames)
+        with _learning(not self.config.freeze):
+            features = self._convolved(wave, frames) if self.front is None else self.front(wave, frames)
+            return self._transform(features, frames)
+
+    def _convolved(self, wave: Tensor, frames: int) -> Tensor:
+        """wav2vec2's CNN, resampled: (B, N) -> (B, C, T)."""
         wave = normalise_wave(wave, self.config.quiet)
         if wave.shape[-1] < MIN_SAMPLES:
             wave = F.pad(wave, (0, MIN_SAMPLES - wave.shape[-1]))
-        # A trainer may switch requires_grad of a whole network on and off: frozen must not hang on it.
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not (self.config.freeze_cnn or self.config.freeze)):
+        with _learning(not self.config.freeze_cnn):
             features: Tensor = self.model.feature_extractor(wave)  # (B, C, L)
-        features = F.interpolate(features, size=frames, mode="linear", align_corners=True)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.freeze):
-            return self._transform(features, frames)
+        return F.interpolate(features, size=frames, mode="linear", align_corners=True)
 
     def _transform(self, features: Tensor, frames: int) -> Tensor:
         """Feature projection and transformer: (B, C, T) -> (B, T, hidden)."""
@@ -160,6 +160,13 @@ class SpeechEncoder(nn.Module):
             hidden = self.model._mask_hidden_states(hidden.clone())
         out: Tensor = self.model.encoder(hidden).last_hidden_state
         return out
+
+
+def _learning(wanted: bool) -> torch.set_grad_enabled:
+    """Gradients if they are wanted and on: a trainer may switch requires_grad of a whole network on and off, and
+    frozen must not hang on it.
+    """
+    return torch.set_grad_enabled(torch.is_grad_enabled() and wanted)
 
 
 def _pretrained(config: SpeechConfig) -> Wav2Vec2Model:

@@ -61,6 +61,11 @@ class Features:
     both: Tensor
     mesh: Tensor
 
+    def of(self, index: int) -> Features:
+        """Those of one item of the batch, B = 1."""
+        one = slice(index, index + 1)
+        return Features(self.audio[one], self.subject[one], self.both[one], self.mesh[one])
+
 
 class Audio2Repr(nn.Module):
     """Sound and subject to motion (paper, figure 2; method.md section 2).

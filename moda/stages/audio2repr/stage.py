@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from functools import reduce
 from itertools import chain, islice
 from typing import Any, ClassVar
 
@@ -33,7 +34,7 @@ from moda.nn.losses import kl_divergence
 from moda.normalization import Moments, Normalizer
 from moda.representation import FPS
 from moda.stages.audio2repr.config import NetworkConfig as Audio2ReprConfig
-from moda.stages.audio2repr.network import Audio2Repr, Prediction
+from moda.stages.audio2repr.network import Audio2Repr, Features
 from moda.stages.audio2repr.preview import draw_curves
 from moda.training.stage import Stage, Terms
 
@@ -120,29 +121,25 @@ class Audio2ReprStage(Stage):
     @torch.no_grad()
     def _heard(self, train: Any) -> Moments:
         """What the network hears, without dropout, in `HEARD` batches of training windows, changed as in training."""
-        total: Moments | None = None
         training = self.net.training
         self.net.eval()
-        for window in chain.from_iterable(islice(self.sampler(train, 1, 0), HEARD)):
-            item = train[window]
-            part = Moments.of(self.net.hear(item["wave"][None], len(item["lips"]))[0].numpy())
-            total = part if total is None else total.merge(part)
+        items = (train[window] for window in chain.from_iterable(islice(self.sampler(train, 1, 0), HEARD)))
+        parts = (Moments.of(self.net.hear(item["wave"][None], len(item["lips"]))[0].numpy()) for item in items)
+        total = reduce(Moments.merge, parts)
         self.net.train(training)
-        assert total is not None
         return total
 
     def losses(self, batch: list[dict[str, Tensor]], generator: torch.Generator) -> Iterator[tuple[str, Terms]]:
         windows = batch[0]  # a training batch has one length
         weights, net = self.loss_config, self.net
-        with torch.set_grad_enabled(self._lips_learn or net.flow is None):
-            features = net.features(windows["wave"], windows["subject"], windows["lips"].shape[1])
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._draws_alone):
+            features = self._features(windows)
         terms: dict[str, Tensor] = {}
         lips: Tensor | None = None
         if net.flow is not None:
-            lips = net.predict_lips(features) if self._lips_learn else None
-            eyes, head, torso = (windows[name] for name in GROUPS[1:])
+            lips = None if self._draws_alone else net.predict_lips(features)
+            eyes, head, torso = (windows[name] for name in (self._drawn_eyes, "head", "torso"))
             if net.blinks is not None:
-                eyes = windows["open_eyes"]
                 given = (windows["onsets"], windows["tracked"], windows["usual_rate"])
                 terms["blinks"] = weights.blinks * net.blink_loss(features, *given)
             terms["flow"] = weights.flow * net.flow_loss(features, eyes, head, torso, generator)
@@ -163,10 +160,15 @@ class Audio2ReprStage(Stage):
         yield "generator", terms
 
     @property
-    def _lips_learn(self) -> bool:
-        """Whether any weight of the lips is above 0. If none is, what they share with the flow is left as it is."""
+    def _draws_alone(self) -> bool:
+        """Whether the flow learns and the lips, whose weights are all 0, do not: what they share stays as it is."""
         weights = self.loss_config
-        return bool(weights.lips or weights.lips_velocity or weights.opening)
+        return self.net.flow is not None and not (weights.lips or weights.lips_velocity or weights.opening)
+
+    @property
+    def _drawn_eyes(self) -> str:
+        """The windows' eyes that the flow draws: those without blinks, where blinks are events."""
+        return "eyes" if self.net.blinks is None else "open_eyes"
 
     def _noise(self, windows: dict[str, Tensor], generator: torch.Generator | None) -> Tensor | None:
         if not self.net.latent_dim:
@@ -187,10 +189,8 @@ class Audio2ReprStage(Stage):
         error = (vertical_openings(lips) - vertical_openings(windows["lips"])) / spread
         return masked_l1(error, windows["tracked"])
 
-    def _predict(self, windows: dict[str, Tensor]) -> Prediction:
-        frames = windows["lips"].shape[1]
-        prediction: Prediction = self.net(windows["wave"], windows["subject"], frames, self._noise(windows, None))
-        return prediction
+    def _features(self, windows: dict[str, Tensor]) -> Features:
+        return self.net.features(windows["wave"], windows["subject"], windows["lips"].shape[1])
 
     def validate(self, batch: list[dict[str, Tensor]]) -> dict[str, float]:
         """Means over windows: flow (its loss, eight draws; with prob: flow), lips_px (L1), opening_correlation at lag 0
@@ -201,7 +201,8 @@ class Audio2ReprStage(Stage):
         """
         rows = []
         for windows in batch:
-            prediction = self._predict(windows)
+            features = self._features(windows)
+            prediction = self.net.predict(features, self._noise(windows, None))
             opening, truth = (central_opening(x) for x in (prediction.lips, windows["lips"]))
             turn, true_turn = prediction.head[..., :3], windows["head"][..., :3]
             values = {
@@ -214,28 +215,26 @@ class Audio2ReprStage(Stage):
                 "blinks_per_minute": blinks_per_minute(prediction.eyes, windows["subject"]),
             }
             if self.net.flow is not None:
-                values["flow"] = self._flow_losses(windows)
+                values["flow"] = self._flow_losses(features, windows)
             rows.append(torch.stack([value.double() for value in values.values()], dim=1))
         means = dict(zip(values, torch.cat(rows).mean(dim=0).tolist(), strict=True))
         score = 1 - means["opening_correlation"] + means["lips_px"] / 100
-        return {**means, "score": score if self._lips_learn or self.net.flow is None else means["flow"]}
+        return {**means, "score": means["flow"] if self._draws_alone else score}
 
-    def _flow_losses(self, windows: dict[str, Tensor]) -> Tensor:
+    def _flow_losses(self, features: Features, windows: dict[str, Tensor]) -> Tensor:
         """The flow's loss of each window (B,), the mean over eight draws that are the same every time."""
         generator = torch.Generator().manual_seed(0)
         losses = []
         for i in range(len(windows["lips"])):
-            one = {name: values[i : i + 1] for name, values in windows.items()}
-            features = self.net.features(one["wave"], one["subject"], one["lips"].shape[1])
-            eyes = one["open_eyes"] if self.net.blinks is not None else one["eyes"]
-            draws = [self.net.flow_loss(features, eyes, one["head"], one["torso"], generator) for _ in range(8)]
+            eyes, head, torso = (windows[name][i : i + 1] for name in (self._drawn_eyes, "head", "torso"))
+            draws = [self.net.flow_loss(features.of(i), eyes, head, torso, generator) for _ in range(8)]
             losses.append(torch.stack(draws).mean())
         return torch.stack(losses)
 
     def preview(self, batch: list[dict[str, Tensor]]) -> dict[str, np.ndarray]:
         """True (white) and predicted (orange) lip opening and head yaw of the first window."""
         windows = {name: values[:1] for name, values in batch[0].items()}
-        prediction = self._predict(windows)
+        prediction = self.net.predict(self._features(windows), self._noise(windows, None))
         curves = {
             "lip_opening": (central_opening(windows["lips"]), central_opening(prediction.lips)),
             "head_yaw": (windows["head"][..., 1], prediction.head[..., 1]),

@@ -73,13 +73,15 @@ class SpeechNet(nn.Module):
 
     def components(self, posteriors: Tensor) -> Tensor:
         """Log posteriors (B, 2T, S) -> their whitened principal components a video frame (B, T, `phonetic`)."""
-        pairs = clipped(posteriors).reshape(len(posteriors), -1, TEACHER_RATE * self.config.symbols)
-        return self.basis.encode(pairs)
+        return self.basis.encode(by_video_frame(posteriors))
 
 
-def clipped(posteriors: Tensor) -> Tensor:
-    """Log posteriors, none under `LEAST`: how far beyond unlikely a symbol is says nothing."""
-    return posteriors.clamp(min=LEAST)
+def by_video_frame(posteriors: Tensor) -> Tensor:
+    """Log posteriors (..., 2T, S) -> those of a video frame side by side (..., T, 2S), none under `LEAST`: how far
+    beyond unlikely a symbol is says nothing.
+    """
+    pairs = posteriors.clamp(min=LEAST).unflatten(-2, (-1, TEACHER_RATE))
+    return pairs.flatten(-2)
 
 
 @lru_cache(maxsize=4)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from functools import reduce
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -28,7 +29,7 @@ from moda.config import Config
 from moda.data.speech import SpeechCrops, SpeechDataConfig, crop_batches
 from moda.errors import ConfigError
 from moda.normalization import Moments
-from moda.stages.speech.network import LEAST, TEACHER_RATE, SpeechNet, log_mel
+from moda.stages.speech.network import TEACHER_RATE, SpeechNet, by_video_frame, log_mel
 from moda.stages.speech.network import NetworkConfig as SpeechNetworkConfig
 from moda.training.stage import Stage, Terms
 
@@ -99,13 +100,10 @@ class SpeechStage(Stage):
         """Fit the principal components of the teacher's log posteriors."""
         if not self.network_config.wav2vec.phonetic:
             return
-        total: Moments | None = None
-        for posteriors in train.posteriors():
-            frames = len(posteriors) // TEACHER_RATE
-            pairs = np.maximum(posteriors[: TEACHER_RATE * frames].astype(np.float32), LEAST).reshape(frames, -1)
-            part = Moments.of(pairs, scatter=True)
-            total = part if total is None else total.merge(part)
-        assert total is not None and total.scatter is not None
+        whole = (rows[: len(rows) // TEACHER_RATE * TEACHER_RATE].astype(np.float32) for rows in train.posteriors())
+        parts = (Moments.of(by_video_frame(torch.from_numpy(rows)).numpy(), scatter=True) for rows in whole)
+        total = reduce(Moments.merge, parts)
+        assert total.scatter is not None
         kept = self.net.basis.set_moments(total.mean, total.scatter / total.count, per_channel=False)
         log.info("%d components keep %.0f %% of the teacher's variance", self.net.basis.components, 100 * kept)
 
