@@ -177,8 +177,8 @@ def subject_mesh(canonical: np.ndarray) -> np.ndarray:
 def close_mouth(mesh: np.ndarray) -> np.ndarray:
     """Bring the lips of one canonical mesh (478, 3) together: each inner pair meets in its middle.
 
-    The outer lips follow by the same amount, so that the lips keep their thickness; points in
-    between (the red of the lips has none in this mesh) need no treatment.
+    The outer lips follow by the same amount, so that the lips keep their thickness. The two rings of points between
+    them stay where they are: a mesh of one picture needs `media.neutral.with_whole_lips`.
     """
     closed = mesh.astype(np.float64, copy=True)
     for (upper, lower), (outer_upper, outer_lower) in zip(INNER_LIP_PAIRS, OUTER_LIP_PAIRS, strict=True):
