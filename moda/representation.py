@@ -27,6 +27,8 @@ FPS = 25.0
 """Frames per second of every prepared clip and every network (paper, section 4)."""
 SAMPLE_RATE = 16_000
 """Audio samples per second; 640 samples a frame at 25 fps, exactly."""
+MARGIN = 0.25
+"""What is kept around the square of a portrait, on each side, as a share of its own."""
 HEAD = 7
 """Head channels: rotation 3, translation 3, scale 1."""
 WINDOW, STRIDE = 300, 150
@@ -127,12 +129,26 @@ class Motion:
 
 
 @dataclass(frozen=True)
+class Margin:
+    """The photo around a portrait's square, `MARGIN` on each side; M = H + 2 * round(MARGIN * H).
+
+    image: (M, M, 3) uint8 RGB. person: (M, M) float32 in 0..1, the person mask. seen: (M, M) bool, where the photo
+    is; elsewhere both repeat its border.
+    """
+
+    image: np.ndarray
+    person: np.ndarray
+    seen: np.ndarray
+
+
+@dataclass(frozen=True)
 class Portrait:
     """The reference picture, understood.
 
     image: (H, H, 3) uint8 RGB, the square crop. landmarks: (478, 3) pixels of the square frame.
     pose: the head's. subject: (478, 3) canonical mesh at rest (mouth closed), pixels.
     torso: (18, 3) shoulder points. person: (H, H) float32 in 0..1, the person mask.
+    margin: what the photo shows around the square, if it goes on.
     """
 
     image: np.ndarray
@@ -141,6 +157,7 @@ class Portrait:
     subject: np.ndarray
     torso: np.ndarray
     person: np.ndarray
+    margin: Margin | None = None
 
     def __post_init__(self) -> None:
         for name in ("landmarks", "subject"):

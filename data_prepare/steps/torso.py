@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from data_prepare.job import Job, Step
-from moda.media.torso_tracker import shoulders_from_edge
+from moda.media.torso_tracker import shoulders_over_time
 from moda.representation import FRAME
 from moda.smoothing import gaussian
 
@@ -27,11 +27,10 @@ def interpolate(points: np.ndarray, at: np.ndarray, frames: int) -> np.ndarray:
 def run(job: Job) -> None:
     """Trace the shoulders in the outlines, interpolate and smooth; z is the head's mean depth in that frame."""
     anchors = gaussian(job.landmarks, ANCHOR_SIGMA)
-    pairs = zip(job.outlines, job.outlined, strict=True)
-    points = np.stack([shoulders_from_edge(edge, anchors[frame]) for edge, frame in pairs])
+    points = shoulders_over_time(job.outlines, anchors[job.outlined])
     torso = gaussian(interpolate(points, job.outlined, len(anchors)), SIGMA)
     torso[..., 2] = job.landmarks[..., 2].mean(axis=1)[:, None]
     job.torso = np.clip(torso, -FRAME, 2 * FRAME).astype(np.float32)
 
 
-STEP = Step("torso", needs=("landmarks", "outlined", "outlines"), makes=("torso",), version=2, run=run)
+STEP = Step("torso", needs=("landmarks", "outlined", "outlines"), makes=("torso",), version=4, run=run)

@@ -2,14 +2,15 @@
 
 Without a warp (the paper): the drawn landmarks and the reference picture, whole.
 With a warp (default): the reference warped to the target, and a window around the mouth of
-everything. The network repaints inside the window's *region* (the lips and
-what is between them, with a soft edge) and nothing else, so what the warp has right stays as it is.
+everything. The network works inside the window's *region* and nowhere else, so what the warp has right stays as
+it is: in full on the lips and what is between them, by half on the face around them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -28,6 +29,10 @@ REGION_GROWTH = 1.3
 """The region's outline: the outer lips, scaled about their centre."""
 REGION_FEATHER = 0.012
 """Sigma of the region's soft edge, as a share of the picture's side."""
+FACE_STRENGTH = 0.5
+"""The region's value on the face around the mouth: the share of the warp that paint may replace there."""
+FACE_RADIUS, FACE_EDGE = 0.47, 0.12
+"""How far around the window's centre that goes, and the width of its soft edge, as shares of the window's side."""
 WINDOW_SHARE = 0.375
 """Side of the window as a share of the picture's side."""
 
@@ -59,11 +64,28 @@ def mouth_window(landmarks: np.ndarray, size: int) -> Window:
 
 
 def mouth_region(landmarks: np.ndarray, size: int) -> np.ndarray:
-    """Where the network may paint: the grown outer lips with a soft edge, (size, size) float32."""
+    """The mouth: the grown outer lips with a soft edge, (size, size) float32."""
     lips = landmarks[list(OUTER_LIPS), :2]
     centre = lips.mean(axis=0)
     mask = polygon_mask(centre + REGION_GROWTH * (lips - centre), size)
     return cv2.GaussianBlur(mask, (0, 0), REGION_FEATHER * size)
+
+
+def painting_region(landmarks: np.ndarray, size: int, window: Window) -> np.ndarray:
+    """How far the network may change each pixel of a window, (side, side) float32: 1 on the mouth, `FACE_STRENGTH`
+    around it, 0 at the window's border.
+    """
+    return np.maximum(cut(mouth_region(landmarks, size), window), _around_the_mouth(window.side))
+
+
+@lru_cache(maxsize=4)
+def _around_the_mouth(side: int) -> np.ndarray:
+    """A disc of `FACE_STRENGTH` with a soft edge, (side, side) float32."""
+    across = (np.arange(side, dtype=np.float32) + 0.5) / side - 0.5
+    inside = np.clip((FACE_RADIUS - np.hypot(across[:, None], across[None, :])) / FACE_EDGE, 0, 1)
+    disc: np.ndarray = FACE_STRENGTH * inside * inside * (3 - 2 * inside)
+    disc.setflags(write=False)
+    return disc
 
 
 def cut(picture: np.ndarray, window: Window) -> np.ndarray:
@@ -115,7 +137,7 @@ class ReferenceConditioner:
             frame=frame,
             warped=warped,
             validity=validity,
-            region=cut(mouth_region(landmarks, self.size), window),
+            region=painting_region(landmarks, self.size, window),
             window=window,
             picture=picture,
         )

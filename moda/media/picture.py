@@ -21,6 +21,7 @@ from moda.media.face_tracker import FaceTracker
 from moda.media.faces import MIN_FACE, choose_face, nearest_face
 from moda.media.ffmpeg import require_file
 from moda.media.hands import covered_share, find_hands
+from moda.media.margin import crop_margin, margin_of, wide_box
 from moda.media.neutral import with_whole_lips
 from moda.media.torso_tracker import PersonSegmenter, shoulder_points
 from moda.media.video import read_frames
@@ -112,6 +113,7 @@ def make_reference(
         raise FaceError(f"a hand covers the mouth; wanted a picture in which it is free: {source}")
     with PersonSegmenter() as segmenter:
         mask = _of_the_face(segmenter.mask(square), landmarks)
+        around = _around(segmenter, image, box, mask, landmarks)
     person = follow_edges(mask, square)
     portrait = Portrait(
         image=crop_square(image, box, size),
@@ -120,6 +122,7 @@ def make_reference(
         subject=with_whole_lips(subject_mesh(canonical), canonical[0]).astype(np.float32),
         torso=shoulder_points(mask, landmarks).astype(np.float32),
         person=person if size == FRAME else _scaled(person, size),
+        margin=crop_margin(image, box, around, size),
     )
     return Reference(portrait, box)
 
@@ -148,10 +151,24 @@ def _first_frame(path: Path) -> np.ndarray:
     return first
 
 
-def _of_the_face(mask: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """The person mask (FRAME, FRAME) without what does not hang together with the face: a vase, another person."""
+def _around(
+    segmenter: PersonSegmenter, image: np.ndarray, box: Box, mask: np.ndarray, landmarks: np.ndarray
+) -> np.ndarray:
+    """Person mask of the square with its margin, around the one (FRAME, FRAME) of the square itself."""
+    pad = margin_of(FRAME)
+    wide = crop_square(image, wide_box(box), FRAME + 2 * pad)
+    found = segmenter.mask(wide)
+    found[pad : pad + FRAME, pad : pad + FRAME] = mask
+    return follow_edges(_of_the_face(found, landmarks, pad), wide)
+
+
+def _of_the_face(mask: np.ndarray, landmarks: np.ndarray, pad: int = 0) -> np.ndarray:
+    """The person mask without what does not hang together with the face: a vase, another person.
+
+    mask: (FRAME + 2 * pad,) * 2. landmarks: (478, 3), pixels of the square frame inside it.
+    """
     _, labels = cv2.connectedComponents((mask > APART).astype(np.uint8))
-    oval = polygon_mask(landmarks[list(FACE_OVAL), :2], FRAME) > 0.5
+    oval = polygon_mask((landmarks[list(FACE_OVAL), :2] + pad) * (FRAME / len(mask)), len(mask)) > 0.5
     seen = labels[oval & (labels > 0)]
     if seen.size == 0:
         return mask

@@ -21,6 +21,10 @@ COLUMNS = 64
 """Columns of the mask that are looked at, a shoulder."""
 ENOUGH = COLUMNS // 8
 """Columns that must show a shoulder for it to be believed."""
+ROUNDS, LEAST_AWAY = 5, 1.0
+"""Rounds of the robust line through a shoulder's motion, and the pixels within which a column counts in full."""
+SPREADS, LEAST_REACH = 4.0, 8.0
+"""How far from its median a shoulder may move: so many median distances from it, and at least so many pixels."""
 LOWEST = 0.8
 """A column's person must reach down to this share of the picture's height."""
 
@@ -109,34 +113,81 @@ def shoulder_points(mask: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     z is the landmarks' mean depth. Where the mask shows no shoulder (hair, out of the picture) the
     line is a plain slope fitted to what is seen; never NaN.
     """
-    return shoulders_from_edge(upper_edge(mask), landmarks)
+    return shoulders_over_time(upper_edge(mask)[None], landmarks[None])[0]
 
 
-def shoulders_from_edge(upper: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """The same from what `upper_edge` made of the mask: (H,) and (478, 3) -> (18, 3)."""
+def shoulders_over_time(uppers: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """The same of K moments of one clip, from what `upper_edge` made of the masks: (K, H), (K, 478, 3) -> (K, 18, 3).
+
+    A shoulder is one shape that is shifted and tilted: its points do not slide along it when an arm or the hair hides
+    its end, and a moment's faults of the mask do not bend it.
+    """
+    points = np.empty((len(uppers), N_TORSO, 3))
+    points[..., 2] = landmarks[..., 2].mean(axis=1)[:, None]
+    for index, side in enumerate((-1.0, 1.0)):
+        traced = [_trace(upper, points, side) for upper, points in zip(uppers, landmarks, strict=True)]
+        x, y, seen = (np.stack(parts) for parts in zip(*traced, strict=True))
+        last = _farthest(seen)
+        x, y = x[:, : last + 1], y[:, : last + 1]
+        shape = np.median(y, axis=0)
+        at = _resample(np.stack([x[0] - x[0, 0], shape], axis=1), SHOULDER_POINTS)[:, 0] / (x[0, -1] - x[0, 0])
+        columns = at * last  # where along the shoulder the points lie, the same at every moment
+        motion = np.stack([_shift_and_tilt(moved) for moved in y - shape])
+        y = shape + _within_reach(motion) @ np.stack([np.ones(last + 1), np.linspace(-1.0, 1.0, last + 1)])
+        block = slice(index * SHOULDER_POINTS, (index + 1) * SHOULDER_POINTS)
+        for axis, values in enumerate((x, y)):
+            points[:, block, axis] = np.stack([np.interp(columns, np.arange(last + 1), line) for line in values])
+    return points
+
+
+def _trace(upper: np.ndarray, landmarks: np.ndarray, side: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One shoulder's line at `COLUMNS` places from the neck outwards: x, y, and where the mask shows it."""
     scale = FRAME / len(upper)
     oval = landmarks[list(FACE_OVAL), :2]
     left, right = oval[:, 0].min(), oval[:, 0].max()
     width, height = right - left, oval[:, 1].max() - oval[:, 1].min()
     centre, chin = 0.5 * (left + right), oval[:, 1].max()
     reach, drop = 1.15 * width, 0.55 * height
-    points = np.empty((N_TORSO, 3))
-    points[:, 2] = landmarks[:, 2].mean()
-    for index, side in enumerate((-1.0, 1.0)):
-        distance = np.linspace(0.42 * width, 0.42 * width + reach, COLUMNS)
-        x = centre + side * distance
-        slope = chin + 0.15 * height + drop * (distance - distance[0]) / reach
-        columns = np.floor(x / scale).astype(int)
-        visible = (columns >= 0) & (columns < len(upper))
-        edge = np.full(COLUMNS, np.nan)
-        edge[visible] = upper[columns[visible]]
-        # A run that goes on above the chin is hair or a hand; one that starts far below is an arm.
-        seen = np.isfinite(edge) & (edge > chin + 0.02 * height) & (edge < chin + 1.1 * height)
-        line = np.stack([x, np.maximum(_complete(slope, edge, seen), chin)], axis=1)
-        last = int(np.flatnonzero(seen)[-1]) if seen.sum() >= ENOUGH else COLUMNS - 1
-        block = slice(index * SHOULDER_POINTS, (index + 1) * SHOULDER_POINTS)
-        points[block, :2] = _resample(line[: last + 1], SHOULDER_POINTS)
-    return points
+    distance = np.linspace(0.42 * width, 0.42 * width + reach, COLUMNS)
+    x = centre + side * distance
+    slope = chin + 0.15 * height + drop * (distance - distance[0]) / reach
+    columns = np.floor(x / scale).astype(int)
+    visible = (columns >= 0) & (columns < len(upper))
+    edge = np.full(COLUMNS, np.nan)
+    edge[visible] = upper[columns[visible]]
+    # A run that goes on above the chin is hair or a hand; one that starts far below is an arm.
+    seen = np.isfinite(edge) & (edge > chin + 0.02 * height) & (edge < chin + 1.1 * height)
+    return x, np.maximum(_complete(slope, edge, seen), chin), seen
+
+
+def _farthest(seen: np.ndarray) -> int:
+    """The last column that shows a shoulder (K, COLUMNS) in half of the moments that show any of it."""
+    shown = seen[seen.sum(axis=1) >= ENOUGH]
+    if not len(shown):
+        return COLUMNS - 1
+    often = np.flatnonzero(shown.mean(axis=0) >= 0.5)
+    return int(often[-1]) if len(often) >= ENOUGH else COLUMNS - 1
+
+
+def _shift_and_tilt(moved: np.ndarray) -> np.ndarray:
+    """The line nearest to how far each column has moved (C,): its middle, and how much more its end has moved (2,).
+
+    Columns that moved otherwise than most do not count.
+    """
+    at = np.linspace(-1.0, 1.0, len(moved))
+    shift, tilt = float(np.median(moved)), 0.0
+    for _ in range(ROUNDS):
+        away = np.abs(moved - shift - tilt * at)
+        weight = 1 / (1 + (away / max(float(np.median(away)), LEAST_AWAY)) ** 2)
+        tilt, shift = np.polyfit(at, moved, 1, w=np.sqrt(weight))
+    return np.array([shift, tilt])
+
+
+def _within_reach(motion: np.ndarray) -> np.ndarray:
+    """Shift and tilt of K moments (K, 2), none farther from the clip's median than most: what jumps is the mask."""
+    middle = np.median(motion, axis=0)
+    reach = np.maximum(SPREADS * np.median(np.abs(motion - middle), axis=0), LEAST_REACH)
+    return np.clip(motion, middle - reach, middle + reach)
 
 
 def _complete(slope: np.ndarray, edge: np.ndarray, seen: np.ndarray) -> np.ndarray:

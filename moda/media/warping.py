@@ -19,17 +19,14 @@ from moda.geometry import fit_head_pose
 from moda.landmarks import FACE_OVAL, INNER_LIPS, N_MESH, canonical_face
 from moda.media.crop import Box, crop_square
 from moda.media.drawing import SUBPIXEL_BITS, polygon_mask, to_subpixels
-from moda.media.surroundings import CHIN, Surroundings, Target
+from moda.media.margin import margin_of, with_margin
+from moda.media.surroundings import Surroundings, Target
 from moda.representation import FRAME, Portrait
 
 MOUTH_DARK = np.array([58.0, 26.0, 24.0], np.float32)
 """Colour of the inside of a mouth nothing is known of, RGB."""
 FILL_MARGIN = 0.012
 """How far the background is filled in around the person, as a share of the picture's side."""
-PAD = 0.25
-"""What is added to the reference on each side, as a share of its own: a head that moves down shows what lies above."""
-SKULL = 1.35
-"""A head goes on beyond the picture's border up to the face oval, scaled by this."""
 
 
 class Window(NamedTuple):
@@ -50,8 +47,9 @@ class ReferenceWarp:
         person = np.clip(crop_square(portrait.person, whole, size), 0, 1)
         landmarks, torso = portrait.landmarks.astype(np.float64), portrait.torso.astype(np.float64)
         self._background = _fill_background(image, person)
-        self._pad = round(PAD * size)
-        self._picture = _padded(image, np.maximum(person, polygon_mask(landmarks[list(FACE_OVAL)], size)), landmarks)
+        self._pad = margin_of(size)
+        face = polygon_mask(landmarks[list(FACE_OVAL)], size)
+        self._picture = with_margin(image, np.maximum(person, face), landmarks, portrait.margin)
         self._surroundings = Surroundings(landmarks, torso, fit_head_pose(landmarks[None])[0])
         grid = np.arange(size, dtype=np.float32)
         self._places = np.stack(np.meshgrid(grid, grid), axis=-1)
@@ -141,24 +139,6 @@ def _affine_maps(target: np.ndarray, source: np.ndarray) -> np.ndarray:
     # Pixel i has its centre at i + 0.5 in frame coordinates: shift on both sides.
     offset = source[:, 0] - 0.5 - np.einsum("nij,nj->ni", linear, target[:, 0] - 0.5)
     return np.clip(np.concatenate([linear, offset[..., None]], axis=2), -1e5, 1e5).astype(np.float32)
-
-
-def _padded(image: np.ndarray, person: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Picture and person mask as four channels, uint8, carried on by `PAD` beyond the border: the body as far as
-    it is asked for, a head as far as a skull goes.
-    """
-    size, pad = len(image), round(PAD * len(image))
-    picture = np.dstack([image, np.round(person * 255).astype(np.uint8)])
-    picture = cv2.copyMakeBorder(picture, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
-    centre = landmarks[list(FACE_OVAL), :2].mean(axis=0)
-    skull = centre + SKULL * (landmarks[list(FACE_OVAL), :2] - centre)
-    scale = 1 + 2 * pad / size
-    mask = polygon_mask((skull + pad * FRAME / size) / scale, size + 2 * pad)
-    rows = (np.arange(size + 2 * pad) + 0.5 - pad) * (FRAME / size)
-    mask[rows > landmarks[CHIN, 1]] = 1
-    mask[pad : pad + size, pad : pad + size] = 1
-    picture[..., 3] = np.round(picture[..., 3] * mask)
-    return picture
 
 
 def _fill_background(image: np.ndarray, person: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ import pytest
 from moda.landmarks import FACE_OVAL
 from moda.media.crop import crop_square, square_box, to_frame
 from moda.media.face_tracker import detect_faces
-from moda.media.torso_tracker import PersonSegmenter, shoulder_points, shoulders_from_edge, upper_edge
+from moda.media.torso_tracker import PersonSegmenter, shoulder_points, shoulders_over_time, upper_edge
 from moda.representation import FRAME
 
 Y, X = np.mgrid[0:256, 0:256] * 2.0 + 1.0
@@ -90,7 +90,8 @@ def test_the_edge_is_found_between_rows():
 
 def test_the_edge_is_all_that_is_needed():
     np.testing.assert_array_equal(
-        shoulder_points(drawn_mask(), landmarks()), shoulders_from_edge(upper_edge(drawn_mask()), landmarks())
+        shoulder_points(drawn_mask(), landmarks()),
+        shoulders_over_time(upper_edge(drawn_mask())[None], landmarks()[None])[0],
     )
 
 

@@ -7,6 +7,7 @@ import torch
 from moda.config import load_yaml, parse
 from moda.stages.renderer.inputs import NetworkConfig, RendererInput, input_channels
 from moda.stages.renderer.network import build, build_discriminator
+from moda.stages.renderer.painting import shifted
 from tests.media.test_warping import moved, portrait  # noqa: F401  (a fixture)
 
 
@@ -47,6 +48,20 @@ def test_outside_the_region_the_warp_is_untouched():
     assert not torch.allclose(picture[~outside], inputs.warped[~outside])
 
 
+def test_shift_moves_the_warp_and_learns():
+    inputs = window_inputs()
+    ramp = torch.linspace(-1, 1, 48).expand(2, 3, 48, 48).contiguous()
+    moved = shifted(ramp, torch.tensor([2.0, 0.0])[None, :, None, None].expand(2, 2, 48, 48))
+    assert torch.allclose(moved[..., 4:40], ramp[..., 6:42], atol=1e-5), "2 pixels right: what is seen lies there"
+    assert torch.equal(shifted(inputs.warped, torch.zeros(2, 2, 48, 48)), inputs.warped)
+    network = build(NetworkConfig(size=128, widths=(8, 16), shift=3.0))
+    painting = network(inputs)
+    assert painting.shift.abs().max() <= 3.0
+    assert (painting.shift[inputs.region.expand_as(painting.shift) == 0] == 0).all()
+    painting.picture.square().mean().backward()
+    assert network.shift.weight.grad.abs().max() > 0
+
+
 def test_time_reaches_the_picture_only_with_tpe():
     for temporal in (True, False):
         torch.manual_seed(1)
@@ -61,10 +76,11 @@ def test_size_that_does_not_fold_is_refused():
         NetworkConfig(size=100)
 
 
+@pytest.mark.parametrize("shift", [0.0, 4.0])
 @pytest.mark.parametrize("size", [128, 192])
-def test_session_renders_at_trained_and_other_sizes(portrait, size):  # noqa: F811
+def test_session_renders_at_trained_and_other_sizes(portrait, size, shift):  # noqa: F811
     torch.manual_seed(0)
-    network = build(NetworkConfig(size=128, widths=(8, 16))).eval()
+    network = build(NetworkConfig(size=128, widths=(8, 16), shift=shift)).eval()
     landmarks = np.concatenate([moved(portrait, yaw=angle) for angle in (-8.0, 0.0, 8.0)])
     torso = np.repeat(portrait.torso[None], 3, axis=0)
     frames = network.open(portrait, "cpu", size).render(landmarks, torso, 0)

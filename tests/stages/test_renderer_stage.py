@@ -12,7 +12,8 @@ from torch import nn
 from moda.config import load_yaml, parse
 from moda.data.clip import ClipStore
 from moda.errors import ConfigError
-from moda.stages.renderer.inputs import NetworkConfig, Painting, RendererInput, to_signed
+from moda.stages.renderer.inputs import NetworkConfig, RendererInput, to_signed
+from moda.stages.renderer.painting import Painting
 from moda.stages.renderer.stage import (
     FramesConfig,
     RendererLossConfig,

@@ -139,10 +139,11 @@ class Audio2ReprStage(Stage):
         if net.flow is not None:
             lips = None if self._draws_alone else net.predict_lips(features)
             eyes, head, torso = (windows[name] for name in (self._drawn_eyes, "head", "torso"))
-            if net.blinks is not None:
+            if net.blinks is not None and weights.blinks:
                 given = (windows["onsets"], windows["tracked"], windows["usual_rate"])
                 terms["blinks"] = weights.blinks * net.blink_loss(features, *given)
-            terms["flow"] = weights.flow * net.flow_loss(features, eyes, head, torso, generator)
+            if weights.flow:
+                terms["flow"] = weights.flow * net.flow_loss(features, eyes, head, torso, generator)
         else:
             prediction = net.predict(features, self._noise(windows, generator))
             lips = prediction.lips

@@ -45,6 +45,8 @@ class NetworkConfig(Config):
     """Without a warp: channels of the U-Net's first level (64 in the paper)."""
     widths: tuple[int, ...] = (24, 48, 96, 128)
     """With a warp: channels of the levels of the refining U-Net."""
+    shift: float = Field(0.0, ge=0)
+    """With a warp: pixels by which the network may move what the warp shows; 0 leaves it where it is."""
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
     """The adversary of training; inference does not build it."""
 
@@ -102,14 +104,6 @@ def time_channels(config: NetworkConfig) -> int:
 def input_channels(config: NetworkConfig) -> int:
     """Channels of `RendererInput.channels`."""
     return picture_channels(config) + time_channels(config)
-
-
-class Painting(NamedTuple):
-    """picture = warped + mask * (colour - warped), (B, 3, h, w); mask (B, 1, h, w) is 1 without a warp."""
-
-    picture: Tensor
-    colour: Tensor
-    mask: Tensor
 
 
 def to_signed(picture: Tensor) -> Tensor:

@@ -10,24 +10,27 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from moda.media.conditioning import FACE_STRENGTH
 from moda.nn.discriminators import MultiScaleDiscriminator
 from moda.nn.unet import PaperUNet
 from moda.representation import Portrait
 from moda.stages.renderer.inputs import (
     PICTURE,
     NetworkConfig,
-    Painting,
     RendererInput,
     input_channels,
     picture_channels,
     time_channels,
 )
+from moda.stages.renderer.painting import Painting, lay_over
 from moda.stages.renderer.session import RenderSession
 
 FOLD = 2
 """Side of the squares of pixels that the refining U-Net folds into channels."""
 DETAIL = 16
 """Channels at the window's full resolution."""
+SMALL_SHIFT = 1e-3
+"""Standard deviation of the shift's weights at the start."""
 OPEN_MASK = 1.0
 """Added to the mask's logit, so that training starts by painting and learns where not to."""
 
@@ -75,10 +78,11 @@ class _Block(nn.Module):
 
 
 class RefiningRenderer(Renderer):
-    """Paints inside the region of the mouth window and keeps the warp elsewhere.
+    """Moves and paints inside the region of the mouth window and keeps the warp elsewhere.
 
-    picture = warped + region * mask * (colour - warped), mask and colour from one U-Net, which works
-    at half the window's resolution (pixels folded into channels on the way in) but for its last two layers.
+    picture = moved + region * mask * (colour - moved), moved = the warp, each pixel taken from up to `shift` pixels
+    away. Mask, colour and shift come from one U-Net, which works at half the window's resolution (pixels folded into
+    channels on the way in) but for its last two layers; the shift, which has to be smooth, is read before those.
     The bound is exact: where the region is 0 the output is the warp, whatever the weights are.
     """
 
@@ -92,6 +96,9 @@ class RefiningRenderer(Renderer):
         self.up = nn.ModuleList(_Block(b + a, a) for b, a in pairwise(reversed(widths)))
         self.unfold = nn.Conv2d(widths[0], DETAIL, 3, 1, 1)
         self.paint = nn.Conv2d(DETAIL + picture_channels(config), PICTURE + 1, 3, 1, 1)
+        self.shift = nn.Conv2d(widths[0], 2, 3, 1, 1) if config.shift else None
+        if self.shift is not None:
+            nn.init.normal_(self.shift.weight, std=SMALL_SHIFT)  # of exactly 0 nothing is learned: see `shifted`
 
     def forward(self, inputs: RendererInput) -> Painting:
         assert inputs.warped is not None and inputs.region is not None
@@ -109,8 +116,15 @@ class RefiningRenderer(Renderer):
         detail = torch.relu(self.unfold(nn.functional.interpolate(x, scale_factor=FOLD, mode="nearest")))
         out = self.paint(torch.cat([detail, pictures], dim=1))
         mask = inputs.region * torch.sigmoid(out[:, PICTURE:] + OPEN_MASK)
-        colour = torch.tanh(out[:, :PICTURE])
-        return Painting(inputs.warped + mask * (colour - inputs.warped), colour, mask)
+        return lay_over(inputs.warped, torch.tanh(out[:, :PICTURE]), mask, self._shift(x, inputs.region))
+
+    def _shift(self, features: Tensor, region: Tensor) -> Tensor | None:
+        """Pixels (B, 2, h, w) that fade to 0 where the region does."""
+        if self.shift is None:
+            return None
+        shift = self.config.shift * torch.tanh(self.shift(features))
+        shift = nn.functional.interpolate(shift, scale_factor=FOLD, mode="bilinear", align_corners=False)
+        return shift * (region / FACE_STRENGTH).clamp(max=1.0)
 
 
 def build(config: NetworkConfig) -> Renderer:

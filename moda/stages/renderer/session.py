@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from moda.media.conditioning import FrameInputs, ReferenceConditioner, cut, stack_inputs
+from moda.media.conditioning import FrameInputs, ReferenceConditioner, cut, picture_tensor, stack_inputs
 from moda.representation import Portrait
-from moda.stages.renderer.inputs import NetworkConfig, Painting, to_inputs
+from moda.stages.renderer.inputs import NetworkConfig, to_inputs, to_signed
+from moda.stages.renderer.painting import Painting, lay_over
 
 
 class RenderSession:
@@ -45,19 +46,25 @@ class RenderSession:
         return scaled.round().to(tensor.dtype) if tensor.dtype == torch.uint8 else scaled
 
     def _placed(self, frames: list[FrameInputs], painting: Painting) -> np.ndarray:
-        """What was painted, laid over the whole warped pictures by its mask."""
+        """What was painted and moved, laid over the whole warped pictures."""
         pictures = np.stack([frame.picture for frame in frames if frame.picture is not None])
-        side = len(frames[0].condition)
-        painted = torch.cat([(painting.colour.clamp(-1, 1) + 1) * 127.5, painting.mask], dim=1).float()
-        if painted.shape[-1] != side:
-            painted = nn.functional.interpolate(painted, (side, side), mode="bilinear")
-        layers = painted.permute(0, 2, 3, 1).cpu().numpy()
-        for picture, frame, layer in zip(pictures, frames, layers, strict=True):
-            assert frame.window is not None
-            inside = cut(picture, frame.window)
-            mixed = inside + layer[..., 3:] * (layer[..., :3] - inside)
-            inside[:] = np.clip(np.round(mixed), 0, 255).astype(np.uint8)
+        windows = [frame.window for frame in frames if frame.window is not None]
+        insides = [cut(picture, window) for picture, window in zip(pictures, windows, strict=True)]
+        painted = painting.picture
+        if painted.shape[-1] != len(insides[0]):
+            painted = self._enlarged(painting, to_signed(picture_tensor(insides)).to(self._device))
+        for inside, pixels in zip(insides, to_pixels(painted), strict=True):
+            inside[:] = pixels
         return pictures
+
+    def _enlarged(self, painting: Painting, warped: Tensor) -> Tensor:
+        """The painting over the warp at another size (B, 3, side, side): the warp keeps its own detail."""
+        side, trained = warped.shape[-1], painting.picture.shape[-1]
+        parts = [painting.colour.clamp(-1, 1), painting.mask]
+        if painting.shift is not None:
+            parts.append(painting.shift * (side / trained))
+        layers = nn.functional.interpolate(torch.cat(parts, dim=1).float(), (side, side), mode="bilinear")
+        return lay_over(warped, layers[:, :3], layers[:, 3:4], layers[:, 4:] if len(parts) > 2 else None).picture
 
 
 def to_pixels(picture: Tensor) -> np.ndarray:

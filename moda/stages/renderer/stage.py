@@ -3,6 +3,7 @@
     L_D = (D(real) - 1)^2 + D(fake)^2
     L_G = adversarial * (D(fake) - 1)^2 + l1 * L1 + edges * L1 of image gradients
         + feature_matching * FM + perceptual * VGG + style * Gram + mask * mean(mask)
+        + smooth * L1 of the shift's gradients
 
 With a warp, all of it is measured inside the region that may be painted; D compares the picture
 with the truth pasted into the same warp, so that it can judge nothing but the painted part.
@@ -31,8 +32,9 @@ from moda.nn.discriminators import FeatureMaps
 from moda.nn.perceptual import Vgg19Features, perceptual_loss, style_loss
 from moda.representation import FPS
 from moda.stages.renderer.inputs import NetworkConfig as RendererConfig
-from moda.stages.renderer.inputs import Painting, RendererInput, to_inputs, to_signed
+from moda.stages.renderer.inputs import RendererInput, to_inputs, to_signed
 from moda.stages.renderer.network import build, build_discriminator, judged
+from moda.stages.renderer.painting import Painting
 from moda.stages.renderer.session import to_pixels
 from moda.training.stage import Stage, Terms
 
@@ -85,6 +87,8 @@ class RendererLossConfig(Config):
     """Gram matrices of VGG19 (paper: 10)."""
     mask: float = Field(0.0, ge=0)
     """Mean of the mask: how much painting costs where the warp would do."""
+    smooth: float = Field(0.0, ge=0)
+    """L1 of the differences between neighbours of the shift, pixels; with network.shift."""
     vgg: Path | None = None
     """VGG19 weights in torchvision's format; without it torch.hub's cache is tried."""
 
@@ -177,6 +181,9 @@ class RendererStage(Stage):
             terms["style"] = weights.style * style_loss(true_maps, fake_maps)
         if weights.mask:
             terms["mask"] = weights.mask * painting.mask.sum() / region.sum().clamp_min(1.0)
+        if weights.smooth and painting.shift is not None:
+            across, down = painting.shift.diff(dim=3).abs().mean(), painting.shift.diff(dim=2).abs().mean()
+            terms["smooth"] = weights.smooth * (across + down)
         return terms
 
     def validate(self, batch: dict[str, Tensor]) -> dict[str, float]:
