@@ -33,4 +33,4 @@ def run(job: Job) -> None:
     job.torso = np.clip(torso, -FRAME, 2 * FRAME).astype(np.float32)
 
 
-STEP = Step("torso", needs=("landmarks", "outlined", "outlines"), makes=("torso",), version=4, run=run)
+STEP = Step("torso", needs=("landmarks", "outlined", "outlines"), makes=("torso",), version=5, run=run)

@@ -23,6 +23,8 @@ ENOUGH = COLUMNS // 8
 """Columns that must show a shoulder for it to be believed."""
 ROUNDS, LEAST_AWAY = 5, 1.0
 """Rounds of the robust line through a shoulder's motion, and the pixels within which a column counts in full."""
+STIFF = 0.05
+"""How much a tilt has to explain: little, where a shoulder is seen along its length."""
 SPREADS, LEAST_REACH = 4.0, 8.0
 """How far from its median a shoulder may move: so many median distances from it, and at least so many pixels."""
 LOWEST = 0.8
@@ -128,11 +130,11 @@ def shoulders_over_time(uppers: np.ndarray, landmarks: np.ndarray) -> np.ndarray
         traced = [_trace(upper, points, side) for upper, points in zip(uppers, landmarks, strict=True)]
         x, y, seen = (np.stack(parts) for parts in zip(*traced, strict=True))
         last = _farthest(seen)
-        x, y = x[:, : last + 1], y[:, : last + 1]
-        shape = np.median(y, axis=0)
+        x, y, seen = x[:, : last + 1], y[:, : last + 1], seen[:, : last + 1]
+        shape = _usual_shape(y, seen)
         at = _resample(np.stack([x[0] - x[0, 0], shape], axis=1), SHOULDER_POINTS)[:, 0] / (x[0, -1] - x[0, 0])
         columns = at * last  # where along the shoulder the points lie, the same at every moment
-        motion = np.stack([_shift_and_tilt(moved) for moved in y - shape])
+        motion = np.stack([_shift_and_tilt(*line) for line in zip(y - shape, seen, strict=True)])
         y = shape + _within_reach(motion) @ np.stack([np.ones(last + 1), np.linspace(-1.0, 1.0, last + 1)])
         block = slice(index * SHOULDER_POINTS, (index + 1) * SHOULDER_POINTS)
         for axis, values in enumerate((x, y)):
@@ -169,22 +171,41 @@ def _farthest(seen: np.ndarray) -> int:
     return int(often[-1]) if len(often) >= ENOUGH else COLUMNS - 1
 
 
-def _shift_and_tilt(moved: np.ndarray) -> np.ndarray:
-    """The line nearest to how far each column has moved (C,): its middle, and how much more its end has moved (2,).
+def _usual_shape(y: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """The median line (C,) of lines (K, C), by what was seen of each column in a quarter of the moments or more."""
+    shape = np.median(y, axis=0)
+    often = seen.mean(axis=0) >= 0.25
+    shape[often] = np.nanmedian(np.where(seen, y, np.nan)[:, often], axis=0)
+    return shape
 
-    Columns that moved otherwise than most do not count.
+
+def _shift_and_tilt(moved: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """The line nearest to how far each seen column has moved (C,): its middle, and how much more its end has moved (2,).
+
+    Columns that moved otherwise than most do not count; NaN if too few are seen.
     """
-    at = np.linspace(-1.0, 1.0, len(moved))
-    shift, tilt = float(np.median(moved)), 0.0
+    if seen.sum() < ENOUGH:
+        return np.full(2, np.nan)
+    along = np.stack([np.ones(len(moved)), np.linspace(-1.0, 1.0, len(moved))], axis=1)[seen]
+    moved = moved[seen]
+    line = np.array([np.median(moved), 0.0])
     for _ in range(ROUNDS):
-        away = np.abs(moved - shift - tilt * at)
+        away = np.abs(moved - along @ line)
         weight = 1 / (1 + (away / max(float(np.median(away)), LEAST_AWAY)) ** 2)
-        tilt, shift = np.polyfit(at, moved, 1, w=np.sqrt(weight))
-    return np.array([shift, tilt])
+        weighted = along * weight[:, None]
+        line = np.linalg.solve(weighted.T @ along + np.diag([0.0, STIFF * weight.sum()]), weighted.T @ moved)
+    return line
 
 
 def _within_reach(motion: np.ndarray) -> np.ndarray:
-    """Shift and tilt of K moments (K, 2), none farther from the clip's median than most: what jumps is the mask."""
+    """Shift and tilt of K moments (K, 2), none farther from the clip's median than most: what jumps is the mask.
+
+    Moments without are taken from their neighbours in time; 0 if there are no others.
+    """
+    known = np.flatnonzero(np.isfinite(motion[:, 0]))
+    if not len(known):
+        return np.zeros_like(motion)
+    motion = np.stack([np.interp(np.arange(len(motion)), known, part[known]) for part in motion.T], axis=1)
     middle = np.median(motion, axis=0)
     reach = np.maximum(SPREADS * np.median(np.abs(motion - middle), axis=0), LEAST_REACH)
     return np.clip(motion, middle - reach, middle + reach)

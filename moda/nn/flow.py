@@ -140,9 +140,15 @@ class FlowAttn(nn.Module):
 
     def velocity(self, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
         """Velocity at x (B, T, Z), flow time t (B,) in 0..1, under the condition s (B, T, C) -> (B, T, Z)."""
-        h = self.enter(x) + self.condition(s)
+        return self._velocity(x, t, self.condition(s), self._bias(x))
+
+    def _bias(self, x: Tensor) -> Tensor:
+        return distance_bias(x.shape[1], self.get_buffer("slopes")).to(x.dtype)
+
+    def _velocity(self, x: Tensor, t: Tensor, condition: Tensor, bias: Tensor) -> Tensor:
+        """`velocity`, given what is the same at all flow times: condition (B, T, d), bias (heads, T, T)."""
+        h = self.enter(x) + condition
         time = self.time(fourier(t, self.width).to(h.dtype))
-        bias = distance_bias(x.shape[1], self.get_buffer("slopes")).to(h.dtype)
         for block in self.blocks:
             h = block(h, time, bias)
         out: Tensor = self.leave(self.norm(h))
@@ -160,11 +166,12 @@ class FlowAttn(nn.Module):
         """Carry the noise (B, T, Z) to motion latents (B, T, Z) in equal steps; deterministic given it."""
         x = noise
         step = 1.0 / steps
+        condition, bias = self.condition(s), self._bias(noise)
         for i in range(steps):
             t = torch.full((x.shape[0],), i * step, dtype=x.dtype, device=x.device)
-            slope = self.velocity(x, t, s)
+            slope = self._velocity(x, t, condition, bias)
             if solver == "heun":
-                slope = 0.5 * (slope + self.velocity(x + step * slope, t + step, s))
+                slope = 0.5 * (slope + self._velocity(x + step * slope, t + step, condition, bias))
             x = x + step * slope
         return x
 
@@ -215,7 +222,7 @@ class FlowBlock(nn.Module):
     def _attend(self, x: Tensor, bias: Tensor) -> Tensor:
         batch, frames, width = x.shape
         q, k, v = self.qkv(x).reshape(batch, frames, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)  # (B, h, T, d/h)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])  # (B, h, T, d/h)
         out: Tensor = self.project(mixed.transpose(1, 2).reshape(batch, frames, width))
         return out
 

@@ -95,6 +95,40 @@ def test_the_edge_is_all_that_is_needed():
     )
 
 
+def moments(count=40):
+    """Outlines of a person who sinks by 6 pixels, and the landmarks of each moment."""
+    sinking = np.linspace(0, 3, count)
+    rolled = [np.roll(drawn_mask(), round(down), axis=0) for down in sinking]
+    return np.stack([upper_edge(mask) for mask in rolled]), np.repeat(landmarks()[None], count, axis=0)
+
+
+def test_shoulders_follow_the_body_over_time():
+    points = shoulders_over_time(*moments())
+    moved = points[-1, :, :2] - points[0, :, :2]
+    np.testing.assert_allclose(moved[:, 1], 6.0, atol=1.5)
+    np.testing.assert_allclose(moved[:, 0], 0.0, atol=1e-6)
+
+
+def test_an_arm_or_hair_that_hides_the_end_for_a_while_moves_no_point_along_the_shoulder():
+    edges, faces = moments()
+    still = shoulders_over_time(edges, faces)
+    hidden = edges.copy()
+    hidden[10:18, 170:] = np.nan  # the end of the shoulder at the right is not to be seen
+    hidden[25:30, 185:200] -= 90.0  # a hand
+    points = shoulders_over_time(hidden, faces)
+    assert np.abs(points - still)[..., 0].max() < 6, "no sliding"
+    assert np.abs(points - still)[:, :9].max() < 1e-6, "the other shoulder is as it was"
+    assert np.abs(np.diff(points[..., 1], axis=0)).max() < 6, "no jump"
+
+
+def test_a_mask_that_fails_for_some_moments_does_not_throw_the_shoulders():
+    edges, faces = moments()
+    failed = edges.copy()
+    failed[15:22] += 70.0
+    points = shoulders_over_time(failed, faces)
+    assert np.abs(points - shoulders_over_time(edges, faces))[..., 1].max() < 12
+
+
 def test_a_real_person_is_segmented(astronaut):
     face = detect_faces(astronaut)[0]
     box = square_box(face, astronaut.shape[1], astronaut.shape[0])

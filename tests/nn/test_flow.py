@@ -128,7 +128,7 @@ def test_velocity_knows_before_from_after_and_shifts_with_time(flow: FlowAttn) -
 
 def test_solvers_integrate_a_known_field(flow: FlowAttn, monkeypatch: pytest.MonkeyPatch) -> None:
     """dx/dt = t from 0: exactly 1/2 for Heun, (n - 1) / 2n for Euler."""
-    monkeypatch.setattr(flow, "velocity", lambda x, t, s: t[:, None, None].expand_as(x))
+    monkeypatch.setattr(flow, "_velocity", lambda x, t, condition, bias: t[:, None, None].expand_as(x))
     zero, s = torch.zeros(1, 3, 7), torch.zeros(1, 3, 6)
     torch.testing.assert_close(flow.sample(zero, s, 4, "heun"), zero + 0.5)
     torch.testing.assert_close(flow.sample(zero, s, 4, "euler"), zero + 3 / 8)
