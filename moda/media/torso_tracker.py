@@ -180,7 +180,7 @@ def _usual_shape(y: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 
 def _shift_and_tilt(moved: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """The line nearest to how far each seen column has moved (C,): its middle, and how much more its end has moved (2,).
+    """The line nearest to how far each seen column has moved (C,): its middle, and how much more its end has (2,).
 
     Columns that moved otherwise than most do not count; NaN if too few are seen.
     """

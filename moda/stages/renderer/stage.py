@@ -5,8 +5,8 @@
         + feature_matching * FM + perceptual * VGG + style * Gram + mask * mean(mask)
         + smooth * L1 of the shift's gradients
 
-With a warp, all of it is measured inside the region that may be painted; D compares the picture
-with the truth pasted into the same warp, so that it can judge nothing but the painted part.
+With a warp, all of it is measured inside the region that may be painted, weighted by the region's square; D compares
+the picture with the truth pasted into the same warp, so that it can judge nothing but the painted part.
 """
 
 from __future__ import annotations
@@ -151,49 +151,50 @@ class RendererStage(Stage):
 
     def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> Iterator[tuple[str, Terms]]:
         inputs, target = to_inputs(batch), to_signed(batch["target"])
-        region = torch.ones_like(target[:, :1]) if inputs.region is None else inputs.region
-        real = target if inputs.warped is None else inputs.warped + region * (target - inputs.warped)
+        real = target
+        if inputs.warped is not None and inputs.region is not None:
+            real = inputs.warped + (inputs.region > 0) * (target - inputs.warped)
+        weight = weight_of(inputs)
         painting: Painting = self.generator(inputs)
 
         verdicts = self._judge(inputs, real), self._judge(inputs, painting.picture.detach())
-        loss = gan.discriminator_loss(*verdicts, inputs.region)
-        yield "discriminator", {"discriminator": loss}
-        yield "generator", self._generator_terms(inputs, target, real, region, painting)
+        yield "discriminator", {"discriminator": gan.discriminator_loss(*verdicts, weight)}
+        yield "generator", self._generator_terms(inputs, target, real, weight, painting)
 
     def _judge(self, inputs: RendererInput, picture: Tensor) -> list[FeatureMaps]:
         verdict: list[FeatureMaps] = self.discriminator(judged(inputs, picture, self.network_config))
         return verdict
 
     def _generator_terms(
-        self, inputs: RendererInput, target: Tensor, real: Tensor, region: Tensor, painting: Painting
+        self, inputs: RendererInput, target: Tensor, real: Tensor, weight: Tensor, painting: Painting
     ) -> dict[str, Tensor]:
         weights = self.loss_config
-        terms = {"l1": weights.l1 * masked_l1(painting.picture, target, region)}
+        terms = {"l1": weights.l1 * masked_l1(painting.picture, target, weight)}
         if weights.edges:
-            terms["edges"] = weights.edges * gradient_l1(painting.picture, target, region)
+            terms["edges"] = weights.edges * gradient_l1(painting.picture, target, weight)
         if weights.adversarial or weights.feature_matching:
             fake, true = self._judge(inputs, painting.picture), self._judge(inputs, real)
-            terms["adversarial"] = weights.adversarial * gan.generator_loss(fake, inputs.region)
-            terms["feature_matching"] = weights.feature_matching * gan.feature_matching_loss(true, fake, inputs.region)
+            terms["adversarial"] = weights.adversarial * gan.generator_loss(fake, weight)
+            terms["feature_matching"] = weights.feature_matching * gan.feature_matching_loss(true, fake, weight)
         if self.vgg is not None:
             true_maps, fake_maps = self.vgg(real), self.vgg(painting.picture)
             terms["perceptual"] = weights.perceptual * perceptual_loss(true_maps, fake_maps)
             terms["style"] = weights.style * style_loss(true_maps, fake_maps)
         if weights.mask:
-            terms["mask"] = weights.mask * painting.mask.sum() / region.sum().clamp_min(1.0)
+            terms["mask"] = weights.mask * painting.mask.sum() / weight.sum().clamp_min(1.0)
         if weights.smooth and painting.shift is not None:
             across, down = painting.shift.diff(dim=3).abs().mean(), painting.shift.diff(dim=2).abs().mean()
             terms["smooth"] = weights.smooth * (across + down)
         return terms
 
     def validate(self, batch: dict[str, Tensor]) -> dict[str, float]:
-        """L1 in the region in grey levels of 255, sharpness there against the truth's, and both of the warp alone.
+        """L1 weighted by `weight_of` in grey levels of 255, sharpness there over the truth's, and both of the warp alone.
 
         The score is L1, made worse by the share by which sharpness is below `SHARP_ENOUGH`.
         """
         inputs, target = to_inputs(batch), to_signed(batch["target"])
         picture = self.generator(inputs).picture
-        region = torch.ones_like(target[:, :1]) if inputs.region is None else inputs.region
+        region = weight_of(inputs)
         l1 = float(masked_l1(picture, target, region)) * 127.5
         detail = max(sharpness(target, region), 1e-9)
         sharp = sharpness(picture, region) / detail
@@ -212,6 +213,11 @@ class RendererStage(Stage):
         pictures += [to_pixels(self.generator(inputs).picture), batch["target"].permute(0, 2, 3, 1).cpu().numpy()]
         rows = [np.concatenate([column[i] for column in pictures], axis=1) for i in range(min(6, len(pictures[0])))]
         return {"frames": np.concatenate(rows, axis=0)}
+
+
+def weight_of(inputs: RendererInput) -> Tensor:
+    """How much each pixel counts, (B, 1, h, w): the mouth four times as much as the face around it; 1 without warp."""
+    return torch.ones_like(inputs.reference[:, :1]) if inputs.region is None else inputs.region.square()
 
 
 def masked_l1(picture: Tensor, target: Tensor, region: Tensor) -> Tensor:
