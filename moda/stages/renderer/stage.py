@@ -188,7 +188,7 @@ class RendererStage(Stage):
         return terms
 
     def validate(self, batch: dict[str, Tensor]) -> dict[str, float]:
-        """L1 weighted by `weight_of` in grey levels of 255, sharpness there over the truth's, and both of the warp alone.
+        """L1 weighted by `weight_of`, grey levels of 255; sharpness there over the truth's; both of the warp alone.
 
         The score is L1, made worse by the share by which sharpness is below `SHARP_ENOUGH`.
         """
