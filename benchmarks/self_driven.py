@@ -71,8 +71,7 @@ class SelfDriven:
         self.clip, self.size = clip, size
         self._video = VideoReader(clip.video_path)
         self._segmenter = PersonSegmenter()
-        self.reference = int(np.flatnonzero(clip.tracked)[0])  # infer.py takes a video's first frame
-        portrait = self._portrait()
+        portrait, self.reference = reference_portrait(clip, size)
         self.still = self.truth(self.reference)
         self._session = renderer.open(portrait, "cpu", size)
         self._warp = ReferenceConditioner(portrait, size, warp=True)
@@ -114,20 +113,24 @@ class SelfDriven:
         """(T,) true lip opening, canonical pixels."""
         return lip_opening(self.clip.canonical)
 
-    def _portrait(self) -> Portrait:
-        """The reference as `make_portrait` would understand it, in the clip's own square."""
-        clip, index = self.clip, self.reference
-        frame = self._video[index]
+
+def reference_portrait(clip: Clip, size: int) -> tuple[Portrait, int]:
+    """A clip's first tracked frame as `make_portrait` would understand it, in the clip's own square; and its number."""
+    index = int(np.flatnonzero(clip.tracked)[0])  # infer.py takes a video's first frame
+    whole = Box(0, 0, FRAME)
+    with VideoReader(clip.video_path) as video, PersonSegmenter() as segmenter:
+        frame = video[index]
         square = crop_square(frame, Box(0, 0, len(frame)), FRAME)
-        person = follow_edges(self._segmenter.mask(square), square)
-        return Portrait(
-            image=self.truth(index),
-            landmarks=np.array(clip.landmarks[index]),
-            pose=clip.pose[index],
-            subject=np.array(clip.subject),
-            torso=np.array(clip.torso[index]),
-            person=crop_square(person, Box(0, 0, FRAME), self.size),
-        )
+        person = follow_edges(segmenter.mask(square), square)
+    portrait = Portrait(
+        image=crop_square(frame, Box(0, 0, len(frame)), size),
+        landmarks=np.array(clip.landmarks[index]),
+        pose=clip.pose[index],
+        subject=np.array(clip.subject),
+        torso=np.array(clip.torso[index]),
+        person=crop_square(person, whole, size),
+    )
+    return portrait, index
 
 
 def measure(clip: Clip, renderer: Renderer, size: int, every: int, run: int) -> ClipScores:
@@ -195,7 +198,7 @@ def _steadiness(driven: SelfDriven, run: range) -> Scores:
             pictures[name].append(rendered[name])
     backgrounds = [driven.background(picture) for picture in pictures["truth"]]
     windows = [mouth_window(np.asarray(driven.clip.landmarks[index]), driven.size) for index in run]
-    tracks = {name: FaceTrack(_track(frames, driven.size)) for name, frames in pictures.items()}
+    tracks = {name: FaceTrack(track(frames, driven.size)) for name, frames in pictures.items()}
     scores: Scores = {}
     reference: dict[str, np.ndarray] = {}
     for name, frames in pictures.items():
@@ -224,7 +227,7 @@ def _steadiness(driven: SelfDriven, run: range) -> Scores:
     return scores
 
 
-def _track(frames: list[np.ndarray], size: int) -> np.ndarray:
+def track(frames: list[np.ndarray], size: int) -> np.ndarray:
     """(T, 478, 3) landmarks found again, pixels of the square frame; NaN rows where there is no face."""
     rows = []
     with FaceTracker(video=True) as tracker:

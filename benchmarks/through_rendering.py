@@ -1,0 +1,102 @@
+"""What rendering loses: eval's landmark scores of what drives the renderer, and of what is found in its frames.
+
+    python benchmarks/through_rendering.py --store STORE [--split val] [--seconds 8] [--config CONFIG]
+
+Each clip's sound drives its own first tracked frame, as `scripts/infer.py` would. "before": the landmarks that stages
+1 and 2 give to the renderer. "after": those that the tracker finds in the rendered frames. Both against the clip's own
+landmarks, by the metrics of moda/metrics. Mean a person, then over people; "rendering costs" is by how much the score
+is worse after than before (aim of issue 6: no more than 10 %).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from motion_scores import sound_of
+from rich.console import Console
+from rich.table import Table
+from self_driven import reference_portrait, track
+
+from moda.animation import AnimationConfig
+from moda.cli.main import run
+from moda.config import load_yaml, parse
+from moda.data.clip import Clip, ClipStore
+from moda.metrics.clip_pair import ClipPair
+from moda.metrics.landmark import best_lip_correlation, lip_correlation, lmd_aligned, lmd_v_aligned, opening_ratio
+from moda.metrics.tracks import FaceTrack, PairedTracks
+from moda.pipeline import Animator
+from moda.representation import FPS, samples_at
+
+ROOT = Path(__file__).resolve().parents[1]
+METRICS = {
+    "lip corr": lip_correlation,
+    "lip corr, best lag": best_lip_correlation,
+    "LMD aligned, % eyes": lmd_aligned,
+    "LMD-v aligned, % eyes/frame": lmd_v_aligned,
+    "opening ratio": opening_ratio,
+}
+BETTER_HIGH = ("lip corr", "lip corr, best lag")
+Scores = dict[str, tuple[float, float]]
+"""A metric before and after rendering."""
+
+
+def score(animator: Animator, clip: Clip, seconds: float) -> Scores:
+    """Drive a clip's reference with its sound and compare, before and after rendering."""
+    portrait, first = reference_portrait(clip, animator.config.size)
+    frames = min(clip.frames - first, round(seconds * FPS))
+    wave = sound_of(clip)[samples_at(first) : samples_at(first + frames)]
+    motion = animator.motion(wave, portrait, seed=0)
+    face, torso = animator.landmarks(motion, portrait)
+    rendered = list(animator.render(face, torso, portrait))
+    true = FaceTrack(np.asarray(clip.landmarks[first : first + frames], np.float64))
+    made = [FaceTrack(np.asarray(face[:frames], np.float64)), FaceTrack(track(rendered[:frames], animator.config.size))]
+    pairs = [ClipPair(PairedTracks(true.cut(0, len(one)), one)) for one in made]
+    found: Scores = {}
+    for name, metric in METRICS.items():
+        before, after = (metric(pair) for pair in pairs)
+        if isinstance(before, float) and isinstance(after, float):
+            found[name] = before, after
+    return found
+
+
+def table(scores: list[tuple[str, Scores]]) -> Table:
+    """Means over people, and what rendering costs."""
+    shown = Table("metric", "before", "after", "rendering costs", "people")
+    for name in METRICS:
+        people: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        for identity, found in scores:
+            if name in found:
+                people[identity].append(found[name])
+        if not people:
+            shown.add_row(name, "n/a", "n/a", "", "0")
+            continue
+        before, after = np.mean([np.mean(pairs, axis=0) for pairs in people.values()], axis=0)
+        worse = before - after if name in BETTER_HIGH else after - before
+        cost = "" if name == "opening ratio" else f"{100 * worse / before:+.1f} %"
+        shown.add_row(name, f"{before:.3f}", f"{after:.3f}", cost, str(len(people)))
+    return shown
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(description="What rendering loses of stage 1's landmark scores.")
+    parser.add_argument("--store", type=Path, required=True, help="clip store (scripts/prepare.py)")
+    parser.add_argument("--split", default="val", help="its list to use (default: val)")
+    parser.add_argument("--seconds", type=float, default=8.0, help="of each clip (default: %(default)s)")
+    parser.add_argument("--config", type=Path, default=ROOT / "configs" / "default" / "infer.yaml")
+    options = parser.parse_args(argv)
+    tree = {k: v for k, v in load_yaml(options.config).items() if k not in ("framing", "long_side")}
+    config = parse(AnimationConfig, tree, source=str(options.config))
+    animator = Animator.from_config(config, torch.device("cpu"))
+    clips = [clip for clip in ClipStore.open(options.store).split(options.split) if clip.has_audio]
+    scores = [(clip.identity, score(animator, clip, options.seconds)) for clip in clips]
+    Console().print(f"{len(clips)} clips, up to {options.seconds:g} s each, seed 0", table(scores))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
