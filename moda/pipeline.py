@@ -24,6 +24,7 @@ from moda.errors import CheckpointError, ConfigError, DataError
 from moda.geometry import apply_head, to_image
 from moda.landmarks import N_LANDMARKS, N_TORSO
 from moda.lips import clip_mean, mouth_gate, with_contrast
+from moda.media.face_checks import eyes_closed
 from moda.representation import SAMPLE_RATE, Motion, Portrait, frames_of, samples_at
 from moda.smoothing import smooth_motion
 from moda.stages.faco.network import RestingFace
@@ -174,6 +175,8 @@ class Animator:
 
     def landmark_parts(self, motion: Motion, portrait: Portrait) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """`landmarks` in parts of some seconds, one after the other: memory does not grow with the motion."""
+        if eyes_closed(portrait.subject):
+            motion = motion.scaled(eyes=0.0)  # what is behind the lids is not known
         size = self.config.batch * max(1, _CHUNK // self.config.batch)  # whole batches, for `render`
         for start in range(0, len(motion), size):
             part = slice(start, start + size)

@@ -156,6 +156,18 @@ def test_landmarks_put_the_motion_on_the_portrait(animator: Animator, portrait: 
     assert np.allclose(torso - portrait.torso, motion.torso, atol=1e-3)
 
 
+def test_closed_eyes_stay_as_they_are(animator: Animator, portrait: Portrait, monkeypatch: pytest.MonkeyPatch) -> None:
+    motion = animator.motion(speech(2), portrait).scaled(eyes=4.0)
+    eyes, lips = list(EYES), list(LIPS)
+    moved, _ = animator.landmarks(motion, portrait)
+    monkeypatch.setattr("moda.media.face_checks.CLOSED_EYES", 1.0)  # every eye is closed
+    still, _ = animator.landmarks(motion, portrait)
+    expected, _ = animator.landmarks(motion.scaled(eyes=0.0), portrait)
+    assert np.array_equal(still, expected)
+    assert np.abs(still - moved)[:, eyes].max() > 0.1
+    assert np.abs(still - moved)[:, lips].max() < 1e-3
+
+
 def test_no_motion_is_the_portrait_at_rest(paths: dict[str, Path], portrait: Portrait) -> None:
     animator = Animator.from_config(animation(paths), CPU, with_motion=False)
     still = Motion(np.zeros((3, 40, 3)), np.zeros((3, 60, 3)), np.zeros((3, 7)), np.zeros((3, 18, 3)))

@@ -23,7 +23,6 @@ from moda.cli.main import run
 from moda.config import apply_overrides, load_yaml, parse
 from moda.errors import OutputError
 from moda.media.audio import read_audio
-from moda.media.face_checks import eyes_closed
 from moda.media.framing import FullFraming, Still, motion_reach, still_picture
 from moda.media.picture import make_reference, read_picture
 from moda.media.video import VideoWriter
@@ -111,8 +110,6 @@ def _main(argv: list[str]) -> int:
     if motion is None:
         with timings.measure("motion"):
             motion = animator.motion(wave, scene.portrait, arguments.seed)
-    if eyes_closed(scene.portrait.subject):
-        motion = motion.scaled(eyes=0.0)
     if arguments.save_motion is not None:
         _save_motion(motion, arguments.save_motion)
     with timings.measure("faces"):

@@ -1,4 +1,4 @@
-"""Changes to training sound that a mouth does not see: gain and noise, never speed."""
+"""Changes to training sound that a mouth does not see: gain, noise and the band of a telephone, never speed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import numpy as np
 from pydantic import Field
 
 from moda.config import Config
+from moda.representation import SAMPLE_RATE
 
 QUIETEST = 1e-3
 """RMS below which a sound counts as silent: noise is then laid relative to this (-60 dB of full scale)."""
+
+LOWEST_HEARD, HIGHEST_HEARD = (80.0, 350.0), (3000.0, 4000.0)
+"""Hz between which the edges of a telephone's band are drawn."""
 
 
 class SoundAugmentation(Config):
@@ -17,6 +21,7 @@ class SoundAugmentation(Config):
     gain_db: float = Field(9.0, ge=0, description="Gain drawn from +- this, dB.")
     noise: float = Field(0.5, ge=0, le=1, description="Share of windows that get additive noise.")
     snr_db: tuple[float, float] = Field((10.0, 40.0), description="Signal-to-noise ratio drawn from this range, dB.")
+    telephone: float = Field(0.0, ge=0, le=1, description="Share of windows that are heard as over a telephone.")
 
 
 def augment_sound(wave: np.ndarray, config: SoundAugmentation, random: np.random.Generator) -> np.ndarray:
@@ -30,4 +35,13 @@ def augment_sound(wave: np.ndarray, config: SoundAugmentation, random: np.random
         level = max(float(np.sqrt(np.mean(np.square(wave)))), QUIETEST)
         level *= 10 ** (-random.uniform(*config.snr_db) / 20)
         wave = wave + level * noise / max(float(noise.std()), 1e-9)
+    if config.telephone and random.random() < config.telephone:
+        wave = over_telephone(wave, random.uniform(*LOWEST_HEARD), random.uniform(*HIGHEST_HEARD))
     return np.clip(gain * wave, -1, 1).astype(np.float32)
+
+
+def over_telephone(wave: np.ndarray, low: float = 300.0, high: float = 3400.0) -> np.ndarray:
+    """A sound (N,) at 16 kHz without what lies below `low` and above `high` Hz, float32; the edges are a tenth wide."""
+    frequency = np.fft.rfftfreq(len(wave), 1 / SAMPLE_RATE)
+    kept = np.clip((frequency - 0.9 * low) / (0.1 * low), 0, 1) * np.clip((1.1 * high - frequency) / (0.1 * high), 0, 1)
+    return np.fft.irfft(np.fft.rfft(wave) * kept, len(wave)).astype(np.float32)

@@ -136,16 +136,6 @@ def test_framing_is_a_key_of_the_config(config: Path, work: Path) -> None:
     assert (probe(work / "voice.mp4").width, probe(work / "voice.mp4").height) == (200, 200)
 
 
-def test_closed_eyes_stay_as_they_are(config: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = ("voice.wav", "face.png", "--set", "gains.eyes=4", "--save-motion", "m.npz")
-    assert infer(config, *arguments) == 0
-    assert np.abs(Motion.load(work / "m.npz").eyes).max() > 0
-    monkeypatch.setattr("moda.media.face_checks.CLOSED_EYES", 1.0)  # every eye is closed
-    assert infer(config, *arguments) == 0
-    closed = Motion.load(work / "m.npz")
-    assert np.abs(closed.eyes).max() == 0 and np.abs(closed.lips).max() > 0
-
-
 def test_set_changes_one_value(config: Path, work: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert infer(config, "voice.wav", "face.png", "--set", "fps=10", "--set", "smoothing.lips=2") == 0
     assert probe(work / "voice.mp4").fps == 10

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from moda.config import parse
-from moda.data.augmentation import SoundAugmentation, augment_sound
+from moda.data.augmentation import SoundAugmentation, augment_sound, over_telephone
 from moda.data.clip import Clip, ClipStore
 from moda.data.sequences import (
     MotionSequences,
@@ -199,6 +199,17 @@ def test_noise_is_laid_at_its_ratio() -> None:
         ratio = 10 * np.log10(np.mean(wave**2) / np.mean((noisy - wave) ** 2))
         assert ratio == pytest.approx(20, abs=0.2)
     assert np.isfinite(augment_sound(0 * wave, SoundAugmentation(noise=1), np.random.default_rng(0))).all()
+
+
+def test_a_telephone_takes_what_lies_outside_its_band() -> None:
+    time = np.arange(SAMPLE_RATE) / SAMPLE_RATE
+    tones = {hertz: np.sin(2 * np.pi * hertz * time).astype(np.float32) for hertz in (60, 1000, 6000)}
+    heard = over_telephone(sum(tones.values()))
+    for hertz, kept in ((60, 0.0), (1000, 1.0), (6000, 0.0)):
+        assert 2 * np.mean(heard * tones[hertz]) == pytest.approx(kept, abs=1e-3)
+    always = SoundAugmentation(gain_db=0, noise=0, telephone=1)
+    windows = [augment_sound(tones[6000], always, np.random.default_rng(seed)) for seed in range(5)]
+    assert max(np.abs(window).max() for window in windows) < 0.02
 
 
 def test_gain_changes_loudness_alone() -> None:
