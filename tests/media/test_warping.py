@@ -5,7 +5,14 @@ import pytest
 
 from moda.geometry import apply_head, fit_head_pose, subject_mesh, to_canonical, to_image
 from moda.landmarks import INNER_LIP_PAIRS, INNER_LIPS, OUTER_LIP_PAIRS
-from moda.media.conditioning import ReferenceConditioner, mouth_region, mouth_window
+from moda.media.conditioning import (
+    FACE_STRENGTH,
+    ReferenceConditioner,
+    cut,
+    mouth_region,
+    mouth_window,
+    painting_region,
+)
 from moda.media.warping import ReferenceWarp, Window
 from moda.representation import Portrait
 from tests.media.test_drawing import frontal_face, shoulders
@@ -112,6 +119,18 @@ def test_window_and_region_hold_the_mouth(portrait):
     outside = region.copy()
     outside[window.top : window.top + window.side, window.left : window.left + window.side] = 0
     assert outside.max() < 1e-3, "the region ends inside the window"
+
+
+def test_the_network_may_change_the_mouth_in_full_and_the_face_around_it_by_half(portrait):
+    window = mouth_window(portrait.landmarks, SIZE)
+    region = painting_region(portrait.landmarks, SIZE, window)
+    mouth = cut(mouth_region(portrait.landmarks, SIZE), window)
+    assert region.shape == (window.side, window.side)
+    assert (region >= mouth).all() and region.max() > 0.9
+    around = region[mouth < 1e-3]
+    assert around.max() == pytest.approx(FACE_STRENGTH)
+    rim = np.concatenate([region[0], region[-1], region[:, 0], region[:, -1]])
+    assert rim.max() < 1e-3, "no seam at the window's border"
 
 
 def test_window_stays_inside_the_picture():

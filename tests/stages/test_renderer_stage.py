@@ -12,7 +12,7 @@ from torch import nn
 from moda.config import load_yaml, parse
 from moda.data.clip import ClipStore
 from moda.errors import ConfigError
-from moda.stages.renderer.inputs import NetworkConfig, RendererInput, to_signed
+from moda.stages.renderer.inputs import NetworkConfig, RendererInput, to_inputs, to_signed
 from moda.stages.renderer.painting import Painting
 from moda.stages.renderer.stage import (
     FramesConfig,
@@ -21,6 +21,7 @@ from moda.stages.renderer.stage import (
     gradient_l1,
     masked_l1,
     sharpness,
+    weight_of,
 )
 
 
@@ -77,6 +78,14 @@ def test_losses_look_at_the_region_only() -> None:
     target[..., 2:4, 2:4] = 0.5
     assert masked_l1(picture, target, region) == pytest.approx(0.5)
     assert gradient_l1(picture, target, torch.ones_like(region)) > 0
+
+
+def test_the_mouth_counts_four_times_the_face_around_it(stage: RendererStage) -> None:
+    inputs = to_inputs(batch_of(stage))
+    assert inputs.region is not None
+    weight = weight_of(inputs)
+    assert torch.allclose(weight, inputs.region**2)
+    assert (weight_of(inputs._replace(region=None)) == 1).all()
 
 
 def test_sharpness_falls_with_blur() -> None:
