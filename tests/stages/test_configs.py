@@ -46,7 +46,7 @@ def test_a_person_starts_from_the_shipped_renderer() -> None:
 
 
 def test_the_draws_start_from_the_run_of_the_lips_with_the_same_network() -> None:
-    lips, draws = read("default/audio2repr.yaml"), read("default/audio2repr_draws.yaml")
+    lips, draws = read("default/audio2repr_lips.yaml"), read("default/audio2repr_draws.yaml")
     assert draws.init == lips.output / "best.pt" and draws.network == lips.network
     assert {name for name, weight in draws.loss.items() if weight} == {"flow", "blinks"}
 
