@@ -110,6 +110,14 @@ def test_weights_scale_terms_and_zero_is_the_papers(clip_store: ClipStore) -> No
     assert after["lips_velocity"] == 0 and before["lips_velocity"] > 0
 
 
+def test_lips_or_draws_can_be_trained_alone(clip_store: ClipStore) -> None:
+    lips = {"lips", "lips_velocity", "opening"}
+    alone = make_stage(clip_store, "loss.flow=0", "loss.blinks=0")
+    assert set(terms_of(alone, first_batch(alone)[1])) == lips
+    draws = make_stage(clip_store, *(f"loss.{name}=0" for name in lips))
+    assert set(terms_of(draws, first_batch(draws)[1])) == {"flow", "blinks"}
+
+
 def test_a_perfect_prediction_costs_nothing_and_units_are_standardised(clip_store: ClipStore) -> None:
     stage = make_stage(clip_store)
     train, batch = first_batch(stage)
