@@ -26,7 +26,7 @@ class PauseConfig(Config):
 
     level_db: float = -70.0
     """Quieter than this (dB of full scale) is silence."""
-    below_speech_db: float = Field(30.0, gt=0)
+    below_speech_db: float = Field(36.0, gt=0)
     """So is what lies so far below the sound's own speech (95th percentile of 40 ms' levels): noise, music, breath."""
     seconds: float = Field(0.3, ge=0.04)
     """Shorter silences belong to speech: the closure of a plosive is one."""
