@@ -60,7 +60,7 @@ class Examiner:
                 self.stage.train()
 
     def metrics(self, dataset: Dataset[Any], average: Average | None) -> dict[str, float]:
-        """Mean of each metric over the samples of a set."""
+        """Mean of each metric over the samples of a set, summarised by the stage."""
         sums: dict[str, float] = defaultdict(float)
         count = 0
         with self.examining(average):
@@ -68,7 +68,7 @@ class Examiner:
                 for name, value in self.stage.validate(batch).items():
                     sums[name] += samples * float(value)
                 count += samples
-        return {name: value / count for name, value in sums.items()}
+        return self.stage.summarise({name: value / count for name, value in sums.items()})
 
     def preview(self, dataset: Dataset[Any], average: Average | None) -> dict[str, np.ndarray]:
         """The preview of a set's first batch."""

@@ -86,10 +86,14 @@ class Stage(ABC, nn.Module):
 
     @abstractmethod
     def validate(self, batch: Any) -> dict[str, float]:
-        """Metrics of a validation batch, averaged over samples; "score" (lower is better) picks best.pt.
+        """Metrics of a validation batch, averaged over samples; "score" (lower is better) picks best.pt (`summarise`).
 
         Called in eval mode without gradients, the global generators seeded the same every time.
         """
+
+    def summarise(self, means: dict[str, float]) -> dict[str, float]:
+        """The metrics of a set, given the means of those of its batches: for what is not a mean itself."""
+        return means
 
     def preview(self, batch: Any) -> dict[str, np.ndarray]:
         """Pictures (H, W, 3) or videos (T, H, W, 3) to look at, uint8 RGB, by name; none by default."""

@@ -99,7 +99,7 @@ def test_sharpness_falls_with_blur() -> None:
 def test_validation_compares_with_the_warp(stage: RendererStage) -> None:
     stage.eval()
     with torch.no_grad():
-        scores = stage.validate(batch_of(stage))
+        scores = stage.summarise(stage.validate(batch_of(stage)))
     assert scores.keys() == {"l1", "l1_warp", "l1_to_warp", "sharpness", "sharpness_warp", "score"}
     assert all(np.isfinite(value) and value >= 0 for value in scores.values())
     assert scores["score"] == pytest.approx(scores["l1"] * (1 + max(0.0, 0.7 - scores["sharpness"])))
@@ -121,7 +121,7 @@ def test_a_blurred_picture_scores_worse_than_its_l1(stage: RendererStage) -> Non
 
     for picture, worse in ((blurred, True), (to_signed(batch["target"]) + 0.05, False)):
         stage.generator = Paint(picture)  # type: ignore[assignment]
-        scores = stage.validate(batch)
+        scores = stage.summarise(stage.validate(batch))
         assert (scores["sharpness"] < 0.7) == worse
         assert (scores["score"] > 1.1 * scores["l1"]) == worse
 

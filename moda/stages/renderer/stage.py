@@ -188,22 +188,27 @@ class RendererStage(Stage):
         return terms
 
     def validate(self, batch: dict[str, Tensor]) -> dict[str, float]:
-        """L1 weighted by `weight_of`, grey levels of 255; sharpness there over the truth's; both of the warp alone.
-
-        The score is L1, made worse by the share by which sharpness is below `SHARP_ENOUGH`.
-        """
+        """L1 weighted by `weight_of`, grey levels of 255; sharpness there over the truth's; both of the warp alone."""
         inputs, target = to_inputs(batch), to_signed(batch["target"])
         picture = self.generator(inputs).picture
         region = weight_of(inputs)
-        l1 = float(masked_l1(picture, target, region)) * 127.5
         detail = max(sharpness(target, region), 1e-9)
-        sharp = sharpness(picture, region) / detail
-        scores = {"l1": l1, "sharpness": sharp, "score": l1 * (1 + max(0.0, SHARP_ENOUGH - sharp))}
+        scores = {
+            "l1": float(masked_l1(picture, target, region)) * 127.5,
+            "sharpness": sharpness(picture, region) / detail,
+        }
         if inputs.warped is not None:
             scores["l1_warp"] = float(masked_l1(inputs.warped, target, region)) * 127.5
-            scores["l1_to_warp"] = l1 / max(scores["l1_warp"], 1e-9)
             scores["sharpness_warp"] = sharpness(inputs.warped, region) / detail
         return scores
+
+    def summarise(self, means: dict[str, float]) -> dict[str, float]:
+        """L1 over that of the warp; and the score: L1, made worse by the share by which sharpness is below
+        `SHARP_ENOUGH`. Of means: one batch may well be smoother than the truth.
+        """
+        blurred = max(0.0, SHARP_ENOUGH - means["sharpness"])
+        warp = {"l1_to_warp": means["l1"] / max(means["l1_warp"], 1e-9)} if "l1_warp" in means else {}
+        return {**means, **warp, "score": means["l1"] * (1 + blurred)}
 
     def preview(self, batch: dict[str, Tensor]) -> dict[str, np.ndarray]:
         """Rows of condition, reference, warp, picture, truth."""
