@@ -27,13 +27,13 @@ from motion_scores import (
     rest_share,
     seed_spread,
     sound_of,
-    telephone,
     with_pause,
 )  # fmt: skip
 
 from moda.animation import AnimationConfig
 from moda.cli.main import run
 from moda.config import apply_overrides, load_yaml, parse
+from moda.data.augmentation import over_telephone
 from moda.data.clip import Clip, ClipStore, write_text
 from moda.metrics.intervals import mean_interval
 from moda.pipeline import ROOT, Animator
@@ -72,7 +72,7 @@ def score_clip(animator: Animator, clip: Clip, seeds: list[int], rotations: list
         longer = with_pause(wave, filling)
         if (share := rest_share(subject, animator.motion(longer, portrait, seeds[0]), longer)) is not None:
             scores[f"rest, {filling}"] = share
-    by_telephone = animator.motion(telephone(wave), portrait, seeds[0])
+    by_telephone = animator.motion(over_telephone(wave), portrait, seeds[0])
     scores["lip corr., telephone"] = lip_scores(subject, true, by_telephone)["lip corr. lag 0"]
     late = shifted(true, round(FPS))
     control = {**lip_scores(subject, true, late), **head_scores(true, late)}

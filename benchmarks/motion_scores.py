@@ -133,14 +133,6 @@ def with_pause(wave: np.ndarray, filling: str, seconds: float = 1.0) -> np.ndarr
     return np.concatenate([wave[:middle], (level * noise).astype(np.float32), wave[middle:]])
 
 
-def telephone(wave: np.ndarray) -> np.ndarray:
-    """The sound as an 8 kHz telephone passes it: 300 to 3400 Hz."""
-    spectrum = np.fft.rfft(wave)
-    hertz = np.fft.rfftfreq(len(wave), 1 / 16_000)
-    spectrum[(hertz < 300) | (hertz > 3400)] = 0
-    return np.fft.irfft(spectrum, len(wave)).astype(np.float32)
-
-
 def seed_spread(made: Sequence[np.ndarray], true: Sequence[np.ndarray]) -> float:
     """Mean pairwise distance between seeds of one sound, over that between different true clips.
 

@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 import torch
-from motion_scores import sound_of
+from motion_scores import Scores, person_means, sound_of
 from rich.console import Console
 from rich.table import Table
 from self_driven import reference_portrait, track
@@ -41,44 +40,38 @@ METRICS = {
     "opening ratio": opening_ratio,
 }
 BETTER_HIGH = ("lip corr", "lip corr, best lag")
-Scores = dict[str, tuple[float, float]]
-"""A metric before and after rendering."""
 
 
-def score(animator: Animator, clip: Clip, seconds: float) -> Scores:
-    """Drive a clip's reference with its sound and compare, before and after rendering."""
+def score(animator: Animator, clip: Clip, seconds: float) -> tuple[Scores, Scores]:
+    """Drive a clip's reference with its sound: the metrics that can be computed before and after rendering."""
     portrait, first = reference_portrait(clip, animator.config.size)
     frames = min(clip.frames - first, round(seconds * FPS))
     wave = sound_of(clip)[samples_at(first) : samples_at(first + frames)]
     motion = animator.motion(wave, portrait, seed=0)
     face, torso = animator.landmarks(motion, portrait)
-    rendered = list(animator.render(face, torso, portrait))
-    true = FaceTrack(np.asarray(clip.landmarks[first : first + frames], np.float64))
-    made = [FaceTrack(np.asarray(face[:frames], np.float64)), FaceTrack(track(rendered[:frames], animator.config.size))]
-    pairs = [ClipPair(PairedTracks(true.cut(0, len(one)), one)) for one in made]
-    found: Scores = {}
-    for name, metric in METRICS.items():
-        before, after = (metric(pair) for pair in pairs)
-        if isinstance(before, float) and isinstance(after, float):
-            found[name] = before, after
-    return found
+    rendered = track(list(animator.render(face, torso, portrait)), animator.config.size)
+    true, *made = (
+        FaceTrack(np.asarray(points, np.float64)) for points in (clip.landmarks[first : first + frames], face, rendered)
+    )
+    pairs = [ClipPair(PairedTracks(true, one)) for one in made]
+    values = {name: [metric(pair) for pair in pairs] for name, metric in METRICS.items()}
+    known = {name: pair for name, pair in values.items() if all(isinstance(value, float) for value in pair)}
+    before, after = ({name: pair[row] for name, pair in known.items()} for row in (0, 1))
+    return before, after
 
 
-def table(scores: list[tuple[str, Scores]]) -> Table:
-    """Means over people, and what rendering costs."""
+def table(before: list[tuple[str, Scores]], after: list[tuple[str, Scores]]) -> Table:
+    """Means over people of the clips' scores, and what rendering costs."""
     shown = Table("metric", "before", "after", "rendering costs", "people")
+    (earlier, _), (later, _) = person_means(before), person_means(after)
     for name in METRICS:
-        people: dict[str, list[tuple[float, float]]] = defaultdict(list)
-        for identity, found in scores:
-            if name in found:
-                people[identity].append(found[name])
-        if not people:
+        if name not in earlier:
             shown.add_row(name, "n/a", "n/a", "", "0")
             continue
-        before, after = np.mean([np.mean(pairs, axis=0) for pairs in people.values()], axis=0)
-        worse = before - after if name in BETTER_HIGH else after - before
-        cost = "" if name == "opening ratio" else f"{100 * worse / before:+.1f} %"
-        shown.add_row(name, f"{before:.3f}", f"{after:.3f}", cost, str(len(people)))
+        was, now = earlier[name].mean(), later[name].mean()
+        worse = was - now if name in BETTER_HIGH else now - was
+        cost = "" if name == "opening ratio" else f"{100 * worse / was:+.1f} %"
+        shown.add_row(name, f"{was:.3f}", f"{now:.3f}", cost, str(len(earlier[name])))
     return shown
 
 
@@ -89,12 +82,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seconds", type=float, default=8.0, help="of each clip (default: %(default)s)")
     parser.add_argument("--config", type=Path, default=ROOT / "configs" / "default" / "infer.yaml")
     options = parser.parse_args(argv)
-    tree = {k: v for k, v in load_yaml(options.config).items() if k not in ("framing", "long_side")}
-    config = parse(AnimationConfig, tree, source=str(options.config))
+    config = parse(AnimationConfig, load_yaml(options.config), source=str(options.config))
     animator = Animator.from_config(config, torch.device("cpu"))
     clips = [clip for clip in ClipStore.open(options.store).split(options.split) if clip.has_audio]
-    scores = [(clip.identity, score(animator, clip, options.seconds)) for clip in clips]
-    Console().print(f"{len(clips)} clips, up to {options.seconds:g} s each, seed 0", table(scores))
+    scores = [(clip.identity, *score(animator, clip, options.seconds)) for clip in clips]
+    before, after = ([(row[0], row[which]) for row in scores] for which in (1, 2))
+    Console().print(f"{len(clips)} clips, up to {options.seconds:g} s each, seed 0", table(before, after))
     return 0
 
 

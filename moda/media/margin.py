@@ -29,25 +29,37 @@ def wide_box(box: Box) -> Box:
     return Box(box.left - more, box.top - more, box.side + 2 * more)
 
 
-def crop_margin(image: np.ndarray, box: Box, person: np.ndarray, size: int) -> Margin | None:
-    """The margin around `box` of a photo (H, W, 3), for a portrait of `size` pixels; None if the photo ends there.
-
-    person: person mask of `wide_box(box)`, any size.
-    """
-    side, around = size + 2 * margin_of(size), wide_box(box)
+def _seen(image: np.ndarray, box: Box, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows and which columns of `wide_box(box)`, side x side pixels, lie in the photo: (side,) bool each."""
+    around = wide_box(box)
     steps = (np.arange(side) + 0.5) * (around.side / side)
     down, across = (
         (start + steps > 0) & (start + steps < length)
         for start, length in zip((around.top, around.left), image.shape[:2], strict=True)
     )
-    seen = np.outer(down, across)
-    inner = slice(margin_of(size), margin_of(size) + size)
-    if seen.sum() == seen[inner, inner].sum():
+    return down, across
+
+
+def photo_goes_on(image: np.ndarray, box: Box, size: int) -> bool:
+    """Whether a photo (H, W, 3) shows anything around `box`, for a portrait of `size` pixels."""
+    pad = margin_of(size)
+    down, across = _seen(image, box, size + 2 * pad)
+    return bool(down.sum() * across.sum() > down[pad : pad + size].sum() * across[pad : pad + size].sum())
+
+
+def crop_margin(image: np.ndarray, box: Box, person: np.ndarray, size: int) -> Margin | None:
+    """The margin around `box` of a photo (H, W, 3), for a portrait of `size` pixels; None if the photo ends there.
+
+    person: person mask of `wide_box(box)`, any size.
+    """
+    if not photo_goes_on(image, box, size):
         return None
+    side = size + 2 * margin_of(size)
+    down, across = _seen(image, box, side)
     mask = cv2.resize(person, (side, side), interpolation=cv2.INTER_AREA if side < len(person) else cv2.INTER_LINEAR)
     rows, columns = (np.clip(np.arange(side), *np.flatnonzero(axis)[[0, -1]]) for axis in (down, across))
     mask = np.clip(mask, 0, 1)[np.ix_(rows, columns)].astype(np.float32)
-    return Margin(crop_square(image, around, side), mask, seen)
+    return Margin(crop_square(image, wide_box(box), side), mask, np.outer(down, across))
 
 
 def with_margin(image: np.ndarray, person: np.ndarray, landmarks: np.ndarray, margin: Margin | None) -> np.ndarray:

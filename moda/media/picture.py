@@ -21,7 +21,7 @@ from moda.media.face_tracker import FaceTracker
 from moda.media.faces import MIN_FACE, choose_face, nearest_face
 from moda.media.ffmpeg import require_file
 from moda.media.hands import covered_share, find_hands
-from moda.media.margin import crop_margin, margin_of, wide_box
+from moda.media.margin import crop_margin, margin_of, photo_goes_on, wide_box
 from moda.media.neutral import with_whole_lips
 from moda.media.torso_tracker import PersonSegmenter, shoulder_points
 from moda.media.video import read_frames
@@ -113,7 +113,7 @@ def make_reference(
         raise FaceError(f"a hand covers the mouth; wanted a picture in which it is free: {source}")
     with PersonSegmenter() as segmenter:
         mask = _of_the_face(segmenter.mask(square), landmarks)
-        around = _around(segmenter, image, box, mask, landmarks)
+        around = _around(segmenter, image, box, mask, landmarks) if photo_goes_on(image, box, size) else None
     person = follow_edges(mask, square)
     portrait = Portrait(
         image=crop_square(image, box, size),
@@ -122,7 +122,7 @@ def make_reference(
         subject=with_whole_lips(subject_mesh(canonical), canonical[0]).astype(np.float32),
         torso=shoulder_points(mask, landmarks).astype(np.float32),
         person=person if size == FRAME else _scaled(person, size),
-        margin=crop_margin(image, box, around, size),
+        margin=None if around is None else crop_margin(image, box, around, size),
     )
     return Reference(portrait, box)
 

@@ -127,7 +127,7 @@ def shoulders_over_time(uppers: np.ndarray, landmarks: np.ndarray) -> np.ndarray
     points = np.empty((len(uppers), N_TORSO, 3))
     points[..., 2] = landmarks[..., 2].mean(axis=1)[:, None]
     for index, side in enumerate((-1.0, 1.0)):
-        traced = [_trace(upper, points, side) for upper, points in zip(uppers, landmarks, strict=True)]
+        traced = [_trace(upper, face, side) for upper, face in zip(uppers, landmarks, strict=True)]
         x, y, seen = (np.stack(parts) for parts in zip(*traced, strict=True))
         last = _farthest(seen)
         x, y, seen = x[:, : last + 1], y[:, : last + 1], seen[:, : last + 1]

@@ -145,7 +145,7 @@ class Trainer:
         with self.examiner.examining(None):
             check = self.examiner.first(validation if size(validation) else train)
             with watch.timed("validate"):
-                metrics = self.stage.summarise(dict(self.stage.validate(check)))
+                metrics = self.stage.summarise(self.stage.validate(check))
             with watch.timed("preview"):
                 previews = {name: picture.shape for name, picture in self.stage.preview(check).items()}
         return DryRun(shapes(batch), losses, metrics, previews, watch.seconds)

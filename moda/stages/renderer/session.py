@@ -60,11 +60,12 @@ class RenderSession:
     def _enlarged(self, painting: Painting, warped: Tensor) -> Tensor:
         """The painting over the warp at another size (B, 3, side, side): the warp keeps its own detail."""
         side, trained = warped.shape[-1], painting.picture.shape[-1]
-        parts = [painting.colour.clamp(-1, 1), painting.mask]
-        if painting.shift is not None:
-            parts.append(painting.shift * (side / trained))
-        layers = nn.functional.interpolate(torch.cat(parts, dim=1).float(), (side, side), mode="bilinear")
-        return lay_over(warped, layers[:, :3], layers[:, 3:4], layers[:, 4:] if len(parts) > 2 else None).picture
+
+        def enlarged(layer: Tensor) -> Tensor:
+            return nn.functional.interpolate(layer.float(), (side, side), mode="bilinear")
+
+        shift = None if painting.shift is None else enlarged(painting.shift * (side / trained))
+        return lay_over(warped, enlarged(painting.colour), enlarged(painting.mask), shift).picture
 
 
 def to_pixels(picture: Tensor) -> np.ndarray:

@@ -191,15 +191,15 @@ class RendererStage(Stage):
         """L1 weighted by `weight_of`, grey levels of 255; sharpness there over the truth's; both of the warp alone."""
         inputs, target = to_inputs(batch), to_signed(batch["target"])
         picture = self.generator(inputs).picture
-        region = weight_of(inputs)
-        detail = max(sharpness(target, region), 1e-9)
+        weight = weight_of(inputs)
+        detail = max(sharpness(target, weight), 1e-9)
         scores = {
-            "l1": float(masked_l1(picture, target, region)) * 127.5,
-            "sharpness": sharpness(picture, region) / detail,
+            "l1": float(masked_l1(picture, target, weight)) * 127.5,
+            "sharpness": sharpness(picture, weight) / detail,
         }
         if inputs.warped is not None:
-            scores["l1_warp"] = float(masked_l1(inputs.warped, target, region)) * 127.5
-            scores["sharpness_warp"] = sharpness(inputs.warped, region) / detail
+            scores["l1_warp"] = float(masked_l1(inputs.warped, target, weight)) * 127.5
+            scores["sharpness_warp"] = sharpness(inputs.warped, weight) / detail
         return scores
 
     def summarise(self, means: dict[str, float]) -> dict[str, float]:
