@@ -15,6 +15,7 @@ from moda.metrics import METRICS
 from moda.pipeline import AnimationConfig, DeviceName, locate
 from moda.stages.registry import find_stage
 from moda.training.config import TrainConfig
+from moda.training.starting import require_weights
 
 REFERENCE = "full"
 """The variant that the others are compared with."""
@@ -196,6 +197,8 @@ def _run(config: AblationConfig, variant: str, stage: str, path: Path, seed: int
 def _check(tree: Tree, stage: str, source: str) -> None:
     """Raise `ConfigError` for what the trainer would refuse."""
     config, cls = parse(TrainConfig, tree, source=source), find_stage(stage, source=source)
-    sections = {"data": cls.DataConfig, "network": cls.NetworkConfig, "loss": cls.LossConfig}
-    for name, section in sections.items():
-        parse(section, getattr(config, name), source=source, section=name)
+    parse(cls.DataConfig, config.data, source=source, section="data")
+    network = parse(cls.NetworkConfig, config.network, source=source, section="network")
+    loss = parse(cls.LossConfig, config.loss, source=source, section="loss")
+    if config.init is None:
+        require_weights(cls, network, loss)

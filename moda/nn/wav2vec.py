@@ -5,22 +5,18 @@ Dimension letters: B batch, N audio samples at 16 kHz, L wav2vec frames (50 Hz),
 
 from __future__ import annotations
 
-import logging
 from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from moda.config import Config
-from moda.errors import CheckpointError, ConfigError
 from moda.nn.mel import MelFront
+from moda.nn.pretrained import load_wav2vec
 from moda.nn.waveform import normalise_wave
-
-log = logging.getLogger(__name__)
 
 MIN_SAMPLES = 400
 """Receptive field of the CNN: shorter sound is padded with silence to this many samples."""
@@ -62,14 +58,15 @@ class SpeechConfig(Config):
     spec_augment: bool = True
     """SpecAugment's time masks (probability 0.05, 10 steps) on the resampled features; in training only."""
     freeze_cnn: bool = True
-    """Keep the CNN as it is (the paper does, with pretrained weights). False where it starts at random."""
+    """Keep the CNN as it is (the paper does, with pretrained weights). Training refuses it with random weights."""
     freeze: bool = False
-    """Keep the whole encoder as it is, the transformer too: for little footage of few people."""
+    """Keep the whole encoder as it is, the transformer too: for little footage of few people. The same holds."""
     quiet: float = 3.16e-4
     """RMS under which sound counts as silence: the waveform is divided by sqrt(variance + quiet^2).
     3.16e-4 squared is the 1e-7 of wav2vec2's own feature extractor."""
     pretrained: str | None = None
-    """Folder or hub name of a `transformers` wav2vec2 whose weights to start from; sizes must agree."""
+    """Folder or Hugging Face name of a `transformers` wav2vec2 whose weights to start from; sizes must agree. A name is
+    looked for in the local cache, then fetched."""
     init: str | None = None
     """A checkpoint of stage "speech" of this project to start from."""
 
@@ -78,6 +75,23 @@ class SpeechConfig(Config):
         if self.front == "mel" and self.pretrained is not None:
             raise ValueError("pretrained weights of wav2vec2 need front: conv")
         return self
+
+    def frozen_at_random(self) -> str | None:
+        """Why this cannot be trained: what it would keep as it is although no weights are named; None if nothing.
+
+        `pretrained` has no weights for the `phonetic` projection, which `freeze` would keep too.
+        """
+        if self.init is not None:
+            return None
+        named = self.pretrained is not None
+        if self.freeze and named and self.phonetic:
+            return "freeze: true keeps the phonetic projection, for which 'pretrained' has no weights"
+        frozen = [name for name in ("freeze", "freeze_cnn") if getattr(self, name)]
+        return f"{' and '.join(frozen)}: true with random weights" if frozen and not named else None
+
+    def without_initial_weights(self) -> SpeechConfig:
+        """The same encoder, not reading any weights to start from: its own are to be loaded."""
+        return self.model_copy(update={"pretrained": None, "init": None})
 
     def transformers_config(self) -> Wav2Vec2Config:
         """The same as `transformers` understands it; kernels and strides are wav2vec2's (50 Hz)."""
@@ -102,16 +116,19 @@ class SpeechEncoder(nn.Module):
     """Waveform to features at the video rate: (B, N), T -> (B, T, channels).
 
     The CNN's output is interpolated linearly (ends aligned) from 50 Hz to exactly T frames before
-    feature projection and transformer (method.md section 2, point 1).
+    feature projection and transformer (docs/method.md, section 2, point 1).
 
-    With `config.pretrained`, weights come from there and nothing touches them afterwards.
-    Raises `CheckpointError` if they cannot be loaded, `ConfigError` if their sizes differ.
+    With `config.pretrained`, weights come from there and nothing touches them afterwards; on the device "meta", which
+    holds no values, none are read. Raises `CheckpointError` if they cannot be loaded, `ConfigError` if their sizes
+    differ.
     """
 
     def __init__(self, config: SpeechConfig) -> None:
         super().__init__()
         self.config = config
-        self.model = Wav2Vec2Model(config.transformers_config()) if config.pretrained is None else _pretrained(config)
+        wanted = config.transformers_config()
+        read = config.pretrained is not None and torch.get_default_device().type != "meta"
+        self.model = load_wav2vec(str(config.pretrained), wanted) if read else Wav2Vec2Model(wanted)
         self.front: MelFront | None = None
         if config.front == "mel":
             self.front = MelFront(config.mel_bands, self.model.config.conv_dim[-1], config.quiet)
@@ -167,43 +184,3 @@ def _learning(wanted: bool) -> torch.set_grad_enabled:
     frozen must not hang on it.
     """
     return torch.set_grad_enabled(torch.is_grad_enabled() and wanted)
-
-
-def _pretrained(config: SpeechConfig) -> Wav2Vec2Model:
-    source = str(config.pretrained)
-    try:
-        found = Wav2Vec2Config.from_pretrained(source)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(_cannot_load(source, error)) from error
-    wanted = config.transformers_config()
-    sizes = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "conv_dim")
-    forms = ("conv_kernel", "conv_stride", "feat_extract_norm", "conv_bias", "do_stable_layer_norm")
-    differing = [
-        f"{name} is {_plain(getattr(found, name))}, the configuration says {_plain(getattr(wanted, name))}"
-        for name in sizes + forms
-        if _plain(getattr(found, name)) != _plain(getattr(wanted, name))
-    ]
-    if differing:
-        raise ConfigError(f"wav2vec weights in {source} are of another size: {'; '.join(differing)}")
-    for name in ("hidden_dropout", "attention_dropout", "layerdrop", "apply_spec_augment", "mask_time_prob"):
-        setattr(found, name, getattr(wanted, name))
-    try:
-        model, report = Wav2Vec2Model.from_pretrained(source, config=found, output_loading_info=True)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(_cannot_load(source, error)) from error
-    missing = sorted(name for name in report["missing_keys"] if name != "masked_spec_embed")
-    if missing or report["mismatched_keys"]:
-        names = ", ".join(missing[:3] + [str(key) for key in list(report["mismatched_keys"])[:3]])
-        raise CheckpointError(f"wav2vec weights in {source} are incomplete: {names}")
-    log.info("speech encoder starts from %s", source)
-    encoder: Wav2Vec2Model = model
-    return encoder
-
-
-def _plain(value: object) -> object:
-    return tuple(value) if isinstance(value, list | tuple) else value
-
-
-def _cannot_load(source: str, error: Exception) -> str:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return f"cannot load wav2vec weights from {source} ({reason}); give a folder made by save_pretrained"

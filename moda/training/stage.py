@@ -40,6 +40,11 @@ class Stage(ABC, nn.Module):
         self.network_config = network
         self.loss_config = loss
 
+    @classmethod
+    def frozen_at_random(cls, network: Config, loss: Config) -> str | None:
+        """Why a fresh run without `init` is refused: what would stay at random weights for good; None if nothing."""
+        return None
+
     @property
     @abstractmethod
     def players(self) -> dict[str, nn.Module]:

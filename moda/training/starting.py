@@ -8,14 +8,21 @@ from typing import Any
 
 from moda import checkpoint as checkpoints
 from moda.checkpoint import Checkpoint
-from moda.config import differences, parse, to_dict
-from moda.errors import CheckpointError
+from moda.config import Config, differences, parse, to_dict
+from moda.errors import CheckpointError, ConfigError
 from moda.training.stage import Stage
 
 log = logging.getLogger(__name__)
 
 NOT_ARCHITECTURE = frozenset({"init", "pretrained", "freeze"})
 """Last words of network settings that say where weights came from or whether they are trained."""
+
+
+def require_weights(stage: type[Stage], network: Config, loss: Config) -> None:
+    """Raise `ConfigError` if a run that starts from no checkpoint would keep random weights as they are."""
+    reason = stage.frozen_at_random(network, loss)
+    if reason is not None:
+        raise ConfigError(f"stage '{stage.name}' would train on top of noise and never mend it: {reason}")
 
 
 def start_from(path: Path, stage: Stage) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from moda.training.randomness import derive, isolated, seed_everything
 from moda.training.resuming import Progress, pack, resolved, unpack, weights_of
 from moda.training.runtime import Runtime
 from moda.training.stage import Stage
-from moda.training.starting import start_from
+from moda.training.starting import require_weights, start_from
 from moda.training.stopping import StopSignal
 
 log = logging.getLogger(__name__)
@@ -68,8 +68,11 @@ class Trainer:
         self.runtime = Runtime(config.device, config.trainer.precision)
         self.last, self.best = config.output / "last.pt", config.output / "best.pt"
         self.progress = Progress()
-        if config.init is not None and (fresh or not self.last.exists()):
-            self.progress.origin = start_from(config.init, stage)
+        if fresh or not self.last.exists():
+            if config.init is None:
+                require_weights(type(stage), stage.network_config, stage.loss_config)
+            else:
+                self.progress.origin = start_from(config.init, stage)
         stage.to(self.runtime.device)
         self.players = {name: Player(name, module, config.optimizer) for name, module in stage.players.items()}
         self.average = Average(stage.network, config.trainer.ema) if config.trainer.ema else None

@@ -1,9 +1,10 @@
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import Wav2Vec2Model
+from transformers import Wav2Vec2ForCTC, Wav2Vec2Model
 
 from moda.errors import CheckpointError, ConfigError
 from moda.nn.wav2vec import SpeechConfig, SpeechEncoder
@@ -129,6 +130,30 @@ def test_pretrained_that_is_absent_or_broken_is_refused(pretrained: Path, tmp_pa
     (tmp_path / "model.safetensors").write_bytes(b"truncated")
     with pytest.raises(CheckpointError, match="cannot load wav2vec weights"):
         SpeechEncoder(SMALL.model_copy(update={"pretrained": str(tmp_path)}))
+
+
+@pytest.mark.parametrize(
+    "name", ["moda-tests/there-is-no-such-model", "models/wav2vec2", "/no/such/folder", "no folder"]
+)
+def test_without_a_network_and_a_folder_one_line_says_what_to_do(
+    name: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(CheckpointError) as refused:
+        SpeechEncoder(SMALL.model_copy(update={"pretrained": name}))
+    told = str(refused.value)
+    assert f"there is no folder {name}" in told and "network.wav2vec.pretrained=FOLDER" in told
+    assert "\n" not in told and capfd.readouterr().err == ""
+
+
+def test_a_model_with_a_head_gives_its_encoder(tmp_path: Path) -> None:
+    """facebook/wav2vec2-base-960h is one that was tuned to write text."""
+    torch.manual_seed(3)
+    stored = Wav2Vec2ForCTC(SMALL.transformers_config())
+    stored.save_pretrained(tmp_path)
+    found = SpeechEncoder(SMALL.model_copy(update={"pretrained": str(tmp_path)})).model.state_dict()
+    for weight, value in stored.wav2vec2.state_dict().items():
+        torch.testing.assert_close(found[weight], value, rtol=0, atol=0)
 
 
 def test_pretrained_with_missing_weights_is_refused(pretrained: Path, tmp_path: Path) -> None:

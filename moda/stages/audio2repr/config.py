@@ -111,5 +111,4 @@ class NetworkConfig(Config):
 
     def without_initial_weights(self) -> NetworkConfig:
         """The same architecture, not reading any weights to start from: for loading a checkpoint."""
-        bare = self.wav2vec.model_copy(update={"pretrained": None, "init": None})
-        return self.model_copy(update={"wav2vec": bare})
+        return self.model_copy(update={"wav2vec": self.wav2vec.without_initial_weights()})

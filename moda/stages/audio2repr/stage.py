@@ -45,6 +45,11 @@ FLOORS = {"lips": 0.05, "eyes": 0.05, "head": 1e-3, "torso": 0.1, "subject": 1.0
 The subject's is large so that a store with one person does not blow up everyone else's face."""
 HEARD = 50
 """Batches of one longest window that the statistics of what is heard are taken from: ten minutes."""
+WEIGHTS = (
+    "name some (network.wav2vec.pretrained=FOLDER or OWNER/NAME, network.wav2vec.init=SPEECH_CHECKPOINT, "
+    "init=RUN/best.pt), or set network.wav2vec.freeze=false network.wav2vec.freeze_cnn=false"
+)
+"""What to do where the speech encoder is frozen at random weights."""
 STILL = 1e-3
 """A lip opening whose standard deviation is below this many pixels does not move."""
 
@@ -69,6 +74,11 @@ class Audio2ReprLossConfig(Config):
     blinks: float = Field(1.0, ge=0)
     """Likelihood of the onsets of blinks; unused without blinks: true."""
 
+    @property
+    def lips_learn(self) -> bool:
+        """Whether any term teaches the lips."""
+        return bool(self.lips or self.lips_velocity or self.opening)
+
 
 class Audio2ReprStage(Stage):
     """Stage "audio2repr"; one player, "generator"."""
@@ -85,6 +95,17 @@ class Audio2ReprStage(Stage):
     def __init__(self, data: SequenceConfig, network: Audio2ReprConfig, loss: Audio2ReprLossConfig) -> None:
         super().__init__(data, network, loss)
         self.net = Audio2Repr(network)
+
+    @classmethod
+    def frozen_at_random(cls, network: Config, loss: Config) -> str | None:
+        assert isinstance(network, Audio2ReprConfig) and isinstance(loss, Audio2ReprLossConfig)
+        if not loss.lips_learn and network.prob == "flow" and network.body == "dual":
+            return (
+                "the weights of all lip terms are 0, so the lips and all that they read stay as they are: name the run "
+                "of the lips, init=RUN/best.pt, or give loss.lips a weight"
+            )
+        reason = network.wav2vec.frozen_at_random()
+        return None if reason is None else f"network.wav2vec.{reason}; {WEIGHTS}"
 
     @property
     def players(self) -> dict[str, nn.Module]:
@@ -163,8 +184,7 @@ class Audio2ReprStage(Stage):
     @property
     def _draws_alone(self) -> bool:
         """Whether the flow learns and the lips, whose weights are all 0, do not: what they share stays as it is."""
-        weights = self.loss_config
-        return self.net.flow is not None and not (weights.lips or weights.lips_velocity or weights.opening)
+        return self.net.flow is not None and not self.loss_config.lips_learn
 
     @property
     def _drawn_eyes(self) -> str:

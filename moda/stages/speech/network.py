@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Self
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 from torchaudio.functional import melscale_fbanks
 
@@ -36,6 +38,14 @@ class NetworkConfig(Config):
     """Phoneme symbols of the teacher, its blank included and last."""
     mels: int = 80
     """Mel bands of the second head."""
+
+    @model_validator(mode="after")
+    def _own_start(self) -> Self:
+        if self.wav2vec.init is not None:
+            raise ValueError(
+                "wav2vec.init is read by stage 1; here the run's own `init` names a checkpoint to start from"
+            )
+        return self
 
 
 @dataclass(frozen=True)
@@ -102,5 +112,5 @@ def log_mel(wave: Tensor, mels: int) -> Tensor:
 
 
 def build(config: NetworkConfig) -> SpeechNet:
-    """The network with weights still to be loaded."""
-    return SpeechNet(config)
+    """The network with weights still to be loaded: none to start from are read."""
+    return SpeechNet(config.model_copy(update={"wav2vec": config.wav2vec.without_initial_weights()}))

@@ -75,6 +75,19 @@ class SpeechStage(Stage):
         super().__init__(data, network, loss)
         self.net = SpeechNet(network)
 
+    @classmethod
+    def frozen_at_random(cls, network: Config, loss: Config) -> str | None:
+        assert isinstance(network, SpeechNetworkConfig)
+        reason = network.wav2vec.frozen_at_random()
+        return (
+            None
+            if reason is None
+            else (
+                f"network.wav2vec.{reason}; set network.wav2vec.freeze=false network.wav2vec.freeze_cnn=false, or name "
+                "weights (init=RUN/best.pt, network.wav2vec.pretrained=FOLDER)"
+            )
+        )
+
     @property
     def players(self) -> dict[str, nn.Module]:
         return {"encoder": self.net}

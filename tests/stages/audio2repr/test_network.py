@@ -71,8 +71,10 @@ def test_paper_parameters_in_all_and_part_by_part() -> None:
     assert net.flow is None and net.latent_dim == 128
 
 
-def test_defaults_of_the_class_are_the_papers() -> None:
-    assert NetworkConfig() == config_of("paper")
+def test_defaults_of_the_class_are_the_papers_but_for_the_weights_it_starts_from() -> None:
+    paper = config_of("paper")
+    assert paper.wav2vec.pretrained == "facebook/wav2vec2-base-960h"
+    assert NetworkConfig() == paper.without_initial_weights()
 
 
 def test_default_is_small_enough_to_train_and_ship() -> None:
