@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from self_driven import ClipScores, SelfDriven
 
 from moda.data.clip import Clip
+from moda.files import replacing
 from moda.stages.renderer.network import Renderer
 
 COLUMNS = ("warp", "network", "truth")
@@ -54,6 +54,5 @@ def draw_sheet(chosen: Sequence[tuple[Clip, ClipScores]], renderer: Renderer, si
 
 def write_png(path: Path, picture: np.ndarray) -> None:
     """Write a picture whole or not at all."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp.png")
-    Image.fromarray(picture).save(temporary, optimize=True)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        Image.fromarray(picture).save(temporary, format="PNG", optimize=True)

@@ -36,8 +36,9 @@ def make_store(root: Path, clips: int, hours: float, copies: bool) -> int:
     """Write a store of `clips` clips that last `hours` together, and one to validate; returns frames a clip."""
     import numpy as np
 
-    from moda.data.clip import ClipStore, write_array, write_json
+    from moda.data.clip import ClipStore, write_array
     from moda.data.moments import clip_moments, write_moments
+    from moda.files import write_json
     from moda.media.audio import write_wav
     from moda.representation import FPS, SAMPLE_RATE, HeadPose, samples_at
 

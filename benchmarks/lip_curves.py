@@ -13,7 +13,6 @@ val and test lists of its store.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from moda.animation import AnimationConfig
 from moda.cli.main import run
 from moda.config import apply_overrides, load_yaml, parse
 from moda.data.clip import ClipStore
-from moda.errors import OutputError
+from moda.files import replacing
 from moda.pipeline import Animator
 from moda.representation import FPS
 
@@ -115,14 +114,8 @@ def _draw_row(pen: ImageDraw.ImageDraw, row: Curves, above: int, seconds: float)
 
 def save(picture: Image.Image, path: Path) -> None:
     """Write a PNG of few colours, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary:
         picture.quantize(64).save(temporary, format="PNG", optimize=True)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def main(argv: list[str]) -> int:

@@ -34,7 +34,8 @@ from moda.animation import AnimationConfig
 from moda.cli.main import run
 from moda.config import apply_overrides, load_yaml, parse
 from moda.data.augmentation import over_telephone
-from moda.data.clip import Clip, ClipStore, write_text
+from moda.data.clip import Clip, ClipStore
+from moda.files import write_text
 from moda.metrics.intervals import mean_interval
 from moda.pipeline import ROOT, Animator
 from moda.representation import FPS, Motion

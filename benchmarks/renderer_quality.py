@@ -37,7 +37,8 @@ from self_driven import METHODS, ClipScores, Moment, measure
 
 from moda import checkpoint
 from moda.cli.main import run
-from moda.data.clip import Clip, ClipStore, write_json, write_text
+from moda.data.clip import Clip, ClipStore
+from moda.files import write_json, write_text
 from moda.metrics.intervals import mean_interval
 from moda.stages.registry import build_network
 from moda.stages.renderer.network import Renderer

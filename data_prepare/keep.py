@@ -16,10 +16,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data_prepare.job import Job, Offset, Span, offset_record
-from moda.data.clip import read_json, write_array, write_json
-from moda.errors import DataError, OutputError
+from moda.data.clip import write_array
+from moda.errors import DataError
+from moda.files import write_json, write_npy
 from moda.media.audio import read_audio, write_wav
 from moda.media.video import VideoInfo
+from moda.reading import read_json
 from moda.representation import HeadPose
 
 MADE = "made.json"
@@ -37,7 +39,7 @@ class Kept(NamedTuple):
 def _array(name: str) -> Kept:
     def write(job: Job) -> None:
         if name in WORK_ARRAYS:
-            _save(job.folder / f"{name}.npy", getattr(job, name))
+            write_npy(job.folder / f"{name}.npy", getattr(job, name))
         else:
             write_array(job.folder, name, getattr(job, name))
 
@@ -107,16 +109,6 @@ def link_folder(source: Path, target: Path) -> None:
             os.link(path, target / path.name)
         except OSError:  # a file system without hard links
             shutil.copy2(path, target / path.name)
-
-
-def _save(path: Path, array: np.ndarray) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.save(file, array, allow_pickle=False)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _load(path: Path) -> np.ndarray:

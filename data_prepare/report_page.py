@@ -27,7 +27,8 @@ from data_prepare.report_words import (
     text,
     without_paths,
 )
-from moda.data.clip import SPLITS, write_text
+from moda.data.clip import SPLITS
+from moda.files import write_text
 from moda.representation import FPS
 
 MOST_REASONS = 12

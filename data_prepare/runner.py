@@ -20,8 +20,10 @@ from data_prepare.sources import Source, video_of_shot
 from data_prepare.split_lists import GivenLists
 from data_prepare.splits import ClipFacts, SplitRule, Splits, make_splits
 from data_prepare.worker import Outcome, Task, initialise, outdated, rejection_path, stamps, stored_stamps, work
-from moda.data.clip import ClipStore, read_json, write_json
+from moda.data.clip import ClipStore
 from moda.errors import DataError, OutputError
+from moda.files import write_json
+from moda.reading import read_json
 
 DIED = "its process ended without a word (memory?)"
 

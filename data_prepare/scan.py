@@ -29,12 +29,13 @@ from data_prepare.shots import (
 )
 from data_prepare.sources import Source, source_stamp
 from data_prepare.steps.probe import check, read_info
-from moda.data.clip import read_json, write_json
+from moda.files import write_json
 from moda.media.crop import Box, square_box
 from moda.media.face_tracker import FaceTracker
 from moda.media.strip import write_strip
 from moda.media.tee import frames_with_thumbnails, read_thumbnails
 from moda.media.video import VideoInfo
+from moda.reading import read_json
 from moda.representation import FPS
 
 VERSION = 1

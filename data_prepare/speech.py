@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 import zlib
 from collections.abc import Sequence
@@ -25,9 +24,9 @@ from typing import Protocol
 
 import numpy as np
 
-from moda.data.clip import write_json, write_text
 from moda.data.speech import FORMAT, META_FILE, TEACHER_HOP
 from moda.errors import DataError, ModaError
+from moda.files import write_json, write_npz, write_text
 from moda.media.audio import read_audio
 from moda.representation import SAMPLE_RATE
 
@@ -126,11 +125,8 @@ def prepare_speech(sources: Sequence[Source], folder: Path, out: Path, teacher: 
             except ModaError as error:
                 failures.append(f"{source.path}: {error}")
                 continue
-            temporary = target.with_suffix(".tmp")
-            with temporary.open("wb") as file:
-                sound = np.round(np.clip(wave, -1, 1) * 32767).astype(np.int16)
-                np.savez(file, wave=sound, posteriors=label(teacher, wave))
-            os.replace(temporary, target)
+            sound = np.round(np.clip(wave, -1, 1) * 32767).astype(np.int16)
+            write_npz(target, {"wave": sound, "posteriors": label(teacher, wave)})
         done.append(source)
         if number % 50 == 0:
             log.info("%d of %d sounds labelled", number, len(sources))

@@ -24,9 +24,10 @@ from data_prepare.scan import Scan, scan_path, scan_stamp, scan_video, write_sca
 from data_prepare.shots import Shot
 from data_prepare.sources import Source, source_stamp
 from data_prepare.steps import STEPS
-from moda.data.clip import read_json, write_json
 from moda.errors import DataError, MediaError, ModaError
+from moda.files import write_json
 from moda.media.threads import use_one_thread
+from moda.reading import read_json
 
 log = logging.getLogger(__name__)
 _counter: Synchronized[int] | None = None

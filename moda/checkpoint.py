@@ -7,11 +7,8 @@ code in it is refused.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import pickle
-import secrets
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from moda.errors import CheckpointError, OutputError
+from moda.files import replacing
 from moda.representation import SIGNATURE
 
 log = logging.getLogger(__name__)
@@ -56,24 +54,17 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     Raises `OutputError` when the folder cannot be written or the disk is full; what stood at `path` stays.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     tree = {"kind": KIND, "version": VERSION, **{key: getattr(checkpoint, key) for key in _KEYS}}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
+        with replacing(path, durable=True) as temporary, open(temporary, "wb") as file:
             torch.save(tree, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
     except (OSError, RuntimeError) as error:
         cause = _os_error(error)
         if cause is None:
             raise
         reason = cause.strerror or str(cause)
         raise OutputError(f"cannot write {path}: {reason}; free space or choose another output") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def load(path: Path, *, stage: str | None = None, map_location: str | torch.device = "cpu") -> Checkpoint:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from moda.errors import DataError
+from moda.files import write_npz
 from moda.landmarks import EYES, LIPS, N_LANDMARKS, N_TORSO
 
 FRAME = 512
@@ -112,8 +113,8 @@ class Motion:
         )
 
     def save(self, path: Path) -> None:
-        """Write an npz that `Motion.load` reads back exactly."""
-        np.savez_compressed(path, **{f.name: np.asarray(getattr(self, f.name)) for f in fields(self)})
+        """Write an npz that `Motion.load` reads back exactly, whole or not at all; raises `OutputError`."""
+        write_npz(path, {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}, compress=True)
 
     @staticmethod
     def load(path: Path) -> Motion:

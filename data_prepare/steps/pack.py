@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from data_prepare.job import Job, Step, offset_record
-from moda.data.clip import write_json
 from moda.data.moments import clip_moments, write_moments
+from moda.files import write_json
 
 
 def run(job: Job) -> None:

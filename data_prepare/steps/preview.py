@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from data_prepare.job import Job, Step
-from moda.data.clip import write_json
+from moda.files import write_json
 from moda.geometry import to_canonical
 from moda.landmarks import lip_opening
 from moda.media.strip import evenly, write_strip

@@ -11,7 +11,7 @@ from typing import Any
 from scipy.stats import t
 
 from moda.cli.ablation_plan import REFERENCE, AblationConfig, ClaimConfig, Trial
-from moda.data.clip import write_json, write_text
+from moda.files import write_json, write_text
 from moda.metrics import METRICS
 from moda.metrics.intervals import LEVEL
 from moda.metrics.registry import Metric

@@ -20,8 +20,8 @@ import torch
 
 import moda
 from moda.config import to_dict
-from moda.data.clip import read_json, write_json
 from moda.errors import CheckpointError, ConfigError, MediaError, OutputError
+from moda.files import write_json
 from moda.media.audio import read_audio
 from moda.media.crop import Box, square_box
 from moda.media.face_tracker import FaceTracker
@@ -30,6 +30,7 @@ from moda.media.video import VideoWriter, probe
 from moda.metrics.folders import RECORD, sound_file
 from moda.metrics.tracking import content_hash
 from moda.pipeline import AnimationConfig, Animator, describe_device, locate
+from moda.reading import read_json
 from moda.representation import SAMPLE_RATE, Portrait
 
 FORMAT = 1

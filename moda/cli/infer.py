@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -111,7 +110,7 @@ def _main(argv: list[str]) -> int:
         with timings.measure("motion"):
             motion = animator.motion(wave, scene.portrait, arguments.seed)
     if arguments.save_motion is not None:
-        _save_motion(motion, arguments.save_motion)
+        motion.save(arguments.save_motion)
     with timings.measure("faces"):
         face, torso = animator.landmarks(motion, scene.portrait)
     with timings.measure("rendering+encoding"):
@@ -179,17 +178,6 @@ def _check_outputs(arguments: argparse.Namespace, output: Path) -> None:
             if path.resolve() == source.resolve() or (path.exists() and source.exists() and path.samefile(source)):
                 raise OutputError(f"the output would overwrite the input {source}; name another with --output")
         require_writable(path)
-
-
-def _save_motion(motion: Motion, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp.npz")
-    try:
-        motion.save(temporary)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _positive(text: str) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import yaml
 from moda.cli.main import INTERRUPTED, run
 from moda.config import Tree, apply_overrides, load_yaml, parse, to_dict
 from moda.errors import ConfigError
+from moda.files import scratch_folder
 from moda.pipeline import choose_device, describe_device
 from moda.stages.registry import find_stage
 from moda.training.config import TrainConfig
@@ -38,8 +38,8 @@ def _main(argv: list[str]) -> int:
     if arguments.device is not None:
         overrides.append(f"device={arguments.device}")
     config = parse(TrainConfig, apply_overrides(load_yaml(arguments.config), overrides), source=source)
-    with tempfile.TemporaryDirectory(prefix="moda-") as scratch:
-        return _train(_with_store(config, source, Path(scratch) if arguments.dry_run else None), source, arguments)
+    with scratch_folder() as scratch:
+        return _train(_with_store(config, source, scratch if arguments.dry_run else None), source, arguments)
 
 
 def _train(config: TrainConfig, source: str, arguments: argparse.Namespace) -> int:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from moda.errors import DataError, OutputError
+from moda.errors import DataError
+from moda.files import write_npy
 from moda.landmarks import N_LANDMARKS, N_TORSO
 
 ARRAYS: dict[str, tuple[np.dtype, tuple[int, ...], bool]] = {
@@ -41,16 +42,7 @@ def write_array(folder: Path, name: str, array: np.ndarray) -> None:
     if not np.isfinite(array).all():
         bad = int((~np.isfinite(array)).sum())
         raise DataError(f"cannot store '{name}' in {path}: {bad} values are not finite")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    values = np.ascontiguousarray(array)
-    try:
-        with temporary.open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(values))
-            file.write(values.data)  # not np.save, whose message on a full disk does not say so
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    write_npy(path, array)
 
 
 def map_array(folder: Path, name: str, frames: int) -> np.ndarray:

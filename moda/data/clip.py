@@ -14,8 +14,6 @@ files: what is asked for is mapped, and only the part that is looked at is read.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -27,43 +25,18 @@ import soundfile
 from moda.data.arrays import ARRAYS, map_array, write_array
 from moda.data.moments import GROUPS, read_moments, read_rest
 from moda.errors import DataError, OutputError
+from moda.files import write_json, write_text
 from moda.geometry import Rest, motion_targets, to_canonical
 from moda.landmarks import EYES, LIPS, N_LANDMARKS
 from moda.media.audio import read_audio
 from moda.normalization import Moments
+from moda.reading import read_json
 from moda.representation import FPS, SAMPLE_RATE, HeadPose, Motion
 
-__all__ = ["ARRAYS", "FORMAT", "SPLITS", "Clip", "ClipStore", "read_json", "write_array", "write_json", "write_text"]
+__all__ = ["ARRAYS", "FORMAT", "SPLITS", "Clip", "ClipStore", "write_array"]
 
 FORMAT = 2
 SPLITS = ("train", "val", "test")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all; raises `OutputError` if the place cannot be written."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write a JSON file whole or not at all."""
-    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object; raises `DataError` naming the file if it is missing or not one."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
-    if not isinstance(value, dict):
-        raise DataError(f"{path} holds {type(value).__name__}, wanted a JSON object")
-    return value
 
 
 class Clip:

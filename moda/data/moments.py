@@ -10,8 +10,6 @@ All float64, one row each. What they mean: `moda.normalization.Moments`, `moda.g
 from __future__ import annotations
 
 import math
-import os
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -19,10 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from moda.errors import DataError, OutputError
+from moda.errors import DataError
+from moda.files import write_npz
 from moda.geometry import Rest, face_offsets, motion_targets, to_canonical
 from moda.landmarks import EYES, LIPS, N_LANDMARKS, N_TORSO
 from moda.normalization import Moments
+from moda.reading import read_arrays
 from moda.representation import HEAD, HeadPose
 
 FILE = "moments.npz"
@@ -81,14 +81,7 @@ def write_moments(folder: Path, moments: ClipMoments) -> None:
     for key, array in arrays.items():
         if not np.isfinite(array).all():
             raise DataError(f"cannot store '{key}' in {path}: it is not finite")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, **arrays)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    write_npz(path, arrays)
 
 
 def read_rest(folder: Path) -> Rest:
@@ -125,11 +118,7 @@ def _upper(channels: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _read(folder: Path, lengths: dict[str, int]) -> dict[str, np.ndarray]:
     path = folder / FILE
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            rows = {key: data[key] for key in lengths}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"cannot read {path}: {error}; prepare the clip again") from error
+    rows = read_arrays(path, lengths, hint="; prepare the clip again")
     for key, length in lengths.items():
         if rows[key].shape != (length,):
             raise DataError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import subprocess
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 import soundfile
 
 from moda.errors import MediaError, OutputError
+from moda.files import replacing
 from moda.media.ffmpeg import QUIET, ffmpeg_program, input_arguments, last_line, require_file
 from moda.representation import SAMPLE_RATE
 
@@ -57,14 +57,11 @@ def write_wav(path: Path | str, wave: np.ndarray, sample_rate: int = SAMPLE_RATE
     Raises `OutputError` if the place cannot be written; never leaves half a file.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp.wav")
-    try:
-        soundfile.write(temporary, np.clip(wave, -1.0, 1.0), sample_rate, subtype="PCM_16", format="WAV")
-        os.replace(temporary, path)
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise OutputError(f"cannot write {path}: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        try:
+            soundfile.write(temporary, np.clip(wave, -1.0, 1.0), sample_rate, subtype="PCM_16", format="WAV")
+        except soundfile.LibsndfileError as error:
+            raise OutputError(f"cannot write {path}: {error}") from error
 
 
 def resample(wave: np.ndarray, source: int, target: int = SAMPLE_RATE) -> np.ndarray:

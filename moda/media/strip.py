@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import cv2
 import numpy as np
 
 from moda import landmarks as lm
-from moda.errors import OutputError
+from moda.files import write_bytes
 from moda.media.drawing import BLUE, CLOSED_CONTOURS, RED, SUBPIXEL_BITS
 
 SIDE = 128
@@ -92,10 +91,4 @@ def write_strip(
     strip = np.concatenate(thumbnails, axis=1)
     good, data = cv2.imencode(".jpg", cv2.cvtColor(strip, cv2.COLOR_RGB2BGR), list(JPEG))
     assert good
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data.tobytes())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    write_bytes(path, data.tobytes())

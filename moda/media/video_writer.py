@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -17,6 +17,7 @@ import numpy as np
 
 import moda
 from moda.errors import MediaError, OutputError
+from moda.files import temporary_file
 from moda.media.ffmpeg import QUIET, ffmpeg_program, input_arguments, last_line, require_file
 from moda.media.probe import check_streams
 
@@ -74,16 +75,21 @@ class VideoWriter:
         if self.audio is not None:
             require_file(self.audio, "audio file")
         self._tags = {"comment": COMMENT, **(metadata or {})}
-        self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp.mp4")
-        self._silent = self.path.with_name(f".{self.path.name}.{os.getpid()}.video.tmp.mp4")
         options = ["-crf", str(crf), "-preset", preset, "-threads", str(threads)]
         options += [] if gop is None else ["-g", str(gop), "-keyint_min", str(gop), "-sc_threshold", "0"]
         options += [] if bframes is None else ["-bf", str(bframes)]
         self._encoding = options
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
+        self._files = ExitStack()
 
     def __enter__(self) -> Self:
+        try:
+            self._temporary = self._files.enter_context(temporary_file(self.path))
+            self._silent = self._files.enter_context(temporary_file(self.path, "video"))
+        except OSError as error:
+            self._files.close()
+            raise OutputError(f"cannot write {self.path}: {error.strerror}") from error
         target = self._temporary if self.audio is None else self._silent
         command = [
             *(ffmpeg_program(), *QUIET, "-y", "-f", "rawvideo", "-pix_fmt", "rgb24"),
@@ -180,8 +186,7 @@ class VideoWriter:
                 self._process.kill()
                 _close(self._process)
                 self._process.wait()
-            self._temporary.unlink(missing_ok=True)
-            self._silent.unlink(missing_ok=True)
+            self._files.close()
             if self._errors is not None:
                 self._errors.close()
 

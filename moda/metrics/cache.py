@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from moda.data.clip import write_json
+from moda.files import write_json
 from moda.metrics.clip_pair import MetricSettings
 from moda.metrics.registry import Metric
 from moda.metrics.values import NotAvailable, Value

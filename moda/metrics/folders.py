@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from moda.data.clip import ClipStore, read_json
+from moda.data.clip import ClipStore
 from moda.errors import DataError
 from moda.media.crop import Box
+from moda.reading import read_json
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg")
 SEED_FOLDER = re.compile(r"seed_(\d+)")

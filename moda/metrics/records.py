@@ -10,7 +10,7 @@ from statistics import fmean
 import numpy as np
 
 import moda
-from moda.data.clip import write_json, write_text
+from moda.files import write_json, write_text
 from moda.metrics.comparison import compare_rows
 from moda.metrics.framing import MAX_ASPECT, MAX_OFFSET, MAX_SIZE, MAX_UNTRACKED
 from moda.metrics.intervals import FEWEST, LEVEL, SAMPLES, SEED, Interval, mean_interval

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from moda.errors import MediaError, OutputError
+from moda.files import replacing
 from moda.metrics.pictures import PicturePair
 from moda.metrics.values import NotAvailable
 
@@ -68,12 +68,9 @@ def write_strip(
 
 
 def _write_jpeg(path: Path, picture: np.ndarray) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(temporary, format="JPEG", quality=QUALITY)
-        os.replace(temporary, path)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise OutputError(f"cannot make the folder {path.parent}: {error.strerror or error}") from error
+    with replacing(path) as temporary:
+        Image.fromarray(picture).save(temporary, format="JPEG", quality=QUALITY)

@@ -7,7 +7,6 @@ import importlib.metadata
 import logging
 import multiprocessing
 import os
-import zipfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -16,15 +15,19 @@ from pathlib import Path
 
 import numpy as np
 
-from moda.errors import ModaError, OutputError
+from moda.errors import DataError, ModaError, OutputError
+from moda.files import write_npz
 from moda.landmarks import N_LANDMARKS
 from moda.metrics.tracks import VideoTrack
+from moda.reading import read_arrays
 from moda.representation import FPS
 
 logger = logging.getLogger(__name__)
 
 VERSION = 1
 """Raised whenever the same video would give another track, or the file another layout."""
+MAX_TRACK_BYTES = 1 << 30
+"""Of a kept track: two hours."""
 
 
 @dataclass(frozen=True)
@@ -148,22 +151,16 @@ def _load(path: Path) -> VideoTrack | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as data:
-            track = VideoTrack(data["landmarks"], int(data["width"]), int(data["height"]))
+        data = read_arrays(path, ("landmarks", "width", "height"), limit=MAX_TRACK_BYTES)
+        track = VideoTrack(data["landmarks"], int(data["width"]), int(data["height"]))
         if track.landmarks.shape[1:] != (N_LANDMARKS, 3):
             raise ValueError(f"landmarks of shape {track.landmarks.shape}")
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (DataError, ValueError, TypeError) as error:
         logger.warning("the kept track %s is damaged (%s): tracking that video again", path, error)
         return None
     return track
 
 
 def _save(path: Path, track: VideoTrack) -> None:
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp.npz")
-    try:
-        np.savez(temporary, landmarks=track.landmarks, width=track.width, height=track.height)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    size = {"width": np.array(track.width), "height": np.array(track.height)}
+    write_npz(path, {"landmarks": track.landmarks, **size})

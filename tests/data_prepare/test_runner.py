@@ -19,8 +19,9 @@ from data_prepare.scan import scan_path
 from data_prepare.sources import find_sources
 from data_prepare.splits import SplitRule
 from data_prepare.worker import Task, work
-from moda.data.clip import ClipStore, write_json
+from moda.data.clip import ClipStore
 from moda.errors import DataError, OutputError
+from moda.files import write_json
 from tests.data_prepare.conftest import tree, write_film
 
 QUIET = "deep__quiet_one-a3888861"

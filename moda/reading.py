@@ -1,0 +1,170 @@
+"""Readers for small files that may be anything: what a file claims is checked before anything is made of it.
+
+Whatever is wrong becomes one error that names the file; none of them runs code, follows what the file says
+elsewhere, waits for a pipe, or takes more memory than a limit allows.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import stat
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+
+from moda.errors import DataError, ModaError
+
+MAX_TEXT_BYTES = 1 << 24
+"""Of a text or JSON file; 16 MB of brackets become some 400 MB of lists."""
+MAX_ARRAY_BYTES = 1 << 28
+"""Of all arrays that are read from one file, unless the caller knows better."""
+_HEADER_BYTES = 12_000
+"""An array's header is within so many; numpy refuses longer ones itself."""
+_CHUNK_BYTES = 1 << 20
+_NUMBERS = "biufSU"
+"""Kinds of dtype that are read: numbers and text, no objects and no records."""
+
+
+class Claim(NamedTuple):
+    """What an array in a file says of itself."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    fortran: bool
+    """Whether columns come first."""
+    start: int
+    """Bytes of the header before the values."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the values."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def read_bytes(path: Path, *, limit: int = MAX_TEXT_BYTES, hint: str = "", error: type[ModaError] = DataError) -> bytes:
+    """A regular file of at most `limit` bytes; else an `error`, with `hint` at its end, as below."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would wait for its writer
+        with open(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise error(f"cannot read {path}: not a regular file{hint}")
+            if status.st_size <= limit and len(data := file.read(limit + 1)) <= limit:
+                return data
+    except (OSError, ValueError) as failed:  # ValueError: a NUL in the name
+        reason = failed.strerror if isinstance(failed, OSError) else failed
+        raise error(f"cannot read {path}: {reason}{hint}") from failed
+    raise error(f"cannot read {path}: it has more than {limit >> 20} MB, wanted a small file{hint}")
+
+
+def read_text(path: Path, *, limit: int = MAX_TEXT_BYTES, hint: str = "", error: type[ModaError] = DataError) -> str:
+    """A text file in UTF-8, with or without a byte order mark."""
+    try:
+        return read_bytes(path, limit=limit, hint=hint, error=error).decode("utf-8-sig")
+    except UnicodeDecodeError as failed:
+        raise error(f"cannot read {path}: not text in UTF-8 (byte {failed.start}){hint}") from failed
+
+
+def read_json(path: Path, *, hint: str = "", error: type[ModaError] = DataError) -> dict[str, Any]:
+    """A JSON object, with finite numbers."""
+    text = read_text(path, hint=hint, error=error)
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+    except (ValueError, RecursionError) as failed:
+        reason = "nested too deeply" if isinstance(failed, RecursionError) else failed
+        raise error(f"cannot read {path}: not valid JSON: {reason}{hint}") from failed
+    if not isinstance(value, dict):
+        raise error(f"{path} holds {type(value).__name__}, wanted a JSON object{hint}")
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is beyond what a number can be")
+    return value
+
+
+def array_claims(
+    path: Path, names: Iterable[str], *, hint: str = "", error: type[ModaError] = DataError
+) -> dict[str, Claim]:
+    """Shapes and dtypes of arrays in an .npz, from their headers alone; no pickles."""
+    try:
+        with _archive(path) as archive:
+            return {name: _claim(archive, name) for name in names}
+    except Exception as failed:  # of a damaged archive zipfile and numpy raise a dozen kinds
+        raise error(f"cannot read {path}: {_reason(failed)}{hint}") from failed
+
+
+def read_arrays(
+    path: Path,
+    names: Iterable[str],
+    *,
+    limit: int = MAX_ARRAY_BYTES,
+    hint: str = "",
+    error: type[ModaError] = DataError,
+) -> dict[str, np.ndarray]:
+    """Arrays of an .npz, in this machine's byte order; refused if they claim more than `limit` bytes in all."""
+    try:
+        with _archive(path) as archive:
+            claims = {name: _claim(archive, name) for name in names}
+            total = sum(claim.size_bytes for claim in claims.values())
+            if total > limit:
+                raise ValueError(f"its arrays claim {total:,} bytes, wanted at most {limit:,}")
+            return {name: _array(archive, name, claim) for name, claim in claims.items()}
+    except Exception as failed:
+        raise error(f"cannot read {path}: {_reason(failed)}{hint}") from failed
+
+
+def _archive(path: Path) -> zipfile.ZipFile:
+    if path.exists() and not path.is_file():
+        raise ValueError("not a regular file")
+    return zipfile.ZipFile(path)
+
+
+def _reason(failed: Exception) -> str:
+    return (failed.strerror if isinstance(failed, OSError) else None) or str(failed) or type(failed).__name__
+
+
+def _claim(archive: zipfile.ZipFile, name: str) -> Claim:
+    """An array's claim, compared with the size that the archive claims, which it cannot exceed in being unpacked."""
+    if f"{name}.npy" not in archive.namelist():
+        raise ValueError(f"it has no '{name}'")
+    member = archive.getinfo(f"{name}.npy")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"'{name}' is packed in a way that is not used for arrays")
+    with archive.open(member) as file:
+        head = io.BytesIO(file.read(_HEADER_BYTES))
+    version = np.lib.format.read_magic(head)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(head)
+    if dtype.kind not in _NUMBERS or min(shape, default=0) < 0:
+        raise ValueError(f"'{name}' holds {dtype} {shape}, wanted numbers")
+    claim = Claim(shape, dtype, fortran, head.tell())
+    if claim.start + claim.size_bytes != member.file_size:
+        raise ValueError(f"'{name}' claims {dtype} {shape}, which does not fit its {member.file_size:,} bytes")
+    return claim
+
+
+def _array(archive: zipfile.ZipFile, name: str, claim: Claim) -> np.ndarray:
+    values = np.empty(math.prod(claim.shape), claim.dtype)
+    with archive.open(f"{name}.npy") as file:
+        file.read(claim.start)
+        rest = values.view(np.uint8).data
+        while part := file.read(min(len(rest), _CHUNK_BYTES)):  # the checksum is compared with the last one
+            rest[: len(part)] = part
+            rest = rest[len(part) :]
+    if len(rest):
+        raise ValueError(f"'{name}' is cut short")
+    shaped = values.reshape(claim.shape, order="F" if claim.fortran else "C")
+    return shaped.astype(claim.dtype.newbyteorder("="), order="C", copy=False)
