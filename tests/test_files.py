@@ -29,7 +29,7 @@ def another(kind: str, path: Path, forks: bool = False) -> Iterator[subprocess.P
     """A process that holds something of `path` until it is killed."""
     code = f"{HOLDERS[kind]}\nimport os, sys, time\nfrom pathlib import Path\n"
     code += f"with hold(Path({str(path)!r})):\n"
-    code += "    if not (FORKS and os.fork() == 0):\n        print('ready', flush=True)\n    time.sleep(100)\n"
+    code += "    if not (FORKS and os.fork()):\n        print('ready', flush=True)\n    time.sleep(100)\n"
     process = subprocess.Popen(
         [sys.executable, "-c", code.replace("FORKS", str(forks))], stdout=subprocess.PIPE, text=True,
         start_new_session=True,
