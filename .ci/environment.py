@@ -1,8 +1,8 @@
 """Make or reuse the virtual environment: `environment.py install VENV [--extra test]`, `environment.py fingerprint`.
 
-Dependencies only: the project itself is not installed, so that several checkouts can share one
-environment; the Makefile puts the checkout on PYTHONPATH, which goes first. An environment inside
-the checkout knows the checkout by a path file as well. Standard library only.
+The dependencies, then this checkout as `pip install -e .`, which brings the `moda` command. Several checkouts may
+share one environment: it stays with the first, and the Makefile puts the checkout at hand on PYTHONPATH, which goes
+first. Standard library only.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import argparse
 import fcntl
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import time
 import tomllib
+import urllib.parse
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +30,9 @@ def project() -> dict[str, Any]:
 
 
 def fingerprint() -> str:
-    """Hash of all that decides what is installed: dependencies, pins, Python's version."""
+    """Hash of all that decides what is installed: dependencies, pins, commands, Python's version."""
     table = project()
-    parts = [table.get(key) for key in ("requires-python", "dependencies", "optional-dependencies")]
+    parts = [table.get(key) for key in ("requires-python", "dependencies", "optional-dependencies", "scripts")]
     text = json.dumps([*parts, CONSTRAINTS.read_text(), sys.version_info[:2]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -56,19 +58,52 @@ def install(folder: Path, extra: str | None) -> None:
         needed = table["dependencies"] + (table["optional-dependencies"][extra] if extra else [])
         requirements = folder / "requirements.txt"
         requirements.write_text("\n".join(needed) + "\n")
-        pip = [python, "-m", "pip", "--disable-pip-version-check", "-qq"]
-        subprocess.run([*pip, "install", "-c", CONSTRAINTS, "-r", requirements], check=True)
-        subprocess.run([*pip, "check"], check=True)
+        subprocess.run([*pip(folder), "install", "-c", CONSTRAINTS, "-r", requirements], check=True)
         know_checkout(folder)
+        subprocess.run([*pip(folder), "check"], check=True)
         stamps[0].write_text(wanted)
         print(f"environment: done in {time.monotonic() - began:.0f} s", flush=True)
 
 
+def pip(folder: Path) -> list[str | Path]:
+    """How to call the environment's pip."""
+    return [folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "-qq"]
+
+
 def know_checkout(folder: Path) -> None:
-    """Let an environment that lies in the checkout find it, so that scripts run without make too."""
-    if folder.is_relative_to(ROOT):
-        for site in folder.glob("lib/python3.*/site-packages"):
-            (site / "moda_checkout.pth").write_text(f"{ROOT}\n")
+    """Install the checkout into the environment as a link to it, unless the environment is another's.
+
+    One that really lies in this checkout (no link leads out of it) is its own. Any other is linked only if it was
+    named as what it is, and holds no moda yet or the link to a checkout that is gone.
+    """
+    holds, linked = installed(folder)
+    own = all(site.resolve().is_relative_to(ROOT) for site in sites(folder))
+    if linked == ROOT:
+        return
+    named_through_link = folder.is_relative_to(ROOT) and not folder.resolve().is_relative_to(ROOT)
+    gone = linked is not None and not linked.is_dir()
+    if not own and (named_through_link or (holds and not gone)):
+        print(f"environment: {folder} belongs to {linked or 'others'}: its moda stays; make uses this checkout's")
+        return
+    alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [*pip(folder), "install", "--no-deps", "--no-build-isolation", "-e", ROOT]
+    subprocess.run(command, check=True, env=alone)
+
+
+def sites(folder: Path) -> list[Path]:
+    """The environment's site-packages."""
+    return list(folder.glob("lib/python3.*/site-packages"))
+
+
+def installed(folder: Path) -> tuple[bool, Path | None]:
+    """Whether the environment holds a moda, and the checkout that it is a link to, if it is one."""
+    for site in sites(folder):
+        for record in site.glob("moda-*.dist-info"):
+            source = record / "direct_url.json"
+            tree = json.loads(source.read_text()) if source.is_file() else {}
+            editable = tree.get("dir_info", {}).get("editable", False)
+            return True, Path(urllib.parse.unquote(tree["url"].removeprefix("file://"))) if editable else None
+    return False, None
 
 
 def main() -> int:

@@ -37,7 +37,7 @@ from moda.data.augmentation import over_telephone
 from moda.data.clip import Clip, ClipStore
 from moda.files import write_text
 from moda.metrics.intervals import mean_interval
-from moda.pipeline import ROOT, Animator
+from moda.pipeline import Animator
 from moda.representation import FPS, Motion
 
 BARS = {
@@ -123,7 +123,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--groups", type=Path, help="file of lines 'person TAB group' for figures by group")
     parser.add_argument("--output", type=Path, help="folder for motion.md and motion.json")
     arguments = parser.parse_args(argv)
-    tree = apply_overrides(load_yaml(ROOT / "configs" / "default" / "infer.yaml"), arguments.set)
+    tree = apply_overrides(load_yaml("default/infer"), arguments.set)
     animator = Animator.from_config(parse(AnimationConfig, tree, source="infer.yaml"), torch.device("cpu"))
     clips = [clip for clip in ClipStore.open(arguments.store).split(arguments.split) if clip.has_audio]
     rotations = [np.array(clip.motion(0, clip.frames).head[:, :3]) for clip in clips]

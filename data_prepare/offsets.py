@@ -1,7 +1,7 @@
 """Print the audio-video offset of every clip of a store that can be settled, for another round of training.
 
     python -m data_prepare.offsets STORE [--checkpoint runs/default/sync/best.pt] > offsets.tsv
-    python scripts/train.py --config configs/default/sync.yaml --set data.offsets=offsets.tsv
+    moda train --config default/sync --set data.offsets=offsets.tsv
 
 Lines are "clip_id<TAB>frames<TAB>confidence", frames by which the picture comes late. Clips that cannot
 be settled are left out, and so out of the training that reads the list: what is itself out of step by
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m data_prepare.offsets", description="Print the audio-video offsets of a clip store."
     )
-    parser.add_argument("store", type=Path, help="clip store made by scripts/prepare.py")
+    parser.add_argument("store", type=Path, help="clip store made by `moda prepare`")
     parser.add_argument("--checkpoint", type=Path, help="network of stage sync (default: the shipped one)")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")

@@ -14,7 +14,7 @@ from moda.smoothing import SmoothingConfig
 
 
 class CheckpointPaths(Config):
-    """Where the three networks are; relative to the current folder, else to the project's."""
+    """Where the three networks are; from the current folder, else among what ships."""
 
     audio2repr: Path = Path("assets/checkpoints/audio2repr.pt")
     """Stage 1, sound to motion."""

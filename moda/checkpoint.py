@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from moda.errors import CheckpointError, OutputError
 from moda.files import replacing
+from moda.locations import find_checkpoint
 from moda.representation import SIGNATURE
 
 log = logging.getLogger(__name__)
@@ -68,12 +69,12 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def load(path: Path, *, stage: str | None = None, map_location: str | torch.device = "cpu") -> Checkpoint:
-    """Read a checkpoint; fp16 weights come back as fp32.
+    """Read a checkpoint, found as `find_checkpoint` says; fp16 weights come back as fp32.
 
     stage: refuse a checkpoint of another one. Raises `CheckpointError` naming the file when it is missing,
     cut short, no checkpoint of this project, holds code, or was made for another representation.
     """
-    path = Path(path)
+    path = find_checkpoint(path)
     tree = _read(path, map_location)
     if not isinstance(tree, dict) or tree.get("kind") != KIND:
         raise CheckpointError(f"not a checkpoint of this project: {path}")

@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from moda.errors import ConfigError
+from moda.locations import find_config
 
 Tree = dict[str, Any]
 
@@ -55,13 +56,14 @@ _Loader.add_implicit_resolver(
 )
 
 
-def load_yaml(path: Path) -> Tree:
+def load_yaml(path: Path | str) -> Tree:
     """Read a YAML file whose top is a mapping, with its `base` files merged in.
 
-    `base: other.yaml` names a file relative to the one that holds it; mappings are merged deep and
-    the file's own keys win. Raises `ConfigError` naming the file.
+    path: of a file, or the name of one that ships (`default/faco`), see `moda.locations`.
+    `base: other.yaml` names a file relative to the one that holds it, or one that ships; mappings are
+    merged deep and the file's own keys win. Raises `ConfigError` naming the file.
     """
-    return _load(Path(path), ())
+    return _load(find_config(path), ())
 
 
 def _load(path: Path, above: tuple[Path, ...]) -> Tree:
@@ -71,9 +73,6 @@ def _load(path: Path, above: tuple[Path, ...]) -> Tree:
         raise ConfigError(f"configuration files name one another as base: {chain}; remove one 'base'")
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        hint = f" (named as base in {above[-1]})" if above else ""
-        raise ConfigError(f"no such configuration file: {path}{hint}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the configuration {path}: {_one_line(error)}") from error
     try:
@@ -88,7 +87,11 @@ def _load(path: Path, above: tuple[Path, ...]) -> Tree:
         return tree
     if not isinstance(base, str):
         raise ConfigError(f"'base' in {path} is {base!r}, wanted the path of another YAML file")
-    return merge(_load(path.parent / base, (*above, resolved)), tree)
+    try:
+        found = find_config(base, path.parent)
+    except ConfigError as error:
+        raise ConfigError(f"{error} (named as base in {path})") from error
+    return merge(_load(found, (*above, resolved)), tree)
 
 
 def merge(base: Tree, over: Tree) -> Tree:

@@ -24,6 +24,7 @@ from moda.errors import CheckpointError, ConfigError, DataError
 from moda.geometry import apply_head, to_image
 from moda.landmarks import N_LANDMARKS, N_TORSO
 from moda.lips import clip_mean, mouth_gate, with_contrast
+from moda.locations import command, find_checkpoint
 from moda.media.face_checks import eyes_closed
 from moda.representation import SAMPLE_RATE, Motion, Portrait, frames_of, samples_at
 from moda.smoothing import smooth_motion
@@ -31,8 +32,6 @@ from moda.stages.faco.network import RestingFace
 from moda.stages.registry import build_network
 from moda.windows import SlidingWindow, run_windowed
 
-ROOT = Path(__file__).resolve().parents[1]
-"""Folder that holds the `moda` package: relative paths are looked for here after the current folder."""
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 _CHUNK = 300
 """Frames whose landmarks are computed at once."""
@@ -41,8 +40,8 @@ _STRETCH = 1500
 _PARTS = ("lips", "eyes", "head", "torso")
 
 __all__ = [
-    "ROOT", "AnimationConfig", "Animator", "CheckpointPaths", "DeviceName", "GainConfig", "RenderSession", "Renderer",
-    "choose_device", "describe_device", "fit_motion", "locate", "mouth_gate", "with_contrast",
+    "AnimationConfig", "Animator", "CheckpointPaths", "DeviceName", "GainConfig", "RenderSession", "Renderer",
+    "choose_device", "describe_device", "fit_motion", "mouth_gate", "with_contrast",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -82,11 +81,6 @@ def describe_device(device: torch.device) -> str:
     return f"{device.type} ({torch.get_num_threads()} threads)" if device.type == "cpu" else device.type
 
 
-def locate(path: Path) -> Path:
-    """A configured path: as it stands from the current folder, else from the project's."""
-    return path if path.is_absolute() or path.exists() else ROOT / path
-
-
 class Animator:
     """Three trained networks, chained. `from_config` loads them; the methods are the steps, in order."""
 
@@ -106,7 +100,7 @@ class Animator:
         paths |= {"faco": config.checkpoints.faco, "renderer": config.checkpoints.renderer}
         if config.face == "rest":
             del paths["faco"]
-        networks = {stage: _load(stage, locate(path), config, device) for stage, path in paths.items()}
+        networks = {stage: _load(stage, path, config, device) for stage, path in paths.items()}
         return cls(config, {"faco": RestingFace(), **networks}, device)
 
     def motion(self, wave: np.ndarray, portrait: Portrait, seed: int = 0) -> Motion:
@@ -237,11 +231,13 @@ def _cut(wave: np.ndarray, start: int, stop: int) -> np.ndarray:
 
 
 def _load(stage: str, path: Path, config: AnimationConfig, device: torch.device) -> nn.Module:
-    if not path.exists():
+    try:
+        path = find_checkpoint(path)
+    except CheckpointError as error:
         raise CheckpointError(
-            f"no checkpoint of stage '{stage}': {path}; train it with 'python scripts/train.py --config "
-            f"configs/default/{stage}.yaml', or name another under checkpoints.{stage} of the configuration"
-        )
+            f"no checkpoint of stage '{stage}': {path}; train it with '{command('train')} --config "
+            f"default/{stage}', or name another under checkpoints.{stage} of the configuration"
+        ) from error
     loaded = checkpoint.load(path, stage=stage, map_location="cpu")
     section = loaded.config.get("network")
     if not isinstance(section, dict):

@@ -18,11 +18,12 @@ from moda import checkpoint as checkpoints
 from moda.config import parse
 from moda.errors import CheckpointError, DataError
 from moda.landmarks import LIPS, N_LANDMARKS
+from moda.locations import command, locate, shipped
 from moda.nn.lip_sync import MARGIN, LipSyncConfig, LipSyncNet, lag_curves, whole_fields
 from moda.representation import samples_at
 
 STAGE = "sync"
-SHIPPED = Path(__file__).resolve().parents[1] / "assets" / "checkpoints" / "sync.pt"
+SHIPPED = shipped("assets/checkpoints/sync.pt")
 REACH = 15
 """Offsets looked at: -REACH .. REACH frames."""
 CHUNK = 750
@@ -63,11 +64,11 @@ class LipSync:
     @classmethod
     def load(cls, path: Path | None = None) -> LipSync:
         """Read a checkpoint of stage "sync" (None: the shipped one). Raises `CheckpointError` if it is not there."""
-        source = SHIPPED if path is None else Path(path)
+        source = SHIPPED if path is None else locate(path)
         if not source.is_file():
             raise CheckpointError(
                 f"no checkpoint of the offset estimator at {source}; restore assets/checkpoints/sync.pt, or train it: "
-                "python scripts/train.py --config configs/default/sync.yaml"
+                f"{command('train')} --config default/sync"
             )
         checkpoint = checkpoints.load(source, stage=STAGE)
         network = LipSyncNet(parse(LipSyncConfig, checkpoint.config["network"], source=str(source)))

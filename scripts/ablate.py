@@ -1,8 +1,11 @@
-"""Train, animate and score variants of the stages: python scripts/ablate.py --help"""
+"""`moda ablate` of this checkout, whatever is installed: python scripts/ablate.py --help"""
 
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from moda.cli.ablate import main
 
-if __name__ == "__main__":  # tracking processes import this file again
+if __name__ == "__main__":  # worker processes import this file again
     sys.exit(main())

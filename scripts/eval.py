@@ -1,8 +1,11 @@
-"""Score generated videos against true ones: python scripts/eval.py --help"""
+"""`moda eval` of this checkout, whatever is installed: python scripts/eval.py --help"""
 
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from moda.cli.evaluate import main
 
-if __name__ == "__main__":  # tracking processes import this file again
+if __name__ == "__main__":  # worker processes import this file again
     sys.exit(main())

@@ -1,8 +1,11 @@
-"""Animate a portrait from a sound: python scripts/infer.py AUDIO PICTURE."""
+"""`moda infer` of this checkout, whatever is installed: python scripts/infer.py --help"""
 
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from moda.cli.infer import main
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # worker processes import this file again
     sys.exit(main())

@@ -1,8 +1,11 @@
-"""Train one stage: python scripts/train.py --config CONFIG."""
+"""`moda train` of this checkout, whatever is installed: python scripts/train.py --help"""
 
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from moda.cli.train import main
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # worker processes import this file again
     sys.exit(main())

@@ -268,7 +268,7 @@ def test_checkpoint_of_other_statistics_is_refused(paths: dict[str, Path], tmp_p
 
 
 def test_a_missing_checkpoint_says_what_to_do(paths: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"none\.pt.*scripts/train\.py --config configs/default/faco\.yaml"):
+    with pytest.raises(CheckpointError, match=r"none\.pt.*moda train --config default/faco'"):
         Animator.from_config(animation({**paths, "faco": tmp_path / "none.pt"}), CPU)
 
 

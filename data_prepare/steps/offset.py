@@ -13,6 +13,7 @@ from data_prepare.job import Job, Offset, Rejected, Step
 from data_prepare.options import Options
 from data_prepare.steps.sound import MARGIN
 from moda.geometry import to_canonical
+from moda.locations import locate
 from moda.representation import FPS, SAMPLE_RATE, samples_at
 from moda.sync import SHIPPED, LipSync
 
@@ -64,7 +65,7 @@ def _settings(options: Options) -> object:
         "correct": options.correct_offset,
         "settled_only": options.settled_only,
         "max_offset": options.limits.max_offset,
-        "network": _digest(options.sync or SHIPPED),
+        "network": _digest(locate(options.sync or SHIPPED)),
     }
 
 

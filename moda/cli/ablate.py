@@ -1,4 +1,4 @@
-"""scripts/ablate.py: train variants over several seeds, animate, score, and hold the paper's claims against it."""
+"""`moda ablate`: train variants over several seeds, animate, score, and hold the paper's claims against it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.console import Console
 
 from moda.cli.main import INTERRUPTED, run
 from moda.errors import TrainingError
+from moda.locations import command, locate
 
 if TYPE_CHECKING:
     from moda.cli.ablation_plan import AblationConfig, Trial
@@ -24,11 +25,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="ablate.py",
+        prog=command("ablate"),
         description="Train variants of the stages over several seeds, animate the test clips and score them. Writes "
         "ablation.md and ablation.json beside eval's reports. The same command again goes on where it stopped.",
     )
-    parser.add_argument("--config", type=Path, required=True, metavar="YAML", help="as configs/ablation/paper.yaml")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        required=True,
+        metavar="YAML",
+        help="YAML, or a name: ablation/paper",
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one of its values")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     return parser
@@ -86,7 +93,7 @@ def _score(config: AblationConfig, trials: Sequence[Trial], say: Callable[[str],
     from moda.metrics.evaluate import evaluate
     from moda.metrics.folders import find_true
     from moda.metrics.records import write_report
-    from moda.pipeline import choose_device, locate
+    from moda.pipeline import choose_device
 
     store, device = locate(config.store), choose_device(config.device)
     true = find_true(store, config.split)

@@ -11,8 +11,9 @@ from pydantic import Field, model_validator
 
 from moda.config import Config, Tree, apply_overrides, load_yaml, parse
 from moda.errors import CheckpointError, ConfigError
+from moda.locations import find_checkpoint, find_config
 from moda.metrics import METRICS
-from moda.pipeline import AnimationConfig, DeviceName, locate
+from moda.pipeline import AnimationConfig, DeviceName
 from moda.stages.registry import find_stage
 from moda.training.config import TrainConfig
 from moda.training.starting import require_weights
@@ -63,7 +64,7 @@ class ClaimConfig(Config):
 
 
 class AblationConfig(Config):
-    """Fields of configs/ablation/paper.yaml. Paths: from the current folder, else the project's."""
+    """Fields of configs/ablation/paper.yaml. Paths: from the current folder, else what ships."""
 
     store: Path
     """Clip store: trained on its lists train and val."""
@@ -145,7 +146,7 @@ class Trial:
 
     def animation(self, base: Path) -> AnimationConfig:
         """The animation configuration with its checkpoints; raises `ConfigError`."""
-        path = locate(base)
+        path = find_config(base)
         paths = [f"checkpoints.{stage}={file}" for stage, file in self.checkpoints.items()]
         return parse(AnimationConfig, apply_overrides(load_yaml(path), [*self.changes, *paths]), source=str(path))
 
@@ -162,8 +163,14 @@ def plan(config: AblationConfig) -> list[Trial]:
     for trial in trials:
         animation = trial.animation(config.animation)
         for stage, path in animation.checkpoints:
-            if stage not in trial.checkpoints and not locate(path).is_file():
-                raise CheckpointError(f"no checkpoint of stage '{stage}' for the variant '{trial.variant}': {path}")
+            if stage in trial.checkpoints:
+                continue
+            try:
+                find_checkpoint(path)
+            except CheckpointError as error:
+                raise CheckpointError(
+                    f"no checkpoint of stage '{stage}' for the variant '{trial.variant}': {path}"
+                ) from error
     return [trial for trial in trials if trial.checkpoints or trial.seed == config.seeds[0]]
 
 
@@ -178,7 +185,7 @@ def _trial(config: AblationConfig, name: str, seed: int) -> Trial:
 
 
 def _run(config: AblationConfig, variant: str, stage: str, path: Path, seed: int) -> TrainRun:
-    source = locate(path)
+    source = find_config(path)
     named = load_yaml(source).get("stage")
     if named != stage:
         raise ConfigError(f"{source} is of stage {named!r}, wanted {stage!r} for the variant '{variant}'")

@@ -1,4 +1,4 @@
-"""scripts/eval.py: score generated videos against true ones, generating them first if they are ours."""
+"""`moda eval`: score generated videos against true ones, generating them first if they are ours."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from moda.cli.main import run
+from moda.locations import command, locate
 
 if TYPE_CHECKING:
     from moda.cli.evaluation_config import EvaluationConfig
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="eval.py",
+        prog=command("eval"),
         description="Score generated videos against the true ones of the same file name. Writes table.md, clips.csv, "
         "scores.json and report.html; rows for the ground truth, the still mouth, the shifted truth and another "
         "clip's mouth are always there.",
@@ -62,7 +63,6 @@ def _main(argv: Sequence[str] | None) -> int:
     from moda.metrics.evaluate import evaluate
     from moda.metrics.records import write_report
     from moda.metrics.table import printed_text, table_text
-    from moda.pipeline import locate
 
     config = read_config(options)
     printed = config.printed_table()
@@ -122,7 +122,7 @@ def _generate(
         return {}
     from moda.cli.generate import CheckpointSet, generate_set
     from moda.metrics.folders import find_true
-    from moda.pipeline import choose_device, describe_device, locate
+    from moda.pipeline import choose_device, describe_device
 
     device = choose_device(config.device)
     say(f"device: {describe_device(device)}")

@@ -1,4 +1,4 @@
-"""What scripts/eval.py is told: a YAML file, options of the command, or both."""
+"""What `moda eval` is told: a YAML file, options of the command, or both."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pydantic import Field, field_validator
 
 from moda.config import Config, Tree, apply_overrides, load_yaml, parse
 from moda.errors import ConfigError, ModaError
+from moda.locations import find_config, locate
 from moda.metrics import MetricSettings
 from moda.metrics.controls import CONTROLS
 from moda.metrics.folders import parse_named_folders
 from moda.metrics.printed import PrintedTable, read_printed
-from moda.pipeline import AnimationConfig, DeviceName, locate
+from moda.pipeline import AnimationConfig, DeviceName
 
 
 class SetConfig(Config):
@@ -35,7 +36,7 @@ class PrintedConfig(Config):
 
 
 class EvaluationConfig(Config):
-    """What is scored against what (configs/eval/paper.yaml). Paths: from the current folder, else the project's."""
+    """What is scored against what (configs/eval/paper.yaml). Paths: from the current folder, else what ships."""
 
     truth: Path
     """Folder of true videos, or a clip store (not "true", which YAML takes for a truth value)."""
@@ -78,13 +79,13 @@ class EvaluationConfig(Config):
         for name, section in self.sets.items():
             if not name or "/" in name or name.startswith("."):
                 raise ConfigError(f"the set '{name}' names a folder, so it may not hold a slash or begin with a point")
-            path = locate(section.config)
+            path = find_config(section.config)
             made[name] = parse(AnimationConfig, apply_overrides(load_yaml(path), section.set), source=str(path))
         return made
 
     def printed_table(self) -> PrintedTable | None:
         """The paper's numbers, if they are to be shown; raises `ConfigError`."""
-        return None if self.printed is None else read_printed(locate(self.printed.file), self.printed.setting)
+        return None if self.printed is None else read_printed(find_config(self.printed.file), self.printed.setting)
 
     def metric_settings(self) -> MetricSettings:
         """What metrics are told."""

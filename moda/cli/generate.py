@@ -22,6 +22,7 @@ import moda
 from moda.config import to_dict
 from moda.errors import CheckpointError, ConfigError, MediaError, OutputError
 from moda.files import write_json
+from moda.locations import find_checkpoint
 from moda.media.audio import read_audio
 from moda.media.crop import Box, square_box
 from moda.media.face_tracker import FaceTracker
@@ -29,7 +30,7 @@ from moda.media.picture import make_portrait, read_picture
 from moda.media.video import VideoWriter, probe
 from moda.metrics.folders import RECORD, sound_file
 from moda.metrics.tracking import content_hash
-from moda.pipeline import AnimationConfig, Animator, describe_device, locate
+from moda.pipeline import AnimationConfig, Animator, describe_device
 from moda.reading import read_json
 from moda.representation import SAMPLE_RATE, Portrait
 
@@ -148,7 +149,7 @@ def _common_stamp(animation: AnimationConfig, reference: Path | None) -> tuple[o
     digests = []
     for path in (animation.checkpoints.audio2repr, animation.checkpoints.faco, animation.checkpoints.renderer):
         try:
-            digests.append(content_hash(locate(path)))
+            digests.append(content_hash(find_checkpoint(path)))
         except OSError as error:
             raise CheckpointError(f"cannot read the checkpoint {path}: {error.strerror or error}") from error
     settings = {name: value for name, value in to_dict(animation).items() if name != "checkpoints"}

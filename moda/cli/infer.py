@@ -1,4 +1,4 @@
-"""`infer.py AUDIO PICTURE`: a talking video from a sound and a portrait."""
+"""`moda infer AUDIO PICTURE`: a talking video from a sound and a portrait."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ from moda.animation import AnimationConfig
 from moda.cli.main import run
 from moda.config import apply_overrides, load_yaml, parse
 from moda.errors import OutputError
+from moda.locations import command, shipped
 from moda.media.audio import read_audio
 from moda.media.framing import FullFraming, Still, motion_reach, still_picture
 from moda.media.picture import make_reference, read_picture
 from moda.media.video import VideoWriter
 from moda.media.video_writer import require_writable
-from moda.pipeline import ROOT, Animator, choose_device, describe_device, fit_motion
+from moda.pipeline import Animator, choose_device, describe_device, fit_motion
 from moda.representation import SAMPLE_RATE, Motion, Portrait
 
-DEFAULT_CONFIG = ROOT / "configs" / "default" / "infer.yaml"
+DEFAULT_CONFIG = shipped("configs/default/infer.yaml")
 BLURRED = 1.3
 """The square may be enlarged so many times in the whole picture before a larger --size is suggested."""
 
@@ -158,10 +159,7 @@ def _encode(animator: Animator, face: np.ndarray, torso: np.ndarray, scene: Scen
 
 
 def _config(arguments: argparse.Namespace) -> InferenceConfig:
-    tree = load_yaml(arguments.config) if arguments.config is not None else {}
-    if arguments.config is None and DEFAULT_CONFIG.exists():
-        tree = load_yaml(DEFAULT_CONFIG)
-    tree = apply_overrides(tree, arguments.set)
+    tree = apply_overrides(load_yaml(arguments.config or DEFAULT_CONFIG), arguments.set)
     given = {name: getattr(arguments, name) for name in ("fps", "size", "framing", "long_side")}
     tree |= {name: value for name, value in given.items() if value is not None}
     return parse(InferenceConfig, tree, source=str(arguments.config or DEFAULT_CONFIG))
@@ -189,7 +187,7 @@ def _positive(text: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="infer.py", description="Make a portrait speak. Writes an MP4 (H.264, AAC) as long as the sound."
+        prog=command("infer"), description="Make a portrait speak. Writes an MP4 (H.264, AAC) as long as the sound."
     )
     parser.add_argument("audio", type=Path, help="sound: WAV, FLAC, MP3, OGG, Opus, or a video with sound")
     parser.add_argument("picture", type=Path, help="portrait: PNG, JPEG, WebP, or a video (its first frame)")
@@ -203,7 +201,7 @@ def _parser() -> argparse.ArgumentParser:
         "--framing", choices=("crop", "full"), help="the animated square (default) or the whole picture"
     )
     parser.add_argument("--long-side", type=int, help="with --framing full: largest side in pixels (default 1280)")
-    parser.add_argument("--config", type=Path, help=f"default: {DEFAULT_CONFIG.relative_to(ROOT)}")
+    parser.add_argument("--config", type=Path, help="YAML, or a name (default: default/infer)")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change one value of the config"
     )

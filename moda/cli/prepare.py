@@ -1,4 +1,4 @@
-"""`prepare`: a folder of raw videos becomes a clip store."""
+"""`moda prepare`: a folder of raw videos becomes a clip store."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from data_prepare.splits import SplitRule
 from moda.cli.main import run
 from moda.config import Config, apply_overrides, load_yaml, parse
 from moda.errors import ConfigError
+from moda.locations import command
 from moda.representation import FPS
 
 LINE_EVERY = 15.0
@@ -47,13 +48,13 @@ class PrepareConfig(Config):
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="prepare.py",
+        prog=command("prepare"),
         description="Turn a folder of raw videos (any size, rate and codec) into a clip store for training. "
         "The same command again does only what is missing.",
     )
     parser.add_argument("videos", type=Path, help="folder of videos, searched with its subfolders")
     parser.add_argument("out", type=Path, help="the clip store to make or to add to")
-    parser.add_argument("--config", type=Path, help="YAML of settings, as configs/default/prepare.yaml")
+    parser.add_argument("--config", type=Path, help="YAML of settings, or a name: default/prepare")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one setting")
     parser.add_argument("--jobs", type=int, help="processes (default: one a core)")
     parser.add_argument("--size", type=int, help="side of the stored videos, pixels (default: 512)")

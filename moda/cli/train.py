@@ -1,4 +1,4 @@
-"""`train.py --config X`: train one stage, or go on with it."""
+"""`moda train --config X`: train one stage, or go on with it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from moda.cli.main import INTERRUPTED, run
 from moda.config import Tree, apply_overrides, load_yaml, parse, to_dict
 from moda.errors import ConfigError
 from moda.files import scratch_folder
+from moda.locations import command
 from moda.pipeline import choose_device, describe_device
 from moda.stages.registry import find_stage
 from moda.training.config import TrainConfig
@@ -136,10 +137,10 @@ def _describe(result: DryRun) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="train.py",
+        prog=command("train"),
         description="Train one stage. The same command again goes on where it stopped.",
     )
-    parser.add_argument("--config", type=Path, required=True, help="train YAML, for instance configs/default/faco.yaml")
+    parser.add_argument("--config", type=Path, required=True, help="train YAML, or a name: default/faco")
     parser.add_argument(
         "--set",
         action="append",

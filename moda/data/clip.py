@@ -28,6 +28,7 @@ from moda.errors import DataError, OutputError
 from moda.files import write_json, write_text
 from moda.geometry import Rest, motion_targets, to_canonical
 from moda.landmarks import EYES, LIPS, N_LANDMARKS
+from moda.locations import command
 from moda.media.audio import read_audio
 from moda.normalization import Moments
 from moda.reading import read_json
@@ -202,7 +203,7 @@ class ClipStore:
         """Open a store; raises `DataError` if there is none, or it is of another format version or rate."""
         root = Path(root)
         if not (root / "store.json").is_file():
-            raise DataError(f"no clip store at {root} (store.json is missing); make one with scripts/prepare.py")
+            raise DataError(f"no clip store at {root} (store.json is missing); make one with '{command('prepare')}'")
         record = read_json(root / "store.json")
         wanted = {"format": FORMAT, "fps": FPS, "sample_rate": SAMPLE_RATE}
         wrong = [
@@ -210,7 +211,8 @@ class ClipStore:
         ]
         if wrong:
             raise DataError(
-                f"clip store {root} does not fit this version: {'; '.join(wrong)}; prepare again (scripts/prepare.py)"
+                f"clip store {root} does not fit this version: {'; '.join(wrong)}; prepare it again "
+                f"('{command('prepare')}')"
             )
         size = record.get("size")
         if not isinstance(size, int) or size < 1:

@@ -42,7 +42,7 @@ SHORTEST_VALIDATION = 25
 class SequenceConfig(Config):
     """Which windows are drawn from which clip store."""
 
-    store: Path = Field(description="Clip store made by scripts/prepare.py.")
+    store: Path = Field(description="Clip store made by `moda prepare`.")
     lengths: tuple[int, ...] = Field(
         (70, 150, 300),
         min_length=1,

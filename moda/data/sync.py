@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 class SyncDataConfig(Config):
     """Which windows of which clips, and how they are changed."""
 
-    store: Path = Field(description="Clip store made by scripts/prepare.py.")
+    store: Path = Field(description="Clip store made by `moda prepare`.")
     frames: int = Field(72, ge=40, description="Length of a window, frames; clips that are shorter are left out.")
     reach: int = Field(15, ge=1, description="The sound is moved by up to this many frames, drawn uniformly.")
     offsets: Path | None = Field(

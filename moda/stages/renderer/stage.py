@@ -27,6 +27,7 @@ from moda.data.clip import Clip, ClipStore
 from moda.data.frames import FramePairs, FramesInOrder
 from moda.data.parts import Part, hold_out_end
 from moda.errors import ConfigError
+from moda.locations import command
 from moda.nn import gan
 from moda.nn.discriminators import FeatureMaps
 from moda.nn.perceptual import Vgg19Features, perceptual_loss, style_loss
@@ -48,9 +49,9 @@ class FramesConfig(Config):
     """Where the frames come from."""
 
     video: Path | None = None
-    """Video of one person: scripts/train.py makes the store of it, in the run's output folder."""
+    """Video of one person: `moda train` makes the store of it, in the run's output folder."""
     store: Path | None = None
-    """Clip store made by scripts/prepare.py; null with `video`."""
+    """Clip store made by `moda prepare`; null with `video`."""
     held_out: float | None = Field(None, gt=0, le=0.5)
     """Validate on the last share of the time of the training split's clips, which are then taken to be one video
     in the order of the list; null validates on the split `val`."""
@@ -123,7 +124,7 @@ class RendererStage(Stage):
     def datasets(self) -> tuple[Dataset[Any], Dataset[Any]]:
         data, network = self.data_config, self.network_config
         if data.store is None:
-            raise ConfigError(f"{data.video} has not been made into a clip store; scripts/train.py does that")
+            raise ConfigError(f"{data.video} has not been made into a clip store; '{command('train')}' does that")
         store = ClipStore.open(data.store)
         clips = store.split(data.train)
         if data.held_out is None:
