@@ -44,7 +44,8 @@ def find_config(name: Path | str, folder: Path = Path()) -> Path:
                     return place
     names = _names(CONFIGS, ".yaml")
     wanted = str(Path(name).with_suffix("")).removeprefix(f"{CONFIGS}/")
-    raise ConfigError(f"no such configuration file: {name}; {_nearest(wanted, names)}")
+    wrong = f"cannot read the configuration {name}: a folder" if (folder / path).is_dir() else None
+    raise ConfigError(f"{wrong or f'no such configuration file: {name}'}; {_nearest(wanted, names)}")
 
 
 def find_checkpoint(name: Path | str) -> Path:

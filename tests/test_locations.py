@@ -39,7 +39,7 @@ def test_the_users_folder_goes_first(empty: Path, own: str) -> None:
 def test_a_folder_is_no_config(empty: Path) -> None:
     (empty / "default" / "faco").mkdir(parents=True)
     assert find_config("default/faco") == REPOSITORY / "configs/default/faco.yaml"
-    with pytest.raises(ConfigError, match="no such configuration file: default;"):
+    with pytest.raises(ConfigError, match="cannot read the configuration default: a folder; "):
         find_config("default")
 
 
