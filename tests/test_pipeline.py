@@ -285,11 +285,11 @@ def test_weights_that_are_not_finite_are_found(
         animator.landmarks(animator.motion(speech(1), portrait), portrait)
 
 
-def test_relative_checkpoints_are_found_from_the_project(
+def test_relative_checkpoints_are_found_among_what_ships(
     paths: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("moda.pipeline.ROOT", paths["faco"].parent)
+    monkeypatch.setattr("moda.locations._SHIPPED", (paths["faco"].parent,))
     Animator.from_config(animation({stage: Path(path.name) for stage, path in paths.items()}), CPU)
 
 
