@@ -200,6 +200,25 @@ def test_frames_are_made_when_asked_for_and_do_not_depend_on_the_batch(
     assert np.abs(np.diff(videos[0].astype(int), axis=0)).mean() > 0.05
 
 
+def test_the_renderer_is_told_the_number_of_every_frame(
+    paths: dict[str, Path], portrait: Portrait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its time begins at 0 with the video, as with every clip in training, whatever batches and parts there are."""
+    motion = Motion(np.zeros((9, 40, 3)), np.zeros((9, 60, 3)), np.zeros((9, 7)), np.zeros((9, 18, 3)))
+    monkeypatch.setattr("moda.pipeline._CHUNK", 6)
+    for batch in (2, 4):
+        animator = Animator.from_config(animation(paths, batch=batch), CPU, with_motion=False)
+        told: list[torch.Tensor] = []
+        animator._networks["renderer"].register_forward_pre_hook(
+            lambda module, given, told=told: told.append(given[0].frame)
+        )
+        face, torso = animator.landmarks(motion, portrait)
+        for frames in (animator.frames(motion, portrait), animator.render(face, torso, portrait)):
+            told.clear()
+            assert len(list(frames)) == 9
+            assert torch.cat(told).tolist() == list(range(9))
+
+
 @pytest.mark.parametrize("size", [64, 96, 130])
 def test_size_may_differ_from_the_trained_one(
     paths: dict[str, Path], astronaut: np.ndarray, size: int, caplog: pytest.LogCaptureFixture

@@ -118,6 +118,18 @@ def test_frames_in_any_order_are_the_same(clip_store: ClipStore) -> None:
         assert all(torch.equal(again[name], in_order[index][name]) for name in again)
 
 
+@pytest.mark.parametrize("train", [True, False])
+def test_a_targets_number_is_that_of_its_picture(clip_store: ClipStore, train: bool) -> None:
+    """What tells the renderer the time: 0 is the clip's first frame, as it is the video's at inference."""
+    (clip,) = clip_store.split("train" if train else "val")
+    pairs = FramePairs([clip], size=128, warp=False, targets=3, train=train)
+    np.random.seed(0)
+    item = pairs[0]
+    with VideoReader(clip.video_path) as video:
+        pictures = torch.stack([torch.from_numpy(video[int(number)]).permute(2, 0, 1) for number in item["frame"]])
+    assert torch.equal(item["target"], pictures)
+
+
 def test_parts_give_targets_and_references_of_their_own_ranges(clip_store: ClipStore) -> None:
     (clip,) = clip_store.split("train")
     part = Part(clip, range(40, clip.frames), range(5, 15))

@@ -53,8 +53,10 @@ def clip_of(face: np.ndarray, wave: np.ndarray | None, **rest: object) -> ClipPa
 
 
 def test_a_curve_is_read_by_hand() -> None:
-    """Distances 1 .. 31 in another order: the median is 16, the least is 1, at offset +4; within a frame of 0, 8."""
-    rest = [value for value in range(2, 32) if value not in (8, 20, 30)]
+    """Distances 1 .. 30 and one that is far away, in another order: the median is 16, the least is 1, at offset +4;
+    within a frame of 0 it is 8.
+    """
+    rest = [value for value in (*range(2, 31), 1000) if value not in (8, 20, 30)]
     curve = np.array([*rest[:14], 20, 30, 8, *rest[14:]], float)
     curve = np.insert(curve, 19, 1)
     score = read_curve(curve)

@@ -29,6 +29,7 @@ from moda.stages.audio2repr.stage import (
 )
 from moda.training.config import TrainConfig
 from tests.blinking_clips import blinking, mesh, write_blinking_clip
+from tests.stages.loss_weights import check_weights
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "debug" / "audio2repr.yaml"
 
@@ -98,16 +99,45 @@ def test_each_body_has_its_terms_and_all_of_it_learns(
     assert [name for name in without if "masked_spec_embed" not in name] == []
 
 
-def test_weights_scale_terms_and_zero_is_the_papers(clip_store: ClipStore) -> None:
-    plain, weighted = make_stage(clip_store), make_stage(clip_store, "loss.opening=3", "loss.lips_velocity=0")
-    for stage in (plain, weighted):
-        train, batch = first_batch(stage)
-        stage.prepare(train)
-        stage.eval()
-    before, after = terms_of(plain, batch), terms_of(weighted, batch)
-    torch.testing.assert_close(after["opening"], 3 * before["opening"])
-    torch.testing.assert_close(after["lips"], before["lips"])
-    assert after["lips_velocity"] == 0 and before["lips_velocity"] > 0
+LIP_WEIGHTS = {"lips": {"lips"}, "lips_velocity": {"lips_velocity"}, "opening": {"opening"}}
+OTHER_WEIGHTS = {"others": set(GROUPS[1:]), "others_velocity": {f"{group}_velocity" for group in GROUPS[1:]}}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "owners", "unused"),
+    [
+        ((), {**LIP_WEIGHTS, "flow": {"flow"}, "blinks": {"blinks"}}, {"others", "others_velocity", "kl"}),
+        (
+            ("network.prob=vae", "network.lips_from=both"),
+            {**LIP_WEIGHTS, **OTHER_WEIGHTS, "kl": {"kl"}},
+            {"flow", "blinks"},
+        ),
+    ],
+)
+def test_each_weight_scales_its_own_terms(
+    clip_store: ClipStore, overrides: tuple[str, ...], owners: dict[str, set[str]], unused: set[str]
+) -> None:
+    stage = make_stage(clip_store, *overrides)
+    train, batch = first_batch(stage)
+    stage.prepare(train)
+    check_weights(stage, "generator", batch, owners, unused)
+
+
+def test_the_kl_term_is_the_divergence_from_a_standard_normal(clip_store: ClipStore) -> None:
+    stage = make_stage(clip_store, "network.prob=vae", "network.lips_from=both", "loss.kl=0.3")
+    train, batch = first_batch(stage)
+    stage.prepare(train)
+    stage.eval()
+    with torch.no_grad():
+        assert stage.net.prob is not None
+        stage.net.prob.to_mu.bias.fill_(0.7)
+        features = stage._features(batch[0])
+        latent = stage.net.predict(features, torch.zeros(*features.audio.shape[:2], stage.net.latent_dim)).latent
+        assert latent is not None
+        posterior = torch.distributions.Normal(latent.mu, torch.exp(latent.logvar / 2))
+        expected = torch.distributions.kl_divergence(posterior, torch.distributions.Normal(0.0, 1.0)).mean()
+        torch.testing.assert_close(terms_of(stage, batch)["kl"], 0.3 * expected)
+    assert expected > 0.2
 
 
 def test_lips_or_draws_can_be_trained_alone(clip_store: ClipStore) -> None:

@@ -16,6 +16,7 @@ from moda.data.clip import ClipStore
 from moda.landmarks import EYES, LIPS
 from moda.stages.faco.stage import OTHERS, FaCoStage, draw_points
 from moda.training.config import TrainConfig
+from tests.stages.loss_weights import check_weights
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "debug" / "faco.yaml"
 
@@ -66,6 +67,11 @@ def test_losses_by_hand(clip_store: ClipStore) -> None:
     torch.testing.assert_close(terms["generator"]["lsgan"], (fake_score - 1).square().mean())
     expected = (real_score - 1).square().mean() + fake_score.square().mean()
     torch.testing.assert_close(terms["discriminator"]["lsgan"], expected)
+
+
+def test_each_weight_scales_its_own_terms(clip_store: ClipStore) -> None:
+    stage, _, batch = make_stage(clip_store)
+    check_weights(stage, "generator", batch, {"l1": {"l1"}, "adversarial": {"lsgan"}}, ())
 
 
 def test_without_the_adversary_there_is_one_player(clip_store: ClipStore) -> None:

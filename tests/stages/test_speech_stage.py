@@ -24,6 +24,7 @@ from moda.stages.registry import build_network
 from moda.stages.speech.network import LEAST, log_mel
 from moda.stages.speech.stage import SpeechStage
 from moda.training.config import TrainConfig
+from tests.stages.loss_weights import check_weights
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
@@ -137,6 +138,13 @@ def test_the_divergence_is_nil_for_the_teacher_itself_and_matches_torch(labelled
     torch.testing.assert_close(kl, expected)
     own = {**batch, "posteriors": F.log_softmax(logits, -1).detach()}
     assert stage._compare(own)[0].item() == pytest.approx(0.0, abs=1e-4)
+
+
+def test_each_weight_scales_its_own_term(labelled: Path) -> None:
+    stage = make_stage(labelled)
+    train, batch = batch_of(stage)
+    stage.prepare(train)
+    check_weights(stage, "encoder", batch, {name: {name} for name in ("kl", "mel", "phonetic")}, {"temperature"})
 
 
 def test_what_lies_behind_the_end_does_not_count(labelled: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from moda.landmarks import LIPS, canonical_face, lip_opening
 from moda.stages.sync.stage import SyncStage
 from moda.sync import LipSync
 from moda.training.config import TrainConfig
+from tests.stages.loss_weights import check_weights
 from tests.talking_clips import talk, talking_store, write_talking_clip
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -91,6 +93,14 @@ def test_validation_tells_a_trained_network_from_a_new_one(learned: SyncStage, s
     assert good["within_1"] > 0.9 > 0.5 > bad["within_1"]
     assert good["score"] < 0.7 * bad["score"]
     assert picture.shape == (8 * len(val), 8 * 41, 3) and picture.dtype == np.uint8
+
+
+def test_each_weight_scales_its_own_term(learned: SyncStage) -> None:
+    _, val = learned.datasets()
+    stage = copy.deepcopy(learned)
+    owners = {name: {name} for name in ("frames", "curve")}
+    others = {"width", "reach", "disturb", "hidden_bands"}
+    check_weights(stage, "towers", learned.collate([val[0], val[1]]), owners, others)
 
 
 def test_a_window_is_late_by_what_it_says(store: ClipStore) -> None:

@@ -101,3 +101,20 @@ def test_without_faco_only_what_is_given_moves() -> None:
     torch.testing.assert_close(face[:, :, list(EYES)], eyes)
     others = [point for point in range(N_LANDMARKS) if point not in {*LIPS, *EYES}]
     assert face[:, :, others].eq(0).all()
+
+
+@pytest.mark.parametrize("name", ["lips", "eyes", "face", "subject"])
+def test_the_discriminator_looks_at_all_it_is_given(name: str) -> None:
+    lips, eyes, subject = inputs()
+    given = {"lips": lips, "eyes": eyes, "face": torch.randn(2, 3, N_LANDMARKS, 3), "subject": subject}
+    discriminator = FaCoDiscriminator(NetworkConfig(width=8), FaCoNet(NetworkConfig(width=8)).normalizers)
+    changed = {**given, name: given[name] + 1}
+    assert ((discriminator(**changed) - discriminator(**given)).abs() > 1e-4).all()
+
+
+@pytest.mark.parametrize("name", ["lips", "eyes", "subject"])
+def test_the_generator_looks_at_all_it_is_given(name: str) -> None:
+    given = dict(zip(("lips", "eyes", "subject"), inputs(), strict=True))
+    generator = FaCoNet(NetworkConfig(width=8))
+    changed = generator(**{**given, name: given[name] + 1})
+    assert ((changed - generator(**given))[:, :, REST].abs().amax(dim=(-1, -2)) > 1e-4).all()

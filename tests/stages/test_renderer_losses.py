@@ -1,0 +1,164 @@
+"""The renderer's losses worked out by hand, and that both players look at all they are given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from moda.nn.perceptual import Vgg19Features
+from moda.stages.renderer.inputs import NetworkConfig, RendererInput, to_inputs
+from moda.stages.renderer.network import build, build_discriminator, judged
+from moda.stages.renderer.stage import FramesConfig, RendererLossConfig, RendererStage
+from tests.stages.loss_weights import check_weights
+
+PAPER = {"size": 256, "warp": False, "width": 4, "wrap_time": False}
+WARP = {"size": 128, "widths": (8, 8), "shift": 3.0}
+"""Small networks of both kinds."""
+
+
+def network_config(kind: dict[str, Any]) -> NetworkConfig:
+    adversary = {"scales": 2, "layers": 2, "width": 4}
+    return NetworkConfig.model_validate({**kind, "discriminator": adversary})
+
+
+def make_batch(config: NetworkConfig) -> dict[str, Tensor]:
+    """Two frames of noise; where there is a warp, something may be painted on a part of the window alone."""
+    random = torch.Generator().manual_seed(3)
+    side = 48 if config.warp else config.size
+    names = ("condition", "reference", "target", *(["warped"] if config.warp else []))
+    batch = {name: torch.randint(256, (2, 3, side, side), generator=random).byte() for name in names}
+    batch["frame"] = torch.tensor([7, 400])
+    if config.warp:
+        batch["validity"] = torch.rand(2, 1, side, side, generator=random)
+        batch["region"] = torch.zeros(2, 1, side, side)
+        batch["region"][:, :, 8:40, 8:40] = 0.5
+        batch["region"][:, :, 20:30, 16:32] = 1.0
+    return batch
+
+
+def make_stage(kind: dict[str, Any], **weights: float) -> RendererStage:
+    torch.manual_seed(0)
+    loss = RendererLossConfig(**{"perceptual": 0.0, "style": 0.0, **weights})  # type: ignore[arg-type]
+    return RendererStage(FramesConfig(store="unused"), network_config(kind), loss).eval()  # type: ignore[arg-type]
+
+
+def losses_of(stage: RendererStage, batch: dict[str, Tensor]) -> dict[str, dict[str, float]]:
+    with torch.no_grad():
+        losses = list(stage.losses(batch, torch.Generator()))
+    assert [player for player, _ in losses] == ["discriminator", "generator"]
+    return {player: {name: float(term) for name, term in terms.items()} for player, terms in losses}
+
+
+def mean(values: Tensor, weight: np.ndarray) -> float:
+    """Mean of (B, C, h, w) weighted by (B, 1, H, W): a map's place weighs what the picture does there, on average."""
+    maps = values.double().numpy()
+    if (weight == 1).all():
+        return float(maps.mean())
+    height, width = maps.shape[2:]
+    rows, columns = (
+        [(i * whole // part, -(-(i + 1) * whole // part)) for i in range(part)]
+        for part, whole in ((height, weight.shape[2]), (width, weight.shape[3]))
+    )
+    local = np.array([[[weight[b, 0, a:z, c:d].mean() for c, d in columns] for a, z in rows] for b in range(len(maps))])
+    return float((maps * local[:, None]).sum() / (local.sum() * maps.shape[1]))
+
+
+@pytest.mark.parametrize("kind", [PAPER, WARP], ids=["paper", "warp"])
+def test_terms_by_hand(kind: dict[str, Any]) -> None:
+    stage = make_stage(kind, l1=100, adversarial=2, feature_matching=10, edges=3, mask=0.5, smooth=4)
+    config, batch = stage.network_config, make_batch(stage.network_config)
+
+    def signed(name: str) -> Tensor:
+        return batch[name].float() / 127.5 - 1
+
+    condition, target = signed("condition"), signed("target")
+    inputs = RendererInput(condition, signed("reference"), batch["frame"])
+    weight, real = np.ones((2, 1, 256, 256)), target
+    if config.warp:
+        inputs = inputs._replace(warped=signed("warped"), validity=batch["validity"], region=batch["region"])
+        weight = batch["region"].double().numpy() ** 2
+        real = torch.where(batch["region"] > 0, target, inputs.warped)  # type: ignore[arg-type]
+    with torch.no_grad():
+        painting = stage.generator(inputs)
+        fake = painting.picture
+        seen = condition if config.warp else inputs.channels(config)
+        true_maps, fake_maps = (stage.discriminator(torch.cat([seen, picture], 1)) for picture in (real, fake))
+    found = losses_of(stage, batch)
+
+    true_judged, fake_judged = ([maps[-1] for maps in verdict] for verdict in (true_maps, fake_maps))
+    wanted = sum(mean((r - 1) ** 2, weight) + mean(f**2, weight) for r, f in zip(true_judged, fake_judged, strict=True))
+    assert found["discriminator"] == {"discriminator": pytest.approx(wanted, rel=1e-4)}
+
+    inner = [
+        mean((f - r).abs(), weight)
+        for scale_true, scale_fake in zip(true_maps, fake_maps, strict=True)
+        for r, f in zip(scale_true[:-1], scale_fake[:-1], strict=True)
+    ]
+    error, picture_weight = (fake - target).double().numpy(), weight.repeat(3, axis=1)
+    across, down = np.abs(np.diff(error, axis=3)), np.abs(np.diff(error, axis=2))
+    terms = {
+        "l1": 100 * np.average(np.abs(error), weights=picture_weight),
+        "adversarial": 2 * sum(mean((f - 1) ** 2, weight) for f in fake_judged),
+        "feature_matching": 10 * np.mean(inner),
+        "edges": 3
+        * (np.average(across, weights=picture_weight[..., 1:]) + np.average(down, weights=picture_weight[:, :, 1:])),
+        "mask": 0.5 * float(painting.mask.double().sum()) / weight.sum(),
+    }
+    if config.warp:
+        moved = painting.shift.double().numpy()
+        terms["smooth"] = 4 * (np.abs(np.diff(moved, axis=3)).mean() + np.abs(np.diff(moved, axis=2)).mean())
+    assert found["generator"] == pytest.approx(terms, rel=1e-4)
+    assert min(found["generator"].values()) > 0 and len(inner) == 6
+
+
+def test_each_weight_scales_its_own_term() -> None:
+    stage = make_stage(WARP)
+    stage.vgg = Vgg19Features()
+    names = ("l1", "edges", "adversarial", "feature_matching", "perceptual", "style", "mask", "smooth")
+    check_weights(stage, "generator", make_batch(stage.network_config), {name: {name} for name in names}, {"vgg"})
+
+
+def test_vgg_compares_the_painting_with_the_truth() -> None:
+    stage = make_stage(WARP)
+    stage.vgg = Vgg19Features()
+    batch = make_batch(stage.network_config)
+    stage.loss_config = stage.loss_config.model_copy(update={"perceptual": 1.0, "style": 1.0})
+    far = losses_of(stage, batch)["generator"]
+    with torch.no_grad():
+        batch["target"] = ((stage.generator(to_inputs(batch)).picture + 1) * 127.5).round().byte()
+    near = losses_of(stage, batch)["generator"]
+    assert near["perceptual"] < 0.1 * far["perceptual"] and near["style"] < 0.1 * far["style"]
+
+
+@pytest.mark.parametrize("kind", [PAPER, WARP], ids=["paper", "warp"])
+def test_both_players_look_at_all_they_are_given(kind: dict[str, Any]) -> None:
+    """The paper's adversary sees what the generator does, and the picture; with a warp, condition and picture."""
+    config = network_config(kind)
+    torch.manual_seed(0)
+    generator, adversary = build(config).eval(), build_discriminator(config).eval()
+    batch = make_batch(config)
+    pictures = {name: batch[name].float() / 127.5 - 1 for name in ("condition", "reference", "warped") if name in batch}
+    inputs = RendererInput(frame=batch["frame"], validity=batch.get("validity"), region=batch.get("region"), **pictures)
+    picture = batch["target"].float() / 127.5 - 1
+
+    changes: dict[str, RendererInput] = {
+        name: inputs._replace(**{name: value + 0.2 * torch.randn_like(value)})
+        for name, value in inputs._asdict().items()
+        if value is not None and name != "frame"
+    }
+    changes["frame"] = inputs._replace(frame=inputs.frame + 300)
+    with torch.no_grad():
+        painted, verdict = generator(inputs).picture, adversary(judged(inputs, picture, config))
+        moved = {name for name, other in changes.items() if not torch.equal(generator(other).picture, painted)}
+        heard = {
+            name
+            for name, other in {**changes, "picture": inputs}.items()
+            for found in [adversary(judged(other, picture if name != "picture" else -picture, config))]
+            if all(not torch.equal(maps[-1], before[-1]) for maps, before in zip(found, verdict, strict=True))
+        }
+    assert moved == set(changes)
+    assert heard == ({"condition", "picture"} if config.warp else {"condition", "reference", "frame", "picture"})
