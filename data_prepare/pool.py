@@ -13,9 +13,12 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.sharedctypes import Synchronized
 from typing import Generic, TypeVar
 
+from moda.processes import end_with_parent
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
 POLL_SECONDS = 0.5
 GRACE_SECONDS = 2.0
 """For a process that is to end, before it is killed."""
@@ -64,7 +67,7 @@ class Pool(Generic[Task, Result]):
     ) -> Iterator[tuple[Task, Result | None]]:
         """Work until nothing waits (or `most` tasks are done) or the pool breaks; tasks on the way then give None."""
         others = multiprocessing.active_children()
-        with ProcessPoolExecutor(processes, self._context, self._initialise, (self.counter,)) as pool:
+        with ProcessPoolExecutor(processes, self._context, _begin, (self._initialise, self.counter)) as pool:
             futures: dict[Future[Result], Task] = {}
             started, broken = 0, False
             try:
@@ -93,6 +96,11 @@ class Pool(Generic[Task, Result]):
                 pool.shutdown(wait=False, cancel_futures=True)
                 _end([process for process in multiprocessing.active_children() if process not in others])
                 raise
+
+
+def _begin(initialise: Callable[[Synchronized[int]], None], counter: Synchronized[int]) -> None:
+    end_with_parent()
+    initialise(counter)
 
 
 def _end(processes: Sequence[BaseProcess]) -> None:

@@ -106,9 +106,13 @@ def hold(lock: Path, busy: str) -> Iterator[None]:
 
     Raises `OutputError`: with the words of `busy` when another holds it, and when it cannot be made.
     """
+    flags = os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | flags, 0o666)
     except OSError as error:
+        if error.errno in (errno.EACCES, errno.EROFS) and not os.access(lock.parent, os.W_OK):
+            yield  # nobody can write there
+            return
         reason = "it is a link" if error.errno == errno.ELOOP else error.strerror
         raise OutputError(f"cannot lock {lock}: {reason}") from error
     with _open(descriptor):

@@ -17,6 +17,7 @@ from moda import files
 from moda.errors import OutputError
 from moda.files import clear_litter, hold, replacing, scratch_folder, temporary_file, temporary_folder, write_text
 
+ROOT = Path(__file__).resolve().parents[1]
 HOLDERS = {
     "file": "from moda.files import temporary_file as hold",
     "folder": "from moda.files import temporary_folder as hold",
@@ -32,7 +33,7 @@ def another(kind: str, path: Path, forks: bool = False) -> Iterator[subprocess.P
     code += "    if not (FORKS and os.fork()):\n        print('ready', flush=True)\n    time.sleep(100)\n"
     process = subprocess.Popen(
         [sys.executable, "-c", code.replace("FORKS", str(forks))], stdout=subprocess.PIPE, text=True,
-        start_new_session=True,
+        start_new_session=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
     try:
@@ -207,3 +208,15 @@ def limited(path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_lock_where_nobody_can_write_is_not_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, flags: int, mode: int = 0) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.open", refuse)
+    with pytest.raises(OutputError, match=r"cannot lock .*: Permission denied"), hold(tmp_path / ".lock", "busy"):
+        raise AssertionError
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with hold(tmp_path / ".lock", "busy"):
+        pass

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from moda.cli.main import INTERRUPTED, run
+from moda.cli.main import INTERRUPTED, TERMINATED, run
 from moda.errors import TrainingError
 from moda.locations import command, locate
 
@@ -67,9 +67,9 @@ def _main(argv: Sequence[str] | None) -> int:
         return 0
     for number, train_run in enumerate(runs, start=1):
         say(f"run {number} of {len(runs)}: {train_run.output}")
-        if _train(train_run.config, train_run.changes) == INTERRUPTED:
+        if code := _train(train_run.config, train_run.changes):
             say("interrupted; the same command goes on from here")
-            return INTERRUPTED
+            return code
     evaluation = _score(config, trials, say)
     paths = write_ablation(config, trials, evaluation)
     print(paths[0].read_text(encoding="utf-8"))
@@ -78,11 +78,11 @@ def _main(argv: Sequence[str] | None) -> int:
 
 
 def _train(config: Path, changes: Sequence[str]) -> int:
-    """Train, or go on; a finished run returns at once. Returns 0 or `INTERRUPTED`."""
+    """Train, or go on; a finished run returns at once. Returns 0, `INTERRUPTED` or `TERMINATED`."""
     from moda.cli import train
 
     code = train.main(["--config", str(config), *(part for change in changes for part in ("--set", change))])
-    if code not in (0, INTERRUPTED):
+    if code not in (0, INTERRUPTED, TERMINATED):
         raise TrainingError(f"training {config} ended with exit code {code}; the same command goes on from there")
     return code
 

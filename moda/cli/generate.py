@@ -21,7 +21,7 @@ import torch
 import moda
 from moda.config import to_dict
 from moda.errors import CheckpointError, ConfigError, MediaError, OutputError
-from moda.files import write_json
+from moda.files import clear_litter, write_json
 from moda.locations import find_checkpoint
 from moda.media.audio import read_audio
 from moda.media.crop import Box, square_box
@@ -109,6 +109,7 @@ class _Record:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot make the folder {folder}: {error.strerror or error}") from error
+        clear_litter(folder)
         old: dict[str, Any] = read_json(self.path) if self.path.is_file() else {}
         self.clips: dict[str, Any] = dict(old.get("clips") or {})
         self.failed: dict[str, str] = {}

@@ -13,6 +13,8 @@ from moda.errors import ModaError
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells count it (128 + SIGINT)."""
+TERMINATED = 143
+"""Exit code after `kill` (128 + SIGTERM)."""
 
 
 def run(main: Callable[[list[str]], int], argv: Sequence[str] | None = None) -> int:
@@ -40,7 +42,7 @@ def run(main: Callable[[list[str]], int], argv: Sequence[str] | None = None) -> 
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
+    raise SystemExit(TERMINATED)
 
 
 def _log_to_stderr() -> None:

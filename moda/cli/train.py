@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from moda.cli.main import INTERRUPTED, run
+from moda.cli.main import run
 from moda.config import Tree, apply_overrides, load_yaml, parse, to_dict
 from moda.errors import ConfigError
 from moda.files import scratch_folder
@@ -69,7 +69,7 @@ def _train(config: TrainConfig, source: str, arguments: argparse.Namespace) -> i
     print(f"step {outcome.step} after {time.monotonic() - began:.0f} s{score}: {config.output}")
     if outcome.before:
         print(gain(outcome.before, outcome.after))
-    return INTERRUPTED if outcome.interrupted else 0
+    return 0 if outcome.interrupted is None else 128 + outcome.interrupted
 
 
 def _with_store(config: TrainConfig, source: str, scratch: Path | None) -> TrainConfig:

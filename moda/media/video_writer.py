@@ -33,7 +33,7 @@ def require_writable(path: Path) -> None:
     if not path.parent.is_dir():
         raise OutputError(f"no such folder to write into: {path.parent}")
     try:
-        with tempfile.TemporaryFile(dir=path.parent, prefix=".moda-"):
+        with temporary_file(path):
             pass
     except OSError as error:
         raise OutputError(f"cannot write into {path.parent.absolute()}: {error.strerror}") from error

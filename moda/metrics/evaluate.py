@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from moda.errors import DataError, OutputError
+from moda.files import clear_litter
 from moda.metrics import METRICS
 from moda.metrics.clip_pair import MetricSettings
 from moda.metrics.controls import CONTROLS
@@ -56,7 +57,7 @@ def evaluate(
     true = find_true(true_dir, split)
     methods = {name: find_generated(folder) for name, folder in generated.items()}
     paired = _paired(true_dir, true, generated, methods)
-    for folder in (output, output / CACHE, output / FOLDER):
+    for folder in (output, output / CACHE, output / FOLDER, output / TRACKS):
         _make_folder(folder)
 
     wanted = _videos(true, methods, paired)
@@ -118,6 +119,7 @@ def _make_folder(folder: Path) -> None:
         raise OutputError(
             f"cannot make the folder {folder}: {error.strerror or error}; choose another output"
         ) from error
+    clear_litter(folder)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"cannot write into the folder {folder}: no permission; choose another output")
 

@@ -28,6 +28,7 @@ from moda.metrics.strips import moments_of, write_strip
 from moda.metrics.tracking import content_hash, tracker_version
 from moda.metrics.tracks import FaceTrack, VideoTrack
 from moda.metrics.values import NotAvailable, Value
+from moda.processes import end_with_parent
 from moda.representation import FPS, samples_at
 
 VERSION = 1
@@ -94,7 +95,7 @@ def score_clips(jobs: Sequence[ClipJob], processes: int, done: Callable[[str], N
             done(job.clip)
         return results
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(processes, len(jobs)), mp_context=context)
+    pool = ProcessPoolExecutor(min(processes, len(jobs)), mp_context=context, initializer=end_with_parent)
     try:
         futures = {pool.submit(_score_in_process, job): job for job in jobs}
         for future in as_completed(futures):

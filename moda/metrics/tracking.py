@@ -19,6 +19,7 @@ from moda.errors import DataError, ModaError, OutputError
 from moda.files import write_npz
 from moda.landmarks import N_LANDMARKS
 from moda.metrics.tracks import VideoTrack
+from moda.processes import end_with_parent
 from moda.reading import read_arrays
 from moda.representation import FPS
 
@@ -97,7 +98,7 @@ def _track_all(
     this process, so that the native code's chatter can be muted without muting anything else.
     """
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(jobs, len(todo)), mp_context=context, initializer=_mute)
+    pool = ProcessPoolExecutor(min(jobs, len(todo)), mp_context=context, initializer=_begin)
     try:
         futures = {pool.submit(track_file, paths[0], kept): paths for kept, paths in todo.items()}
         for future in as_completed(futures):
@@ -112,8 +113,9 @@ def _track_all(
         pool.shutdown(cancel_futures=True)
 
 
-def _mute() -> None:
-    """Point this process's stderr at nothing; exceptions still travel to the parent."""
+def _begin() -> None:
+    """End with the parent; point this process's stderr at nothing; exceptions still travel to the parent."""
+    end_with_parent()
     sink = os.open(os.devnull, os.O_WRONLY)
     os.dup2(sink, 2)
     os.close(sink)

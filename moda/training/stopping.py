@@ -12,10 +12,11 @@ log = logging.getLogger(__name__)
 
 
 class StopSignal:
-    """While entered, SIGINT and SIGTERM set `requested`; a second SIGINT interrupts at once."""
+    """While entered, SIGINT and SIGTERM set `number`; a second SIGINT interrupts at once."""
 
     def __init__(self) -> None:
-        self.requested = False
+        self.number: int | None = None
+        """The first signal that came."""
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> StopSignal:
@@ -31,7 +32,7 @@ class StopSignal:
             signal.signal(number, handler)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.requested and number == signal.SIGINT:
+        if self.number is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.requested = True
+        self.number = self.number or number
         log.warning("%s: finishing the step, then saving; Ctrl-C once more stops at once", signal.Signals(number).name)

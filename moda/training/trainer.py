@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from torch.utils.data import Dataset
 from moda import checkpoint as checkpoints
 from moda.checkpoint import Checkpoint
 from moda.errors import ConfigError, OutputError
+from moda.files import clear_litter, hold
 from moda.training.board import Board, Reporter
 from moda.training.config import TrainConfig
 from moda.training.examination import DryRun, Examiner, Stopwatch, shapes
@@ -38,14 +41,15 @@ _LOOP, _NOISE = 3, 4
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended. best: lowest validation score, if the stage gives one. interrupted: by a signal.
+    """How a run ended. best: lowest validation score, if the stage gives one. interrupted: number of the signal
+    that ended it early, or None.
 
     before, after: metrics of the weights it began with (`init`) and of best.pt, where there are any.
     """
 
     step: int
     best: float | None
-    interrupted: bool
+    interrupted: int | None
     before: dict[str, float] = field(default_factory=dict)
     after: dict[str, float] = field(default_factory=dict)
 
@@ -87,12 +91,34 @@ class Trainer:
         Raises `ConfigError` if last.pt is of a run with other settings, `TrainingError` when a loss is not
         finite (last.pt stays as it was), `OutputError` when the output cannot be written.
         """
+        there = self.config.output.is_dir()  # a new one is made only for a run that has data
+        data = None if there else self.stage.datasets()
+        with self._alone():
+            return self._run(*(data or self.stage.datasets()))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the output folder, made if need be, for this run; raises `OutputError` if another run has it."""
+        if not self.runtime.main:
+            yield
+            return
+        output = self.config.output
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot make the output folder {output}: {error.strerror}") from error
+        busy = f"another training is writing into {output}: wait for it, stop it, or choose another output"
+        with hold(output / ".lock", busy):
+            clear_litter(output)
+            yield
+
+    def _run(self, train: Dataset[Any], validation: Dataset[Any]) -> Outcome:
         trainer, at = self.config.trainer, self.progress
-        train, validation = self.stage.datasets()
+        interrupted: int | None = None
         self._start(train)
         if at.step >= trainer.steps:
             log.info("%s is at step %d of %d: nothing to do", self.last, at.step, trainer.steps)
-            return self._outcome()
+            return self._outcome(None)
         stream = TrainingStream(self.stage, train, self.config, self.runtime, epoch=at.epoch, position=at.position)
         batches = iter(stream)
         board = self._board()
@@ -107,7 +133,7 @@ class Trainer:
                 while at.step < trainer.steps and not stopping:
                     self._collect(self._step(batches))
                     at.step, at.epoch, at.position = at.step + 1, stream.epoch, stream.position
-                    stopping = self.runtime.any(stop.requested)
+                    stopping = self.runtime.any(stop.number is not None)
                     final = at.step == trainer.steps
                     reporter.advance(at.step)
                     if at.step % trainer.log_every == 0 or final or stopping:
@@ -116,18 +142,20 @@ class Trainer:
                         self._examine(train, validation, board)
                     if at.step % trainer.save_every == 0 or final or stopping:
                         self._save_last()
+                if stopping:
+                    interrupted = stop.number or signal.SIGINT  # of another process of this run
         finally:
             reporter.close()
             if board:
                 board.close()
-        return self._outcome()
+        return self._outcome(interrupted)
 
-    def _outcome(self) -> Outcome:
+    def _outcome(self, interrupted: int | None) -> Outcome:
         at, steps = self.progress, self.config.trainer.steps
         before = at.origin.get("metrics", {})
         if "score" in before and at.step >= steps and at.best == before["score"]:
             log.info("no step is better than the start (score %.4g): best.pt is the start", at.best)
-        return Outcome(at.step, at.best, at.step < steps, before, at.metrics)
+        return Outcome(at.step, at.best, interrupted if at.step < steps else None, before, at.metrics)
 
     def dry_run(self) -> DryRun:
         """One batch through losses (with gradients, without an update), validate and preview."""
@@ -165,10 +193,6 @@ class Trainer:
             unpack(self.last, self.stage, self.config, self.progress, players, self.average, self.generator)
             log.info("resuming %s at step %d", self.last, self.progress.step)
         else:
-            try:
-                self.config.output.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise OutputError(f"cannot make the output folder {self.config.output}: {error.strerror}") from error
             with isolated(self.config.seed):
                 self._prepare(train)
             self.runtime.same_start(self.stage)

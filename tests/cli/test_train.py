@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from itertools import chain
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from moda.cli.train import main
 from moda.data.clip import ClipStore
 from moda.media.video import VideoWriter
 from moda.stages.registry import build_network
+from moda.training.trainer import Trainer
 from tests.conftest import made_once, moving_picture
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -61,6 +64,16 @@ def test_other_settings_do_not_resume_unless_fresh(
     assert main(arguments("faco", clip_store, tmp_path, "optimizer.lr=0.01")) == 2
     assert "optimizer.lr was 0.0003, is 0.01" in capsys.readouterr().err
     assert main([*arguments("faco", clip_store, tmp_path, "optimizer.lr=0.01"), "--fresh"]) == 0
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_is_told_by_the_exit_code(
+    number: signal.Signals, code: int, clip_store: ClipStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trainer, "_collect", lambda self, logged: os.kill(os.getpid(), number))
+    monkeypatch.setattr(Trainer, "_report", lambda *_: None)
+    assert main(arguments("faco", clip_store, tmp_path)) == code
+    assert checkpoints.load(tmp_path / "last.pt").info["step"] == 1
 
 
 def test_a_dry_run_writes_nothing(clip_store: ClipStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -324,10 +324,30 @@ def test_a_signal_saves_and_leaves(tmp_path: Path, number: signal.Signals) -> No
 
     before = signal.getsignal(number)
     outcome = make(make_config(tmp_path, trainer={"steps": 50}), Stopped).run()
-    assert outcome.interrupted and outcome.step == 2
+    assert outcome.interrupted == number and outcome.step == 2
     assert signal.getsignal(number) is before
     state = checkpoints.load(tmp_path / "last.pt").trainer
     assert state is not None and state["step"] == 2
+
+
+def test_one_training_an_output_also_by_another_name(tmp_path: Path) -> None:
+    class Meets(TinyStage):
+        def losses(self, batch: Any, generator: torch.Generator) -> Iterator[tuple[str, dict[str, Tensor]]]:
+            if len(self.history) == 1:
+                with pytest.raises(OutputError, match=r"another training is writing into .*link: wait for it"):
+                    make(make_config(tmp_path / "link")).run()
+            yield from super().losses(batch, generator)
+
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    assert make(make_config(tmp_path / "run"), Meets).run().step == 4
+    assert make(make_config(tmp_path / "link", trainer={"steps": 6})).run().step == 6
+
+
+def test_what_a_killed_run_left_goes_with_the_next(tmp_path: Path) -> None:
+    (tmp_path / ".best.pt.0.moda-tmp").write_text("half")
+    (tmp_path / ".hidden").write_text("mine")
+    make(make_config(tmp_path, data={"validation": 0}, trainer={"steps": 1})).run()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", ".lock", "best.pt", "last.pt", "tensorboard"]
 
 
 def test_tensorboard_has_losses_rate_speed_validation_and_previews(tmp_path: Path) -> None:
