@@ -5,7 +5,7 @@ Dimension letters: B batch, N audio samples at 16 kHz, L wav2vec frames (50 Hz),
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -68,7 +68,12 @@ class SpeechConfig(Config):
     """Folder or Hugging Face name of a `transformers` wav2vec2 whose weights to start from; sizes must agree. A name is
     looked for in the local cache, then fetched."""
     init: str | None = None
-    """A checkpoint of stage "speech" of this project to start from."""
+    """A checkpoint of stage "speech", or of stage 1, of this project whose speech encoder to start from."""
+
+    NOT_ARCHITECTURE: ClassVar[frozenset[str]] = frozenset(
+        {"dropout", "layerdrop", "spec_augment", "freeze_cnn", "freeze", "pretrained", "init"}
+    )
+    """Settings in which an encoder may differ from the one whose weights it takes."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from moda.training.config import TrainConfig
+from moda.training.config import TrainConfig, TrainerConfig
 from moda.training.loading import validation_batches
 from moda.training.players import Average
 from moda.training.randomness import derive, isolated
@@ -37,6 +38,19 @@ class DryRun:
     metrics: dict[str, float]
     previews: dict[str, tuple[int, ...]]
     seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds that a run takes: to start, a step, and a validation of the whole set."""
+
+    start: float
+    step: float
+    validation: float
+
+    def of(self, trainer: TrainerConfig) -> float:
+        """Seconds of a whole run."""
+        return self.start + trainer.steps * self.step + math.ceil(trainer.steps / trainer.validate_every) * self.validation
 
 
 class Examiner:

@@ -80,6 +80,13 @@ def check_same_run(saved: Tree, config: Tree, path: Path) -> None:
         )
 
 
+def require_same_run(path: Path, stage: Stage, config: TrainConfig) -> Checkpoint:
+    """Read a run's last checkpoint; raises `ConfigError` if it is of a run with other settings."""
+    saved = checkpoints.load(path, stage=stage.name)
+    check_same_run(saved.config, resolved(config, stage), path)
+    return saved
+
+
 def unpack(
     path: Path,
     stage: Stage,
@@ -90,11 +97,10 @@ def unpack(
     generator: torch.Generator,
 ) -> None:
     """Load a run's last checkpoint into everything given."""
-    saved: Checkpoint = checkpoints.load(path, stage=stage.name)
+    saved = require_same_run(path, stage, config)
     state = saved.trainer
     if state is None:
         raise CheckpointError(f"{path} holds no trainer state, so training cannot go on from it; use --fresh")
-    check_same_run(saved.config, resolved(config, stage), path)
     if config.optimizer.schedule == "cosine" and saved.config["trainer"]["steps"] != config.trainer.steps:
         log.warning("trainer.steps changed under a cosine schedule: the learning rate jumps to the new curve")
     for player in players:

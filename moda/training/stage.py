@@ -46,6 +46,11 @@ class Stage(ABC, nn.Module):
         return None
 
     @property
+    def start(self) -> str:
+        """What a run without `init` starts from, in words."""
+        return "random weights"
+
+    @property
     @abstractmethod
     def players(self) -> dict[str, nn.Module]:
         """Networks that are optimised, each by its own optimiser: {"generator": G, ...}."""

@@ -45,7 +45,7 @@ def start_from(path: Path, stage: Stage) -> dict[str, Any]:
             checkpoints.load_weights(player, state, source=f"{path}, player {name}")
         else:
             anew.append(name)
-    log.info("weights from %s%s", path, f"; new: {', '.join(anew)}" if anew else "")
+    log.info("starting from the weights of %s%s", path, f"; new: {', '.join(anew)}" if anew else "")
     return {"file": str(path), "step": saved.info.get("step")}
 
 

@@ -7,9 +7,10 @@ import math
 import signal
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,11 @@ from moda.errors import ConfigError, OutputError
 from moda.files import clear_litter, hold
 from moda.training.board import Board, Reporter
 from moda.training.config import TrainConfig
-from moda.training.examination import DryRun, Examiner, Stopwatch, shapes
+from moda.training.examination import DryRun, Examiner, Pace, Stopwatch, shapes
 from moda.training.loading import TrainingStream, size
 from moda.training.players import Average, Player, learning_rate
 from moda.training.randomness import derive, isolated, seed_everything
-from moda.training.resuming import Progress, pack, resolved, unpack, weights_of
+from moda.training.resuming import Progress, pack, require_same_run, resolved, unpack, weights_of
 from moda.training.runtime import Runtime
 from moda.training.stage import Stage
 from moda.training.starting import require_weights, start_from
@@ -72,7 +73,7 @@ class Trainer:
         self.runtime = Runtime(config.device, config.trainer.precision)
         self.last, self.best = config.output / "last.pt", config.output / "best.pt"
         self.progress = Progress()
-        if fresh or not self.last.exists():
+        if not self.resumes:
             if config.init is None:
                 require_weights(type(stage), stage.network_config, stage.loss_config)
             else:
@@ -82,19 +83,63 @@ class Trainer:
         self.average = Average(stage.network, config.trainer.ema) if config.trainer.ema else None
         self.generator = torch.Generator(self.runtime.device)
         self.examiner = Examiner(stage, config, self.runtime)
+        self._batches: TrainingStream | None = None
         self._sums: dict[str, float] = defaultdict(float)
         self._counted, self._since = 0, 0.0
 
-    def run(self) -> Outcome:
+    @property
+    def resumes(self) -> bool:
+        """Whether the run goes on from last.pt."""
+        return self.last.exists() and not self.fresh
+
+    def check(self) -> None:
+        """Refuse what would end the run at its start: data that cannot be used, and another run's last.pt."""
+        self._stream()
+        if self.resumes:
+            require_same_run(self.last, self.stage, self.config)
+
+    @cached_property
+    def _sets(self) -> tuple[Dataset[Any], Dataset[Any]]:
+        """Training and validation set, opened once."""
+        return self.stage.datasets()
+
+    def _stream(self) -> TrainingStream:
+        at = self.progress
+        return TrainingStream(self.stage, self._sets[0], self.config, self.runtime, epoch=at.epoch, position=at.position)
+
+    def start(self) -> None:
+        """Open the data, take weights, statistics, generators and position from last.pt or a fresh start.
+
+        Raises `ConfigError` if last.pt is of a run with other settings.
+        """
+        train, _ = self._sets
+        self._seed()
+        if self.resumes:
+            players = list(self.players.values())
+            unpack(self.last, self.stage, self.config, self.progress, players, self.average, self.generator)
+            log.info("resuming %s at step %d", self.last, self.progress.step)
+        else:
+            if not self.progress.origin:
+                log.info("starting from %s", self.stage.start)
+            with isolated(self.config.seed):
+                self._prepare(train)
+            self.runtime.same_start(self.stage)
+            if self.average:
+                self.average = Average(self.stage.network, self.average.decay)
+        self.stage.train()
+        self._batches = self._stream()
+
+    def run(self, on_start: Callable[[], None] = lambda: None) -> Outcome:
         """Train to config.trainer.steps, or until a signal asks to stop; last.pt is written either way.
 
+        on_start: called before the first step, once nothing stands in its way.
         Raises `ConfigError` if last.pt is of a run with other settings, `TrainingError` when a loss is not
         finite (last.pt stays as it was), `OutputError` when the output cannot be written.
         """
-        there = self.config.output.is_dir()  # a new one is made only for a run that has data
-        data = None if there else self.stage.datasets()
+        if not self.config.output.is_dir():  # a new one is made only for a run that has data
+            self.check()
         with self._alone():
-            return self._run(*(data or self.stage.datasets()))
+            return self._run(on_start)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -112,14 +157,17 @@ class Trainer:
             clear_litter(output)
             yield
 
-    def _run(self, train: Dataset[Any], validation: Dataset[Any]) -> Outcome:
+    def _run(self, on_start: Callable[[], None]) -> Outcome:
         trainer, at = self.config.trainer, self.progress
+        train, validation = self._sets
         interrupted: int | None = None
-        self._start(train)
+        self.start()
+        on_start()
+        stream = self._batches
+        assert stream is not None
         if at.step >= trainer.steps:
             log.info("%s is at step %d of %d: nothing to do", self.last, at.step, trainer.steps)
             return self._outcome(None)
-        stream = TrainingStream(self.stage, train, self.config, self.runtime, epoch=at.epoch, position=at.position)
         batches = iter(stream)
         board = self._board()
         if at.step == 0 and at.origin and self.runtime.main and size(validation):
@@ -158,15 +206,17 @@ class Trainer:
         return Outcome(at.step, at.best, interrupted if at.step < steps else None, before, at.metrics)
 
     def dry_run(self) -> DryRun:
-        """One batch through losses (with gradients, without an update), validate and preview."""
+        """One batch through losses (with gradients, without an update), validate and preview.
+
+        It starts as `run` would: a run in the output folder is read, and refused where `run` would refuse it.
+        """
         watch = Stopwatch()
-        train, validation = self.stage.datasets()
-        self._seed()
-        with watch.timed("prepare"), isolated(self.config.seed):
-            self._prepare(train)
+        with watch.timed("prepare"):
+            self.start()
+        train, validation = self._sets
+        assert self._batches is not None
         with watch.timed("batch"):
-            batch = next(iter(TrainingStream(self.stage, train, self.config, self.runtime)))
-        self.stage.train()
+            batch = next(iter(self._batches))
         losses: dict[str, float] = {}
         with watch.timed("losses"):
             for player, terms in self._losses(batch):
@@ -181,24 +231,26 @@ class Trainer:
                 previews = {name: picture.shape for name, picture in self.stage.preview(check).items()}
         return DryRun(shapes(batch), losses, metrics, previews, watch.seconds)
 
+    def measure(self, steps: int) -> Pace:
+        """Real steps, to know how long the run will take: nothing is written, the networks here have changed after."""
+        began = time.monotonic()
+        self.start()
+        started = time.monotonic()
+        assert self._batches is not None
+        batches = iter(self._batches)
+        self._step(batches)  # the first step warms up
+        warm = time.monotonic()
+        for _ in range(steps):
+            self._step(batches)
+        stepped = time.monotonic()
+        validation = self._sets[1]
+        if size(validation):
+            self.examiner.metrics(validation, self.average)
+        return Pace(started - began, (stepped - warm) / steps, time.monotonic() - stepped)
+
     def _seed(self) -> None:
         seed_everything(derive(self.config.seed, _LOOP, self.runtime.index))
         self.generator.manual_seed(derive(self.config.seed, _NOISE, self.runtime.index))
-
-    def _start(self, train: Dataset[Any]) -> None:
-        """A fresh start or a resumed one: weights, statistics, generators, position."""
-        self._seed()
-        if self.last.exists() and not self.fresh:
-            players = list(self.players.values())
-            unpack(self.last, self.stage, self.config, self.progress, players, self.average, self.generator)
-            log.info("resuming %s at step %d", self.last, self.progress.step)
-        else:
-            with isolated(self.config.seed):
-                self._prepare(train)
-            self.runtime.same_start(self.stage)
-            if self.average:
-                self.average = Average(self.stage.network, self.average.decay)
-        self.stage.train()
 
     def _prepare(self, train: Dataset[Any]) -> None:
         if not self.progress.origin:  # else the statistics have come with the weights

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 from moda import checkpoint as checkpoints
-from moda.errors import CheckpointError
+from moda.errors import CheckpointError, ConfigError
 from moda.training import Trainer, seed_everything
 from tests.training.test_trainer import TinyData, TinyGan, TinyLoss, TinyNetwork, TinyStage, make, make_config, same
 
@@ -126,6 +126,36 @@ def test_settings_of_training_alone_may_differ(first: Path, tmp_path: Path) -> N
     object.__setattr__(stage, "network_config", TinyNetwork(width=7))
     trainer = Trainer(make_config(tmp_path / "run", init=first), stage)
     assert same(trainer.stage.network.state_dict(), checkpoints.load(first).weights)
+
+
+def test_a_dry_run_starts_where_the_run_would(
+    first: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With a run in the output folder it goes on from that one, whose weights are not random either."""
+    caplog.set_level(logging.INFO, logger="moda")
+    config = make_config(tmp_path / "run", init=first)
+    trained = checkpoints.load(tmp_path / "first" / "last.pt").weights
+    make(config, Fixed).run()
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    again = make(config, Fixed)
+    caplog.clear()
+    again.dry_run()
+    assert f"resuming {tmp_path / 'run' / 'last.pt'} at step 4" in caplog.text
+    weight = "layers.0.weight"  # of the others, batch norm's statistics follow what they see
+    assert same(again.stage.network.state_dict()[weight], checkpoints.load(tmp_path / "run" / "last.pt").weights[weight])
+    anew = make(config, Fixed, fresh=True)
+    anew.dry_run()
+    assert f"starting from the weights of {first}" in caplog.text
+    assert same(anew.stage.network.state_dict()[weight], trained[weight])
+    assert {path: path.read_bytes() for path in before} == before
+    with pytest.raises(ConfigError, match="belongs to a run with other settings: init was .* is None"):
+        make(make_config(tmp_path / "run")).dry_run()
+
+
+def test_what_a_run_starts_from_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="moda")
+    make(make_config(tmp_path / "run")).run()
+    assert "starting from random weights" in caplog.text
 
 
 def test_a_dry_run_starts_there_too(first: Path, tmp_path: Path) -> None:

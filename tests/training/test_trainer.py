@@ -138,10 +138,10 @@ def make_config(output: Path, **sections: Any) -> TrainConfig:
     return parse(TrainConfig, {"optimizer": {"lr": 0.01}, **tree}, source="test")
 
 
-def make(config: TrainConfig, kind: type[TinyStage] = TinyStage) -> Trainer:
+def make(config: TrainConfig, kind: type[TinyStage] = TinyStage, *, fresh: bool = False) -> Trainer:
     seed_everything(config.seed)
     parts = (TinyData(**config.data), TinyNetwork(**config.network), TinyLoss(**config.loss))
-    return Trainer(config, kind(*parts))
+    return Trainer(config, kind(*parts), fresh=fresh)
 
 
 def same(a: Any, b: Any) -> bool:

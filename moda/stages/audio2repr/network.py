@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from moda import checkpoint
+from moda.config import differences, parse, to_dict
 from moda.errors import CheckpointError
 from moda.landmarks import N_EYES, N_LANDMARKS, N_LIPS, N_TORSO
 from moda.nn.attention import Latent, ProbAttn, SpecAttn
@@ -23,7 +24,7 @@ from moda.nn.blinks import BlinkProcess
 from moda.nn.blocks import MLP, TemporalContext
 from moda.nn.flow import FlowAttn
 from moda.nn.mel import LogMel
-from moda.nn.wav2vec import SpeechEncoder
+from moda.nn.wav2vec import SpeechConfig, SpeechEncoder
 from moda.normalization import Normalizer
 from moda.representation import HEAD
 from moda.stages.audio2repr.config import FlowConfig, NetworkConfig
@@ -34,6 +35,8 @@ SHAPES: dict[str, tuple[int, ...]] = {"lips": (N_LIPS, 3), "eyes": (N_EYES, 3), 
 """Shape of each group in one frame."""
 CHANNELS = {name: HEAD if name == "head" else 3 * shape[0] for name, shape in SHAPES.items()}
 """K of each group: its points flattened."""
+ENCODER, ENCODER_FROM = "wav2vec.", ("speech", "audio2repr")
+"""What the names of a speech encoder's weights begin with, and the stages whose checkpoints hold one."""
 FLOW_GROUPS = ("eyes", "head", "torso")
 """What the flow draws; lips never depend on noise there."""
 
@@ -235,12 +238,25 @@ def _flow(config: NetworkConfig) -> FlowAttn:
 
 
 def _start_speech_encoder(encoder: SpeechEncoder, path: Path) -> None:
-    """Load the weights under "wav2vec." of a checkpoint of stage "speech"."""
-    prefix = "wav2vec."
-    stored = checkpoint.load(path, stage="speech").weights
-    weights = {name.removeprefix(prefix): value for name, value in stored.items() if name.startswith(prefix)}
-    if not weights:
-        raise CheckpointError(f"no weights named '{prefix}...' in {path}: not a checkpoint of a speech encoder")
+    """Load the speech encoder of a checkpoint of stage "speech" or of this stage; it must be of the same kind."""
+    stored = checkpoint.load(path)
+    if stored.stage not in ENCODER_FROM:
+        raise CheckpointError(f"{path} is of stage '{stored.stage}', wanted a speech encoder: {', '.join(ENCODER_FROM)}")
+    section = stored.config.get("network")
+    if not isinstance(section, dict) or not isinstance(section.get("wav2vec"), dict):
+        raise CheckpointError(f"the checkpoint {path} does not say what speech encoder it holds; train it again")
+    settings = parse(SpeechConfig, section["wav2vec"], source=str(path), section="network.wav2vec")
+    ours = encoder.config
+    differing = [
+        f"{name} is {theirs!r}, here {here!r}"
+        for name, theirs, here in differences(to_dict(settings), to_dict(ours))
+        if name not in SpeechConfig.NOT_ARCHITECTURE
+    ]
+    if differing:
+        raise CheckpointError(f"network.wav2vec.init: {path} holds another speech encoder: {'; '.join(differing)}")
+    weights = {
+        name.removeprefix(ENCODER): value for name, value in stored.weights.items() if name.startswith(ENCODER)
+    }
     checkpoint.load_weights(encoder, weights, source=str(path))
 
 

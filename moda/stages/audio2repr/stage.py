@@ -108,6 +108,13 @@ class Audio2ReprStage(Stage):
         return None if reason is None else f"network.wav2vec.{reason}; {WEIGHTS}"
 
     @property
+    def start(self) -> str:
+        encoder = self.network_config.wav2vec
+        source = encoder.init or encoder.pretrained
+        kept = ", which stays as it is" if encoder.freeze else ""
+        return super().start if source is None else f"{super().start} and the speech encoder of {source}{kept}"
+
+    @property
     def players(self) -> dict[str, nn.Module]:
         return {"generator": self.net}
 

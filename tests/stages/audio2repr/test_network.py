@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from moda import checkpoint
-from moda.config import load_yaml, parse
+from moda.config import load_yaml, parse, to_dict
 from moda.errors import CheckpointError, ConfigError
 from moda.nn.wav2vec import SpeechConfig, SpeechEncoder
 from moda.representation import SIGNATURE
@@ -285,17 +285,21 @@ def test_settings_that_contradict_are_refused(changes: dict[str, object], messag
         parse(NetworkConfig, changes, source="test")
 
 
-def speech_checkpoint(path: Path, weights: dict[str, torch.Tensor], stage: str = "speech") -> Path:
-    checkpoint.save(path, checkpoint.Checkpoint(stage, {}, weights, dict(SIGNATURE), None, {}))
+def speech_checkpoint(
+    path: Path, weights: dict[str, torch.Tensor], stage: str = "speech", encoder: SpeechConfig = TINY
+) -> Path:
+    config = {"network": {"wav2vec": to_dict(encoder)}}
+    checkpoint.save(path, checkpoint.Checkpoint(stage, config, weights, dict(SIGNATURE), None, {}))
     return path
 
 
-def test_speech_encoder_starts_from_a_speech_checkpoint_and_keeps_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stage", ["speech", "audio2repr"])
+def test_speech_encoder_starts_from_a_checkpoint_that_holds_one_and_keeps_it(stage: str, tmp_path: Path) -> None:
     torch.manual_seed(3)
     trained = SpeechEncoder(TINY)
     weights = {f"wav2vec.{name}": value for name, value in trained.state_dict().items()}
-    path = speech_checkpoint(tmp_path / "speech.pt", {**weights, "phonemes.weight": torch.zeros(2)})
-    config = small(wav2vec=TINY.model_copy(update={"init": str(path)}).model_dump())
+    path = speech_checkpoint(tmp_path / "speech.pt", {**weights, "phonemes.weight": torch.zeros(2)}, stage)
+    config = small(wav2vec=TINY.model_copy(update={"init": str(path), "dropout": 0.3}).model_dump())
     net = Audio2Repr(config)
     for name, value in trained.state_dict().items():
         assert torch.equal(net.wav2vec.state_dict()[name], value)
@@ -309,8 +313,11 @@ def test_speech_checkpoint_that_does_not_fit_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(CheckpointError, match="bare"):
         start(speech_checkpoint(tmp_path / "bare.pt", {"phonemes.weight": torch.zeros(2)}))
-    with pytest.raises(CheckpointError, match="faco"):
+    with pytest.raises(CheckpointError, match="is of stage 'faco', wanted a speech encoder: speech, audio2repr"):
         start(speech_checkpoint(tmp_path / "other.pt", {}, stage="faco"))
+    louder = speech_checkpoint(tmp_path / "louder.pt", {}, encoder=TINY.model_copy(update={"quiet": 0.5}))
+    with pytest.raises(CheckpointError, match=r"holds another speech encoder: quiet is 0.5, here 0.000316"):
+        start(louder)
     wider = SpeechEncoder(TINY.model_copy(update={"ffn": 48}))
     weights = {f"wav2vec.{name}": value for name, value in wider.state_dict().items()}
     with pytest.raises(CheckpointError, match="feed_forward"):
