@@ -50,7 +50,9 @@ class Pace:
 
     def of(self, trainer: TrainerConfig) -> float:
         """Seconds of a whole run."""
-        return self.start + trainer.steps * self.step + math.ceil(trainer.steps / trainer.validate_every) * self.validation
+        return (
+            self.start + trainer.steps * self.step + math.ceil(trainer.steps / trainer.validate_every) * self.validation
+        )
 
 
 class Examiner:

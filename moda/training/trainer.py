@@ -105,7 +105,9 @@ class Trainer:
 
     def _stream(self) -> TrainingStream:
         at = self.progress
-        return TrainingStream(self.stage, self._sets[0], self.config, self.runtime, epoch=at.epoch, position=at.position)
+        return TrainingStream(
+            self.stage, self._sets[0], self.config, self.runtime, epoch=at.epoch, position=at.position
+        )
 
     def start(self) -> None:
         """Open the data, take weights, statistics, generators and position from last.pt or a fresh start.

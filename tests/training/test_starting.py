@@ -128,9 +128,7 @@ def test_settings_of_training_alone_may_differ(first: Path, tmp_path: Path) -> N
     assert same(trainer.stage.network.state_dict(), checkpoints.load(first).weights)
 
 
-def test_a_dry_run_starts_where_the_run_would(
-    first: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_dry_run_starts_where_the_run_would(first: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """With a run in the output folder it goes on from that one, whose weights are not random either."""
     caplog.set_level(logging.INFO, logger="moda")
     config = make_config(tmp_path / "run", init=first)
@@ -142,7 +140,9 @@ def test_a_dry_run_starts_where_the_run_would(
     again.dry_run()
     assert f"resuming {tmp_path / 'run' / 'last.pt'} at step 4" in caplog.text
     weight = "layers.0.weight"  # of the others, batch norm's statistics follow what they see
-    assert same(again.stage.network.state_dict()[weight], checkpoints.load(tmp_path / "run" / "last.pt").weights[weight])
+    assert same(
+        again.stage.network.state_dict()[weight], checkpoints.load(tmp_path / "run" / "last.pt").weights[weight]
+    )
     anew = make(config, Fixed, fresh=True)
     anew.dry_run()
     assert f"starting from the weights of {first}" in caplog.text

@@ -241,7 +241,9 @@ def _start_speech_encoder(encoder: SpeechEncoder, path: Path) -> None:
     """Load the speech encoder of a checkpoint of stage "speech" or of this stage; it must be of the same kind."""
     stored = checkpoint.load(path)
     if stored.stage not in ENCODER_FROM:
-        raise CheckpointError(f"{path} is of stage '{stored.stage}', wanted a speech encoder: {', '.join(ENCODER_FROM)}")
+        raise CheckpointError(
+            f"{path} is of stage '{stored.stage}', wanted a speech encoder: {', '.join(ENCODER_FROM)}"
+        )
     section = stored.config.get("network")
     if not isinstance(section, dict) or not isinstance(section.get("wav2vec"), dict):
         raise CheckpointError(f"the checkpoint {path} does not say what speech encoder it holds; train it again")
@@ -254,9 +256,7 @@ def _start_speech_encoder(encoder: SpeechEncoder, path: Path) -> None:
     ]
     if differing:
         raise CheckpointError(f"network.wav2vec.init: {path} holds another speech encoder: {'; '.join(differing)}")
-    weights = {
-        name.removeprefix(ENCODER): value for name, value in stored.weights.items() if name.startswith(ENCODER)
-    }
+    weights = {name.removeprefix(ENCODER): value for name, value in stored.weights.items() if name.startswith(ENCODER)}
     checkpoint.load_weights(encoder, weights, source=str(path))
 
 
