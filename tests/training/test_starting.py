@@ -148,7 +148,7 @@ def test_a_dry_run_starts_where_the_run_would(first: Path, tmp_path: Path, caplo
     assert f"starting from the weights of {first}" in caplog.text
     assert same(anew.stage.network.state_dict()[weight], trained[weight])
     assert {path: path.read_bytes() for path in before} == before
-    with pytest.raises(ConfigError, match="belongs to a run with other settings: init was .* is None"):
+    with pytest.raises(ConfigError, match=r"belongs to a run with other settings: init was .* is None"):
         make(make_config(tmp_path / "run")).dry_run()
 
 
