@@ -83,7 +83,6 @@ class Trainer:
         self.average = Average(stage.network, config.trainer.ema) if config.trainer.ema else None
         self.generator = torch.Generator(self.runtime.device)
         self.examiner = Examiner(stage, config, self.runtime)
-        self._batches: TrainingStream | None = None
         self._sums: dict[str, float] = defaultdict(float)
         self._counted, self._since = 0, 0.0
 
@@ -109,8 +108,8 @@ class Trainer:
             self.stage, self._sets[0], self.config, self.runtime, epoch=at.epoch, position=at.position
         )
 
-    def start(self) -> None:
-        """Open the data, take weights, statistics, generators and position from last.pt or a fresh start.
+    def start(self) -> TrainingStream:
+        """Take weights, statistics, generators and position from last.pt or a fresh start; the batches from there on.
 
         Raises `ConfigError` if last.pt is of a run with other settings.
         """
@@ -129,7 +128,7 @@ class Trainer:
             if self.average:
                 self.average = Average(self.stage.network, self.average.decay)
         self.stage.train()
-        self._batches = self._stream()
+        return self._stream()
 
     def run(self, on_start: Callable[[], None] = lambda: None) -> Outcome:
         """Train to config.trainer.steps, or until a signal asks to stop; last.pt is written either way.
@@ -139,7 +138,7 @@ class Trainer:
         finite (last.pt stays as it was), `OutputError` when the output cannot be written.
         """
         if not self.config.output.is_dir():  # a new one is made only for a run that has data
-            self.check()
+            _ = self._sets
         with self._alone():
             return self._run(on_start)
 
@@ -163,10 +162,8 @@ class Trainer:
         trainer, at = self.config.trainer, self.progress
         train, validation = self._sets
         interrupted: int | None = None
-        self.start()
+        stream = self.start()
         on_start()
-        stream = self._batches
-        assert stream is not None
         if at.step >= trainer.steps:
             log.info("%s is at step %d of %d: nothing to do", self.last, at.step, trainer.steps)
             return self._outcome(None)
@@ -214,11 +211,10 @@ class Trainer:
         """
         watch = Stopwatch()
         with watch.timed("prepare"):
-            self.start()
+            stream = self.start()
         train, validation = self._sets
-        assert self._batches is not None
         with watch.timed("batch"):
-            batch = next(iter(self._batches))
+            batch = next(iter(stream))
         losses: dict[str, float] = {}
         with watch.timed("losses"):
             for player, terms in self._losses(batch):
@@ -236,10 +232,8 @@ class Trainer:
     def measure(self, steps: int) -> Pace:
         """Real steps, to know how long the run will take: nothing is written, the networks here have changed after."""
         began = time.monotonic()
-        self.start()
+        batches = iter(self.start())
         started = time.monotonic()
-        assert self._batches is not None
-        batches = iter(self._batches)
         self._step(batches)  # the first step warms up
         warm = time.monotonic()
         for _ in range(steps):
