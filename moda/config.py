@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import copy
 import difflib
-import re
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from moda.errors import ConfigError
 from moda.locations import find_config
+from moda.reading import read_text
+from moda.yaml_tree import MAX_BYTES, MAX_DEPTH, parse_yaml
 
 Tree = dict[str, Any]
 
@@ -32,28 +32,21 @@ class Config(BaseModel):
         frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True, use_attribute_docstrings=True
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _true_is_no_number(cls, tree: Any) -> Any:
+        for name, field in cls.model_fields.items() if isinstance(tree, dict) else ():
+            types = {field.annotation, *get_args(field.annotation)}
+            if isinstance(tree.get(name), bool) and types & {int, float} and bool not in types:
+                raise ValueError(f"'{name}' is {str(tree[name]).lower()}, wanted a number")
+        return tree
+
 
 C = TypeVar("C", bound=Config)
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that reads 1e-4 as a number and refuses a key that stands twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Hashable] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable) and key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' stands twice", key_node.start_mark)
-            if isinstance(key, Hashable):
-                seen.add(key)
-        return super().construct_mapping(node, deep=deep)
-
-
-# YAML 1.1 takes 1e-4 for a string: it wants a point and a signed exponent. People write 1e-4.
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d[\d_]*)(\.[\d_]*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
+_SHOWN = 10
+"""Problems that one message tells."""
+_MAX_BASES = 20
+"""Files that stand above one another as `base`."""
 
 
 def load_yaml(path: Path | str) -> Tree:
@@ -71,22 +64,21 @@ def _load(path: Path, above: tuple[Path, ...]) -> Tree:
     if resolved in above:
         chain = " -> ".join(str(p) for p in (*above, resolved))
         raise ConfigError(f"configuration files name one another as base: {chain}; remove one 'base'")
+    text = read_text(path, limit=MAX_BYTES, pipes=not above, what="the configuration ", error=ConfigError)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the configuration {path}: {_one_line(error)}") from error
-    try:
-        tree = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"not valid YAML: {path}: {_one_line(error)}") from error
+        tree = parse_yaml(text)
+    except ValueError as error:
+        raise ConfigError(f"not valid YAML: {path}: {error}") from error
     tree = {} if tree is None else tree
-    if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
+    if not isinstance(tree, dict):
         raise ConfigError(f"{path} holds a {type(tree).__name__}, wanted a mapping of names to values")
     base = tree.pop("base", None)
     if base is None:
         return tree
-    if not isinstance(base, str):
-        raise ConfigError(f"'base' in {path} is {base!r}, wanted the path of another YAML file")
+    if not isinstance(base, str) or not base:
+        raise ConfigError(f"'base' in {path} is {_shortened(base)}, wanted the path of another YAML file")
+    if len(above) >= _MAX_BASES:
+        raise ConfigError(f"{path} is below {len(above)} others that name one another as base; make it one file")
     try:
         found = find_config(base, path.parent)
     except ConfigError as error:
@@ -114,12 +106,12 @@ def apply_overrides(tree: Tree, overrides: Iterable[str]) -> Tree:
     for text in overrides:
         name, equals, value = text.partition("=")
         keys = [key.strip() for key in name.split(".")]
-        if not equals or not all(keys):
-            raise ConfigError(f"cannot read the override '{text}', wanted section.key=value")
+        if not equals or not all(keys) or len(keys) > MAX_DEPTH:
+            raise ConfigError(f"cannot read the override {_shortened(text)}, wanted section.key=value")
         try:
-            parsed = yaml.load(value, Loader=_Loader)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"the value of the override '{text}' is not valid YAML: {_one_line(error)}") from error
+            parsed = parse_yaml(value)
+        except ValueError as error:
+            raise ConfigError(f"the value of the override {_shortened(text)} is not valid YAML: {error}") from error
         section = result
         for depth, key in enumerate(keys[:-1], start=1):
             if section.get(key) is None:
@@ -141,8 +133,10 @@ def parse(cls: type[C], tree: Tree, *, source: str, section: str = "") -> C:
     try:
         return cls.model_validate(tree)
     except ValidationError as error:
-        problems = "; ".join(_problem(cls, detail, section) for detail in error.errors())
-        raise ConfigError(f"{source}: {problems}") from error
+        problems = [_problem(cls, detail, section) for detail in error.errors()[:_SHOWN]]
+        if error.error_count() > _SHOWN:
+            problems.append(f"and {error.error_count() - _SHOWN} more")
+        raise ConfigError(f"{source}: {'; '.join(problems)}") from error
 
 
 def to_dict(config: Config) -> Tree:
@@ -196,7 +190,3 @@ def _models(annotation: Any) -> list[type[Config]]:
 def _shortened(value: object, limit: int = 60) -> str:
     text = repr(value)
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

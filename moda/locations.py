@@ -40,11 +40,11 @@ def find_config(name: Path | str, folder: Path = Path()) -> Path:
     for each in (path, path.with_name(f"{path.name}.yaml")) if path.name else ():
         for root in (folder, *_SHIPPED):
             for place in (root / each, root / CONFIGS / each):
-                if os.path.exists(place) and not place.is_dir():
+                if os.path.exists(place) and not os.path.isdir(place):
                     return place
     names = _names(CONFIGS, ".yaml")
-    wanted = str(Path(name).with_suffix("")).removeprefix(f"{CONFIGS}/")
-    wrong = f"cannot read the configuration {name}: a folder" if (folder / path).is_dir() else None
+    wanted = str(path.with_suffix("") if path.name else path).removeprefix(f"{CONFIGS}/")
+    wrong = f"cannot read the configuration {name}: a folder" if os.path.isdir(folder / path) else None
     raise ConfigError(f"{wrong or f'no such configuration file: {name}'}; {_nearest(wanted, names)}")
 
 

@@ -47,28 +47,47 @@ class Claim(NamedTuple):
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def read_bytes(path: Path, *, limit: int = MAX_TEXT_BYTES, hint: str = "", error: type[ModaError] = DataError) -> bytes:
-    """A regular file of at most `limit` bytes; else an `error`, with `hint` at its end, as below."""
+def read_bytes(
+    path: Path,
+    *,
+    limit: int = MAX_TEXT_BYTES,
+    pipes: bool = False,
+    what: str = "",
+    hint: str = "",
+    error: type[ModaError] = DataError,
+) -> bytes:
+    """A file of at most `limit` bytes; else an `error`, with `what` before the path and `hint` at the end.
+
+    pipes: also what is not a regular file, at the risk of waiting for it.
+    """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would wait for its writer
+        descriptor = os.open(path, os.O_RDONLY | (0 if pipes else os.O_NONBLOCK))
         with open(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise error(f"cannot read {path}: not a regular file{hint}")
-            if status.st_size <= limit and len(data := file.read(limit + 1)) <= limit:
-                return data
-    except (OSError, ValueError) as failed:  # ValueError: a NUL in the name
-        reason = failed.strerror if isinstance(failed, OSError) else failed
-        raise error(f"cannot read {path}: {reason}{hint}") from failed
-    raise error(f"cannot read {path}: it has more than {limit >> 20} MB, wanted a small file{hint}")
+            if not pipes and not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise ValueError("not a regular file")
+            data = file.read(limit + 1)
+    except (OSError, ValueError) as failed:  # ValueError: also a NUL in the name
+        raise error(f"cannot read {what}{path}: {_reason(failed)}{hint}") from failed
+    if len(data) > limit:
+        raise error(f"cannot read {what}{path}: it has more than {limit:,} bytes, wanted a small file{hint}")
+    return data
 
 
-def read_text(path: Path, *, limit: int = MAX_TEXT_BYTES, hint: str = "", error: type[ModaError] = DataError) -> str:
-    """A text file in UTF-8, with or without a byte order mark."""
+def read_text(
+    path: Path,
+    *,
+    limit: int = MAX_TEXT_BYTES,
+    pipes: bool = False,
+    what: str = "",
+    hint: str = "",
+    error: type[ModaError] = DataError,
+) -> str:
+    """A text file in UTF-8, with or without a byte order mark, likewise."""
+    data = read_bytes(path, limit=limit, pipes=pipes, what=what, hint=hint, error=error)
     try:
-        return read_bytes(path, limit=limit, hint=hint, error=error).decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as failed:
-        raise error(f"cannot read {path}: not text in UTF-8 (byte {failed.start}){hint}") from failed
+        raise error(f"cannot read {what}{path}: not text in UTF-8 (byte {failed.start}){hint}") from failed
 
 
 def read_json(path: Path, *, hint: str = "", error: type[ModaError] = DataError) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def test_numbers_are_read_as_people_write_them(tmp_path: Path, text: str, value:
     [
         ("a: [1", "not valid YAML"),
         ("- 1\n- 2", "holds a list, wanted a mapping"),
-        ("a: 1\na: 2", "key 'a' stands twice"),
+        ("a: 1\na: 2", "the key 'a' twice"),
         ("base: other.yaml", "no such configuration file: .*other.yaml; .*default/faco.* .named as base in .*x.yaml"),
         ("base: x.yaml", "name one another as base"),
         ("base: [1]", "'base' in .* wanted the path"),
@@ -160,3 +160,41 @@ def test_merge_and_differences() -> None:
     new = merge(old, {"a": {"c": 3}, "d": [2], "e": 4})
     assert new == {"a": {"b": 1, "c": 3}, "d": [2], "e": 4} and old["a"] == {"b": 1, "c": 2}
     assert list(differences(old, new)) == [("a.c", 2, 3), ("d", [1], [2]), ("e", None, 4)]
+
+
+def test_true_is_no_number_and_a_number_is_no_switch() -> None:
+    class Switched(Config):
+        steps: int = 1
+        rate: float | None = None
+        on: bool = False
+        either: int | bool = 1
+
+    assert parse(Switched, {"on": True, "either": True, "rate": None}, source="x").either is True
+    for tree in ({"steps": True}, {"rate": False}):
+        with pytest.raises(ConfigError, match=r"x: inner: '(steps|rate)' is (true|false), wanted a number"):
+            parse(Switched, tree, source="x", section="inner")
+
+
+def test_a_hundred_problems_are_told_in_a_line() -> None:
+    with pytest.raises(ConfigError, match=r"and 90 more") as error:
+        parse(Inner, {f"k{number}": 1 for number in range(100)}, source="x")
+    assert len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize("base", ["''", ".", "/", "..", "'a\\0b'", '"\\0"', "x" * 500, "~"])
+def test_an_odd_base_is_one_line(tmp_path: Path, base: str) -> None:
+    (tmp_path / "x.yaml").write_text(f"base: {base}\na: 1\n")
+    if base == "~":
+        assert load_yaml(tmp_path / "x.yaml") == {"a": 1}
+        return
+    with pytest.raises(ConfigError, match=r"x\.yaml"):
+        load_yaml(tmp_path / "x.yaml")
+
+
+def test_a_long_chain_of_bases_and_an_override_of_many_sections_are_refused(tmp_path: Path) -> None:
+    for number in range(40):
+        (tmp_path / f"{number}.yaml").write_text(f"base: {number + 1}.yaml\n")
+    with pytest.raises(ConfigError, match="below 20 others"):
+        load_yaml(tmp_path / "0.yaml")
+    with pytest.raises(ConfigError, match="cannot read the override"):
+        apply_overrides({}, ["a." * 10_000 + "b=1"])
