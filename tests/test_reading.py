@@ -28,7 +28,7 @@ from moda.reading import array_claims, read_arrays, read_json, read_text
         (b'{"a": ' + b"9" * 5000 + b"}", "not valid JSON"),
         (b'{"a": ' + b"[" * 100_000, "nested too deeply"),
         (b'{"a": "\xff"}', "not text in UTF-8 (byte 7)"),
-        (b" " * (1 << 24) + b"{}", "more than 16 MB"),
+        (b" " * (1 << 24) + b"{}", "more than 16,777,216 bytes"),
     ],
 )
 def test_bad_json_is_one_line(tmp_path: Path, data: bytes, words: str) -> None:
