@@ -26,6 +26,7 @@ from moda.landmarks import N_LANDMARKS, N_TORSO
 from moda.lips import clip_mean, mouth_gate, with_contrast
 from moda.locations import command, find_checkpoint
 from moda.media.face_checks import eyes_closed
+from moda.media.in_memory import audio_from_array
 from moda.representation import SAMPLE_RATE, Motion, Portrait, frames_of, samples_at
 from moda.smoothing import smooth_motion
 from moda.stages.faco.network import RestingFace
@@ -68,7 +69,7 @@ def choose_device(name: DeviceName = "auto") -> torch.device:
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if present[kind]))
-    if not present[name]:
+    if not present.get(name):
         there = ", ".join(kind for kind, here in present.items() if here)
         raise ConfigError(f"device '{name}' is not available here; available: {there}")
     return torch.device(name)
@@ -90,12 +91,14 @@ class Animator:
         self._networks = {name: network.to(device).eval() for name, network in networks.items()}
 
     @classmethod
-    def from_config(cls, config: AnimationConfig, device: torch.device, *, with_motion: bool = True) -> Animator:
-        """Load the checkpoints. Raises `CheckpointError` if one is missing, damaged, of another stage
+    def from_config(cls, config: AnimationConfig, device: torch.device | str, *, with_motion: bool = True) -> Animator:
+        """Load the checkpoints onto a device. Raises `CheckpointError` if one is missing, damaged, of another stage
         or of another representation (rates, units, groups of landmarks).
 
         with_motion: False leaves stage 1 out, for motion that comes from a file.
         """
+        _require(config, AnimationConfig, "config")
+        device = torch.device(device)
         paths = {"audio2repr": config.checkpoints.audio2repr} if with_motion else {}
         paths |= {"faco": config.checkpoints.faco, "renderer": config.checkpoints.renderer}
         if config.face == "rest":
@@ -103,15 +106,20 @@ class Animator:
         networks = {stage: _load(stage, path, config, device) for stage, path in paths.items()}
         return cls(config, {"faco": RestingFace(), **networks}, device)
 
-    def motion(self, wave: np.ndarray, portrait: Portrait, seed: int = 0) -> Motion:
-        """Sound (N,) at 16 kHz to smoothed motion at the configured frame rate.
+    def motion(self, audio: Any, portrait: Portrait, seed: int = 0, *, sample_rate: int = SAMPLE_RATE) -> Motion:
+        """Audio to smoothed motion at the configured frame rate.
 
+        audio: (N,) or with channels, of any usual type (`moda.media.in_memory.audio_from_array`), at `sample_rate` Hz.
         The noise is drawn once for the clip from `seed`, on the CPU, so that neighbouring windows
-        agree and every device draws the same.
+        agree and every device draws the same. Raises `ModaError` for arguments that cannot be used.
         """
+        wave = audio_from_array(audio, sample_rate)
+        _require(portrait, Portrait, "portrait", "make_portrait makes one")
         frames = frames_of(len(wave))
+        if "audio2repr" not in self._networks:
+            raise ConfigError("this animator was loaded without stage 1 (with_motion=False), it makes no motion")
         network = self._networks["audio2repr"]
-        generator = torch.Generator().manual_seed(seed)
+        generator = _generator(seed)
         latent = int(getattr(network, "latent_dim", 0))
         noise = torch.randn(frames, latent, generator=generator).to(self.device) if latent else None
         subject = self._subject(portrait)
@@ -169,6 +177,8 @@ class Animator:
 
     def landmark_parts(self, motion: Motion, portrait: Portrait) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """`landmarks` in parts of some seconds, one after the other: memory does not grow with the motion."""
+        _require_finite(motion)
+        _require(portrait, Portrait, "portrait", "make_portrait makes one")
         if eyes_closed(portrait.subject):
             motion = motion.scaled(eyes=0.0)  # what is behind the lids is not known
         size = self.config.batch * max(1, _CHUNK // self.config.batch)  # whole batches, for `render`
@@ -189,10 +199,16 @@ class Animator:
 
     def render(self, face: np.ndarray, torso: np.ndarray, portrait: Portrait) -> Iterator[np.ndarray]:
         """Yield the frames of `landmarks`, (size, size, 3) uint8 RGB, computed a batch at a time when asked for."""
+        _require(portrait, Portrait, "portrait", "make_portrait makes one")
+        for name, points, count in (("face", face, N_LANDMARKS), ("torso", torso, N_TORSO)):
+            if np.shape(points) != (len(face), count, 3) or not np.isfinite(points).all():
+                wanted = (len(face), count, 3)
+                raise DataError(f"{name} has shape {np.shape(points)}, wanted {wanted}, all finite: see `landmarks`")
         yield from self._render([(face, torso)], portrait)
 
     def frames(self, motion: Motion, portrait: Portrait) -> Iterator[np.ndarray]:
         """Yield the frames of a motion: `landmark_parts`, rendered. Memory does not grow with its length."""
+        _require(portrait, Portrait, "portrait", "make_portrait makes one")
         yield from self._render(self.landmark_parts(motion, portrait), portrait)
 
     def _render(self, parts: Iterable[tuple[np.ndarray, np.ndarray]], portrait: Portrait) -> Iterator[np.ndarray]:
@@ -210,10 +226,28 @@ class Animator:
         return torch.from_numpy(np.asarray(portrait.subject, np.float32))[None].to(self.device)
 
 
+def _require(value: object, kind: type, name: str, hint: str = "") -> None:
+    if not isinstance(value, kind):
+        raise DataError(f"{name} is a {type(value).__name__}, wanted {kind.__name__}{f' ({hint})' if hint else ''}")
+
+
+def _require_finite(motion: Motion) -> None:
+    _require(motion, Motion, "motion", "Animator.motion makes one, Motion.load reads one")
+    for name in _PARTS:
+        if not np.isfinite(getattr(motion, name)).all():
+            raise DataError(f"the motion's {name} holds values that are not finite (NaN or infinite); make it again")
+
+
+def _generator(seed: int) -> torch.Generator:
+    """A generator of random numbers on the CPU; raises `ConfigError` for what is no seed."""
+    if isinstance(seed, int | np.integer) and not isinstance(seed, bool) and -(2**63) <= seed < 2**64:
+        return torch.Generator().manual_seed(int(seed))
+    raise ConfigError(f"seed is {seed!r}, wanted a whole number from -2^63 to 2^64 - 1")
+
+
 def fit_motion(motion: Motion, fps: float, samples: int) -> Motion:
     """A motion read from a file, at `fps`, for a sound of `samples`; raises `DataError` if it is of another length."""
-    if not all(np.isfinite(part).all() for part in (motion.lips, motion.eyes, motion.head, motion.torso)):
-        raise DataError("the motion holds values that are not finite; make it again with --save-motion")
+    _require_finite(motion)
     seconds, wanted = len(motion) / motion.fps, samples / SAMPLE_RATE
     if abs(seconds - wanted) > 1.5 / min(motion.fps, fps):
         raise DataError(

@@ -78,7 +78,7 @@ class Motion:
     fps: float = FPS
 
     def __post_init__(self) -> None:
-        frames = len(self.lips)
+        frames = np.shape(self.lips)[0] if np.ndim(self.lips) else 0
         wanted = {
             "lips": (frames, len(LIPS), 3),
             "eyes": (frames, len(EYES), 3),
@@ -86,8 +86,7 @@ class Motion:
             "torso": (frames, N_TORSO, 3),
         }
         for name, shape in wanted.items():
-            if getattr(self, name).shape != shape:
-                raise DataError(f"motion '{name}' has shape {getattr(self, name).shape}, wanted {shape}")
+            _require_array(f"motion '{name}'", getattr(self, name), shape)
 
     def __len__(self) -> int:
         return len(self.lips)
@@ -161,9 +160,31 @@ class Portrait:
     margin: Margin | None = None
 
     def __post_init__(self) -> None:
-        for name in ("landmarks", "subject"):
-            if getattr(self, name).shape != (N_LANDMARKS, 3):
-                raise DataError(f"portrait '{name}' has shape {getattr(self, name).shape}, wanted {(N_LANDMARKS, 3)}")
+        side = np.shape(self.image)[0] if np.ndim(self.image) else 0
+        wanted = {
+            "image": (side, side, 3),
+            "landmarks": (N_LANDMARKS, 3),
+            "subject": (N_LANDMARKS, 3),
+            "torso": (N_TORSO, 3),
+            "person": (side, side),
+        }
+        for name, shape in wanted.items():
+            _require_array(f"portrait '{name}'", getattr(self, name), shape, finite=True)
+        if self.image.dtype != np.uint8:
+            raise DataError(f"portrait 'image' is of {self.image.dtype}, wanted uint8")
+        for name, pose_shape in {"rotation": (3,), "translation": (3,), "scale": ()}.items():
+            value = np.asarray(getattr(self.pose, name))
+            _require_array(f"portrait 'pose.{name}'", value, pose_shape, finite=True)
+
+
+def _require_array(name: str, value: object, shape: tuple[int, ...], *, finite: bool = False) -> None:
+    """Raise `DataError` for what is no array of numbers of this shape, with finite values if so asked."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
+        raise DataError(f"{name} is a {type(value).__name__}, wanted a numpy array of numbers of shape {shape}")
+    if value.shape != shape:
+        raise DataError(f"{name} has shape {value.shape}, wanted {shape}")
+    if finite and not np.isfinite(value).all():
+        raise DataError(f"{name} holds values that are not finite")
 
 
 SIGNATURE: dict[str, object] = {

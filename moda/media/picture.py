@@ -13,7 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from moda.errors import FaceError, MediaError
 from moda.geometry import fit_head_pose, subject_mesh, to_canonical
-from moda.landmarks import FACE_OVAL, OUTER_LIPS
+from moda.landmarks import FACE_OVAL, N_LANDMARKS, OUTER_LIPS
 from moda.media.crop import Box, crop_square, from_frame, square_box, to_frame
 from moda.media.drawing import polygon_mask
 from moda.media.face_checks import check_face
@@ -21,12 +21,15 @@ from moda.media.face_tracker import FaceTracker
 from moda.media.faces import MIN_FACE, choose_face, nearest_face
 from moda.media.ffmpeg import require_file
 from moda.media.hands import covered_share, find_hands
+from moda.media.in_memory import picture_from_array
 from moda.media.margin import crop_margin, margin_of, photo_goes_on, wide_box
 from moda.media.neutral import with_whole_lips
 from moda.media.torso_tracker import PersonSegmenter, shoulder_points
 from moda.media.video import read_frames
 from moda.representation import FRAME, Portrait
 
+SIZES = (32, 4096)
+"""Smallest and largest side of a portrait, pixels."""
 MOST_FACES = 16
 """Faces that are looked for in a picture."""
 MOUTH_AND_CHIN = (*OUTER_LIPS, 148, 152, 377)
@@ -87,13 +90,18 @@ def make_reference(
 ) -> Reference:
     """Find the face, crop around head and shoulders, and measure it as preparation does.
 
-    image: (H, W, 3) uint8 RGB. size: side of the crop that will be animated, pixels.
+    image: (H, W, 3) uint8 RGB, or what else `picture_from_array` takes. size: side of the animated crop, pixels.
     face: (478, 3) landmarks in pixels of `image` of the face to take; default is face `number`, 1 = the largest.
     over_border: the square may reach over the picture's border (see `square_box`).
     source: what to call the picture in messages. What had to be assumed of the face is logged.
     Raises `FaceError` for no such face, one under `MIN_FACE` pixels wide, or one that cannot be animated
     (`check_face`, a hand over the mouth), `MediaError` for a picture too small.
     """
+    image = picture_from_array(image)
+    size = _whole("size", size, SIZES)
+    if face is not None and (np.shape(face) != (N_LANDMARKS, 3) or not np.isfinite(face).all()):
+        raise FaceError(f"face has shape {np.shape(face)}, wanted ({N_LANDMARKS}, 3), all finite: {source}")
+    number = _whole("number", number, (1, MOST_FACES))
     height, width = image.shape[:2]
     if min(height, width) < MIN_FACE:
         raise MediaError(f"the picture is {width}x{height}, wanted at least {MIN_FACE}x{MIN_FACE}: {source}")
@@ -125,6 +133,12 @@ def make_reference(
         margin=None if around is None else crop_margin(image, box, around, size),
     )
     return Reference(portrait, box)
+
+
+def _whole(name: str, value: int, limits: tuple[int, int]) -> int:
+    if isinstance(value, int | np.integer) and not isinstance(value, bool) and limits[0] <= value <= limits[1]:
+        return int(value)
+    raise MediaError(f"{name} is {value!r}, wanted a whole number from {limits[0]} to {limits[1]}")
 
 
 def _to_rgb(picture: Image.Image) -> np.ndarray:
