@@ -159,5 +159,5 @@ def test_other_arguments_of_a_portrait_are_checked(astronaut: np.ndarray) -> Non
         make_portrait(astronaut[..., :2], 64)
     with pytest.raises(FaceError, match=r"face has shape \(468, 3\), wanted \(478, 3\)"):
         make_portrait(astronaut, 64, face=np.zeros((468, 3)))
-    with pytest.raises(MediaError, match="number is 0, wanted a whole number from 1 to 16"):
+    with pytest.raises(MediaError, match="number is 0, wanted a whole number from 1 to"):
         make_reference(astronaut, 64, number=0)

@@ -101,7 +101,7 @@ def make_reference(
     size = _whole("size", size, SIZES)
     if face is not None and (np.shape(face) != (N_LANDMARKS, 3) or not np.isfinite(face).all()):
         raise FaceError(f"face has shape {np.shape(face)}, wanted ({N_LANDMARKS}, 3), all finite: {source}")
-    number = _whole("number", number, (1, MOST_FACES))
+    number = _whole("number", number, (1, 2**31))
     height, width = image.shape[:2]
     if min(height, width) < MIN_FACE:
         raise MediaError(f"the picture is {width}x{height}, wanted at least {MIN_FACE}x{MIN_FACE}: {source}")
