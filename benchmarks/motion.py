@@ -38,6 +38,7 @@ from moda.data.clip import Clip, ClipStore
 from moda.files import write_text
 from moda.metrics.intervals import mean_interval
 from moda.pipeline import Animator
+from moda.reading import read_lines
 from moda.representation import FPS, Motion
 
 BARS = {
@@ -134,7 +135,7 @@ def main(argv: list[str]) -> int:
     extra = long_drift(animator, clips, arguments.seeds)
     text = table(rows, extra)
     if arguments.groups is not None:
-        pairs = [line.split("\t") for line in arguments.groups.read_text(encoding="utf-8").splitlines() if line]
+        pairs = [line.split("\t") for line in read_lines(arguments.groups) if line]
         text += "\n" + by_group(rows["made"], {pair[0]: pair[1] for pair in pairs})
     print(text)
     if arguments.output is not None:

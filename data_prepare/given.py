@@ -38,10 +38,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from data_prepare.given_masks import UNREADABLE, FrameStack, covered, frame_rate, masks_of_stack, masks_of_video
+from data_prepare.given_masks import FrameStack, covered, frame_rate, masks_of_stack, masks_of_video
 from moda.errors import DataError
 from moda.geometry import fit_head_pose, fit_under_rotation
 from moda.media.crop import Box, to_frame
+from moda.reading import read_arrays
 from moda.representation import FRAME, HeadPose
 
 NAMES = ("pose.npz", "person.npz", "person.mp4", "parsing.npz")
@@ -51,6 +52,8 @@ MIN_MOTION = 2.0
 """An angle is compared with the tracked face if both move by this standard deviation, degrees."""
 AGAINST = -0.5
 """Correlation below which an angle runs against the tracked face."""
+MAX_NUMBER = 1e6
+"""Of degrees, pixels and scale."""
 MAX_GAP = 45.0
 """Median angle between the given and the tracked head beyond which they are not one head, degrees."""
 
@@ -157,13 +160,13 @@ class Given:
 
     def _read_pose(self) -> _Pose:
         path = self.folder / "pose.npz"
-        arrays = _read_arrays(path)
+        arrays = read_arrays(path, [], optional=["fps", "rotation", "convention", "translation", "scale"])
         fps = frame_rate(path, arrays.get("fps"))
         rotation = _floats(path, arrays, "rotation", (3,))
         count = len(rotation)
         convention = str(arrays.get("convention", "moda"))
         if convention not in CONVENTIONS:
-            raise DataError(f"{path}: convention is {convention!r}, wanted one of {', '.join(CONVENTIONS)}")
+            raise DataError(f"{path}: convention is {convention[:60]!r}, wanted one of {', '.join(CONVENTIONS)}")
         rotation = np.unwrap(_as_moda(rotation, convention), period=360.0, axis=0)
         if ("translation" in arrays) != ("scale" in arrays):
             raise DataError(f"{path} holds one of translation and scale, wanted both or none")
@@ -204,15 +207,6 @@ def _check_same_head(path: Path, given: np.ndarray, tracked: np.ndarray) -> None
         )
 
 
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an .npz file; raises `DataError` if it is none."""
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            return {name: data[name] for name in data.files}
-    except UNREADABLE as error:
-        raise DataError(f"cannot read {path}: {error}") from error
-
-
 def _floats(path: Path, arrays: dict[str, np.ndarray], name: str, *rest: tuple[int, ...]) -> np.ndarray:
     """An (N, *rest) array of finite numbers as float64; raises `DataError` if it is none."""
     value = arrays.get(name)
@@ -221,6 +215,7 @@ def _floats(path: Path, arrays: dict[str, np.ndarray], name: str, *rest: tuple[i
         raise DataError(f"{path} holds no {name}, wanted {wanted}")
     if value.ndim == 0 or value.shape[1:] not in rest or not len(value) or value.dtype.kind not in "iuf":
         raise DataError(f"{path}: {name} is {value.dtype} {value.shape}, wanted numbers {wanted}")
-    if not np.isfinite(value).all():
-        raise DataError(f"{path}: {name} holds NaN or infinity")
-    return value.astype(np.float64)
+    numbers = value.astype(np.float64)
+    if not (np.abs(numbers) <= MAX_NUMBER).all():
+        raise DataError(f"{path}: {name} holds NaN, infinity or numbers beyond {MAX_NUMBER:g}")
+    return numbers

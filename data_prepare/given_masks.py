@@ -15,6 +15,7 @@ from moda.errors import DataError, MediaError
 from moda.media.crop import Box
 from moda.media.torso_tracker import MODEL_SIDE
 from moda.media.video import probe, read_frames
+from moda.reading import array_claims, read_arrays
 from moda.representation import FPS
 
 SHORTER_BY = 0.5
@@ -23,14 +24,15 @@ PROPORTION = 0.02
 """A mask's width to height may differ from the source's by this share (rounded sizes)."""
 
 
-UNREADABLE = (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
-"""What numpy and zipfile raise for files that are not what their names say."""
+MAX_FPS_BYTES = 1 << 10
+MAX_FRAME_BYTES = 1 << 27
+"""Of one mask: 4096 x 4096 in the widest numbers."""
 
 
 def frame_rate(path: Path, value: np.ndarray | None) -> float:
     """The frame rate in an .npz file; raises `DataError` unless it is one number above 0."""
     if value is None or value.size != 1 or value.dtype.kind not in "iuf" or not 0 < float(value.reshape(())) < 1e4:
-        raise DataError(f"{path}: fps is {'missing' if value is None else value}, wanted frames per second")
+        raise DataError(f"{path}: fps is {'missing' if value is None else str(value)[:60]}, wanted frames per second")
     return float(value.reshape(()))
 
 
@@ -59,31 +61,26 @@ class FrameStack:
     fps: float
     shape: tuple[int, int, int]
     dtype: np.dtype
+    start: int
+    """Bytes of the header."""
 
     @staticmethod
     def open(path: Path, key: str) -> FrameStack:
         """Read the header; raises `DataError` if it is not fps and a (N, h, w) stack of masks."""
-        try:
-            with zipfile.ZipFile(path) as archive:
-                if f"{key}.npy" not in archive.namelist():
-                    raise DataError(f"{path} holds no {key}, wanted (N, h, w)")
-                with archive.open(f"{key}.npy") as file:
-                    version = np.lib.format.read_magic(file)
-                    read = (
-                        np.lib.format.read_array_header_1_0
-                        if version == (1, 0)
-                        else np.lib.format.read_array_header_2_0
-                    )
-                    shape, fortran, dtype = read(file)
-            with np.load(path, allow_pickle=False) as data:
-                rate = data["fps"] if "fps" in data.files else None
-        except UNREADABLE as error:
-            raise DataError(f"cannot read {path}: {error}") from error
+        claim = array_claims(path, [key], hint=f"; wanted {key} (N, h, w)")[key]
+        shape, dtype = claim.shape, claim.dtype
         kinds = ("uint8",) if key == "labels" else ("uint8", "bool", "float16", "float32", "float64")
-        if len(shape) != 3 or 0 in shape or fortran or dtype.name not in kinds:
-            order = " in Fortran order" if fortran else ""
+        if len(shape) != 3 or 0 in shape or claim.fortran or dtype.name not in kinds:
+            order = " in Fortran order" if claim.fortran else ""
             raise DataError(f"{path}: {key} is {dtype} {shape}{order}, wanted {kinds[0]} (N, h, w)")
-        return FrameStack(path, key, frame_rate(path, rate), shape, dtype)
+        if math.prod(shape[1:]) * dtype.itemsize > MAX_FRAME_BYTES:
+            raise DataError(
+                f"{path}: {key} is {dtype} {shape}, wanted at most {MAX_FRAME_BYTES >> 20} MB a frame; a height of "
+                f"{MODEL_SIDE} pixels is enough"
+            )
+        fps = read_arrays(path, [], optional=["fps"], limit=MAX_FPS_BYTES).get("fps")
+        count, height, width = shape
+        return FrameStack(path, key, frame_rate(path, fps), (count, height, width), dtype, claim.start)
 
     def frames(self) -> Iterator[np.ndarray]:
         """All frames in turn, (h, w) as stored."""
@@ -91,15 +88,13 @@ class FrameStack:
         length = height * width * self.dtype.itemsize
         try:
             with zipfile.ZipFile(self.path) as archive, archive.open(f"{self.key}.npy") as file:
-                skip = archive.getinfo(f"{self.key}.npy").file_size - count * length
-                if skip < 0 or len(file.read(skip)) != skip:
-                    raise DataError(f"{self.path}: {self.key} is cut off")
+                file.read(self.start)
                 for _ in range(count):
                     data = file.read(length)
                     if len(data) != length:
                         raise DataError(f"{self.path}: {self.key} is cut off")
                     yield np.frombuffer(data, self.dtype).reshape(height, width)
-        except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except (OSError, EOFError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
             raise DataError(f"cannot read {self.path}: {error}") from error
 
     def person(self, frame: np.ndarray) -> np.ndarray:

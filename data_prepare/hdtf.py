@@ -24,13 +24,16 @@ from data_prepare.hdtf_names import hdtf_identity
 from data_prepare.videos import EXTENSIONS
 from moda.errors import DataError
 from moda.media.crop import Box
+from moda.reading import read_lines
 
 __all__ = ["HdtfCut", "HdtfPlan", "ListedBox", "hdtf_identity", "read_hdtf"]
 
 PARTS = ("RD", "WDA", "WRA")
 _ENDING = re.compile(r"\.(?:" + "|".join(ending[1:] for ending in sorted(EXTENSIONS)) + r")$", re.IGNORECASE)
+_NAME = re.compile(r"[^./\\][^/\\]*")
 _DASH = re.compile(r"\s*[-\u2010-\u2015\u2212]\s*")
-_TIME = re.compile(r"^(?:(\d+):)?(\d+):(\d\d(?:\.\d+)?)$")
+_TIME = re.compile(r"^(?:(\d{1,6}):)?(\d{1,6}):(\d\d(?:\.\d{1,6})?)$", re.ASCII)
+_PIXELS = re.compile(r"-?\d{1,6}", re.ASCII)
 _SLACK = 0.05
 """A box may stick out of the picture by this share of its height; more, and it cannot be right."""
 
@@ -180,17 +183,17 @@ def _videos_in(folder: Path) -> list[Path]:
 
 def _lines(path: Path) -> list[tuple[str, str, str]]:
     """(where it is, first word without a video's ending, the rest) of every line; nothing if there is no file."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
+    if not path.exists():
         return []
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read the HDTF list {path}: {error}") from error
     result = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         name, rest = (*line.split(maxsplit=1), "", "")[:2]
-        if name and not name.startswith("#"):
-            result.append((f"{path}, line {number}", _ENDING.sub("", name), rest.strip()))
+        if not name or name.startswith("#"):
+            continue
+        where, name = f"{path}, line {number}", _ENDING.sub("", name)
+        if not _NAME.fullmatch(name):
+            raise DataError(f"{where}: got {name!r}, wanted the plain name of a video, without folders")
+        result.append((where, name, rest.strip()))
     return result
 
 
@@ -227,11 +230,11 @@ def read_boxes(path: Path) -> dict[str, ListedBox]:
     """P_crop_wh.txt -> crops by `Name_0`; {} if there is no such file."""
     table: dict[str, ListedBox] = {}
     for where, clip, rest in _lines(path):
-        try:
-            left, width, top, height = map(int, rest.split())
-        except ValueError:
-            left = width = top = height = 0
-        found = re.match(r"^(.+)_(\d+)$", clip)
+        words = rest.split()
+        left = width = top = height = 0
+        if len(words) == 4 and all(map(_PIXELS.fullmatch, words)):
+            left, width, top, height = map(int, words)
+        found = re.match(r"^(.+)_(\d{1,6})$", clip, re.ASCII)
         if width <= 0 or height <= 0 or found is None:
             raise DataError(f"{where}: got {clip} {rest!r}, wanted a clip and its left, width, top, height in pixels")
         _once(where, f"{found[1]}_{int(found[2])}", ListedBox(left, top, width, height), table)
@@ -242,7 +245,7 @@ def read_heights(path: Path) -> dict[str, int]:
     """P_resolution.txt -> heights by video; 0 in the list (unknown) is left out."""
     table: dict[str, int] = {}
     for where, video, rest in _lines(path):
-        if not rest.isdecimal():
+        if not _PIXELS.fullmatch(rest) or int(rest) < 0:
             raise DataError(f"{where}: got {rest!r}, wanted the video's height in pixels")
         _once(where, video, int(rest), table)
     return {video: height for video, height in table.items() if height > 0}

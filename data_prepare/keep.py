@@ -6,17 +6,14 @@ audio.wav. `heard` alone is not kept: it is read again from the source.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from data_prepare.job import Job, Offset, Span, offset_record
-from moda.data.clip import write_array
+from moda.data.arrays import map_array, map_npy, write_array
 from moda.errors import DataError
 from moda.files import write_json, write_npy
 from moda.media.audio import read_audio, write_wav
@@ -25,8 +22,8 @@ from moda.reading import read_json
 from moda.representation import HeadPose
 
 MADE = "made.json"
-WORK_ARRAYS = ("outlined", "outlines")
-"""Arrays that only preparation reads."""
+WORK_ARRAYS = {"outlined": 1, "outlines": 2}
+"""Arrays that only preparation reads, and their number of axes."""
 
 
 class Kept(NamedTuple):
@@ -43,7 +40,7 @@ def _array(name: str) -> Kept:
         else:
             write_array(job.folder, name, getattr(job, name))
 
-    return Kept(write, lambda job, _: _load(job.folder / f"{name}.npy"))
+    return Kept(write, lambda job, _: _load(job, name))
 
 
 def _write_pose(job: Job) -> None:
@@ -52,7 +49,7 @@ def _write_pose(job: Job) -> None:
 
 
 def _read_pose(job: Job, _: Any) -> HeadPose:
-    return HeadPose(*(_load(job.folder / f"{name}.npy") for name in ("rotation", "translation", "scale")))
+    return HeadPose(*(_load(job, name) for name in ("rotation", "translation", "scale")))
 
 
 def _write_wave(job: Job) -> bool:
@@ -96,23 +93,23 @@ def keep(job: Job, names: tuple[str, ...]) -> None:
 
 def recall(job: Job, name: str) -> None:
     """Set an attribute from the clip's folder; raises `DataError` if it is not there or damaged."""
-    made = read_json(job.folder / MADE)
+    path = job.folder / MADE
+    made = read_json(path)
     if name not in made:
-        raise DataError(f"{job.folder / MADE} has no '{name}'")
-    setattr(job, name, KEPT[name].read(job, made[name]))
-
-
-def link_folder(source: Path, target: Path) -> None:
-    """Fill a folder with hard links to another's files: files are only ever replaced, so the first stays as it is."""
-    for path in sorted(source.iterdir()):
-        try:
-            os.link(path, target / path.name)
-        except OSError:  # a file system without hard links
-            shutil.copy2(path, target / path.name)
-
-
-def _load(path: Path) -> np.ndarray:
+        raise DataError(f"{path} has no '{name}'")
     try:
-        return np.asarray(np.load(path, allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+        if name != "span":  # how long the arrays are
+            job.span = KEPT["span"].read(job, made["span"])
+        setattr(job, name, KEPT[name].read(job, made[name]))
+    except (TypeError, ValueError, KeyError) as error:
+        raise DataError(f"{path}: '{name}' cannot be used: {error}") from error
+
+
+def _load(job: Job, name: str) -> np.ndarray:
+    if name not in WORK_ARRAYS:
+        return np.array(map_array(job.folder, name, job.frames))
+    path = job.folder / f"{name}.npy"
+    array = np.array(map_npy(path))
+    if array.ndim != WORK_ARRAYS[name] or array.dtype.kind not in "iuf" or not len(array):
+        raise DataError(f"{path} holds {array.dtype} {array.shape}")
+    return array

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from moda.data.clip import Clip, ClipStore
 from moda.errors import ModaError
+from moda.printing import log_to_stderr, printable
 from moda.sync import LipSync, Offset
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("store", type=Path, help="clip store made by `moda prepare`")
     parser.add_argument("--checkpoint", type=Path, help="network of stage sync (default: the shipped one)")
     arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    log_to_stderr()
     settled = clips = 0
     try:
         for clip, offset in store_offsets(ClipStore.open(arguments.store), LipSync.load(arguments.checkpoint)):
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 settled += 1
                 sys.stdout.write(f"{clip.id}\t{offset.frames:.2f}\t{offset.confidence:.3f}\n")
     except ModaError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {printable(error)}\n")
         return error.exit_code
     log.info("%d of %d clips with sound are settled", settled, clips)
     return 0

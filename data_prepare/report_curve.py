@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
+
+from data_prepare.report_words import finite
+from moda.errors import DataError
+from moda.reading import read_json
 
 MOST_POINTS = 300
 HEIGHT = 60
@@ -29,11 +31,7 @@ class Curves(NamedTuple):
 def _numbers(values: object) -> list[float | None]:
     if not isinstance(values, list):
         return []
-    numbers = [
-        float(value) if isinstance(value, int | float) and math.isfinite(value) else None
-        for value in values
-        if not isinstance(value, bool)
-    ]
+    numbers = [finite(value) for value in values]
     if len(numbers) <= MOST_POINTS:
         return numbers
     return [numbers[index * len(numbers) // MOST_POINTS] for index in range(MOST_POINTS)]
@@ -42,12 +40,12 @@ def _numbers(values: object) -> list[float | None]:
 def read_curves(path: Path) -> Curves | None:
     """The curves of a clip, or None if there are none that can be drawn."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        seconds = float(record["seconds"])
-        curves = Curves(_numbers(record.get("lip_opening")), _numbers(record.get("envelope")), seconds)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        record = read_json(path)
+    except DataError:
         return None
-    return curves if math.isfinite(seconds) and (curves.lip_opening or curves.envelope) else None
+    seconds = finite(record.get("seconds"))
+    lips, envelope = _numbers(record.get("lip_opening")), _numbers(record.get("envelope"))
+    return Curves(lips, envelope, seconds) if seconds is not None and (lips or envelope) else None
 
 
 def top_of(curves: Curves) -> float:

@@ -21,14 +21,16 @@ from data_prepare.report_words import (
     figure_of,
     figure_text,
     finite,
+    mapping,
     number,
     reason_group,
+    sequence,
     summed_up,
-    text,
     without_paths,
 )
 from moda.data.clip import SPLITS
 from moda.files import write_text
+from moda.printing import html_text as text
 from moda.representation import FPS
 
 MOST_REASONS = 12
@@ -41,7 +43,7 @@ def write_page(out: Path, report: Record) -> None:
 
     Pictures and curves that are missing are left out. Raises `OutputError` if the place cannot be written.
     """
-    clips: list[Record] = list(report.get("clips") or [])
+    clips: list[Record] = [mapping(clip) for clip in sequence(report.get("clips"))]
     reasons = _reasons(clips)
     figures = _figures(clips)
     bounds = {name: bounds_of(values) for name, values in figures.items()}
@@ -56,8 +58,8 @@ def write_page(out: Path, report: Record) -> None:
         _reason_panel(clips, reasons),
         _figure_panel(figures),
         "</div>",
-        _missing(report.get("missing") or []),
-        _settings(report.get("settings") or {}),
+        _missing([mapping(entry) for entry in sequence(report.get("missing"))]),
+        _settings(mapping(report.get("settings"))),
         _meanings(figures),
         _controls(clips, figures),
         LEGEND,
@@ -103,9 +105,9 @@ def _minutes(clips: Iterable[Record]) -> float:
 
 
 def _tiles(report: Record, clips: Sequence[Record]) -> str:
-    totals: Record = report.get("totals") or {}
+    totals = mapping(report.get("totals"))
     counts = Counter(status_of(clip) for clip in clips)
-    people = sum(finite(count) or 0.0 for count in (report.get("identities") or {}).values())
+    people = sum(finite(count) or 0.0 for count in mapping(report.get("identities")).values())
     kept = [clip for clip in clips if status_of(clip) == "kept"]
 
     def total(name: str, otherwise: float) -> float:
@@ -129,8 +131,7 @@ def _tiles(report: Record, clips: Sequence[Record]) -> str:
 
 
 def _splits(report: Record, clips: Sequence[Record]) -> str:
-    people: Record = report.get("identities") or {}
-    lists: Record = report.get("splits") or {}
+    people, lists = mapping(report.get("identities")), mapping(report.get("splits"))
     rows = []
     for split in dict.fromkeys((*SPLITS, *people, *lists)):
         members = [clip for clip in clips if clip.get("split") == split and status_of(clip) == "kept"]
@@ -142,7 +143,7 @@ def _splits(report: Record, clips: Sequence[Record]) -> str:
         )
         rows.append(f"<tr><th>{text(split)}</th>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     head = "<thead><tr><th>split</th><th>people</th><th>clips</th><th>min</th></tr></thead>"
-    notes = "".join(f'<p class="soft">{text(note)}</p>' for note in report.get("notes") or [])
+    notes = "".join(f'<p class="soft">{text(note)}</p>' for note in sequence(report.get("notes")))
     return f"<section><h2>Splits</h2><table>{head}<tbody>{''.join(rows)}</tbody></table>{notes}</section>"
 
 

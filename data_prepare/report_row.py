@@ -9,7 +9,18 @@ from typing import Any
 import numpy as np
 
 from data_prepare.report_curve import draw, read_curves, top_of
-from data_prepare.report_words import address, figure_of, figure_text, finite, number, offset_words, text
+from data_prepare.report_words import (
+    address,
+    figure_of,
+    figure_text,
+    finite,
+    inside,
+    mapping,
+    number,
+    offset_words,
+    sequence,
+)
+from moda.printing import html_text as text
 from moda.representation import FPS
 
 Record = Mapping[str, Any]
@@ -29,7 +40,7 @@ def status_of(clip: Record) -> str:
 
 def quality_of(clip: Record) -> dict[str, float]:
     """Its figures that are finite numbers."""
-    figures = {str(name): finite(value) for name, value in (clip.get("quality") or {}).items()}
+    figures = {str(name): finite(value) for name, value in mapping(clip.get("quality")).items()}
     return {name: value for name, value in figures.items() if value is not None}
 
 
@@ -53,10 +64,10 @@ def row(out: Path, clip: Record, reasons: Sequence[str], bounds: Mapping[str, tu
         about.append(
             f'<span data-k="length" data-v="{frames:g}">{number(frames / FPS, 1)} s, {number(frames, 0)} frames</span>'
         )
-    shot = clip.get("shot")
-    if isinstance(shot, list | tuple) and len(shot) == 2:
-        about.append(f"{number(float(shot[0]), 2)}–{number(float(shot[1]), 2)} s of the source")
-    if (out / "clips" / clip_id / "video.mp4").is_file():
+    shot = [seconds for value in sequence(clip.get("shot")) if (seconds := finite(value)) is not None]
+    if len(shot) == 2:
+        about.append(f"{number(shot[0], 2)}–{number(shot[1], 2)} s of the source")
+    if inside(out, f"clips/{clip_id}/video.mp4"):
         about.append(f'<a href="{address(f"clips/{clip_id}/video.mp4")}">video</a>')
     lines = [f"<h3><em>{status}</em><bdi>{text(clip_id)}</bdi></h3>", f"<p>{' · '.join(about)}</p>"]
     if status != "kept" or clip.get("reason"):
@@ -73,13 +84,14 @@ def row(out: Path, clip: Record, reasons: Sequence[str], bounds: Mapping[str, tu
 def _pictures(out: Path, clip: Record, clip_id: str) -> str:
     parts = []
     preview = str(clip.get("preview") or "")
-    if preview and (out / preview).is_file():
+    if preview and inside(out, preview):
         place = address(preview)
         parts.append(
             f'<a class="strip" href="{place}"><img loading="lazy" decoding="async" src="{place}" '
             f'alt="frames of {text(clip_id)}"></a>'
         )
-    if (curves := read_curves(out / "clips" / clip_id / "preview.json")) is not None:
+    curves_file = f"clips/{clip_id}/preview.json"
+    if inside(out, curves_file) and (curves := read_curves(out / curves_file)) is not None:
         lips = f"lips 0–{number(top_of(curves), 0)} px" if curves.lip_opening else ""
         axis = f"<span>0 s</span><span>{lips}</span><span>{number(curves.seconds, 1)} s</span>"
         parts.append(f'{draw(curves)}<div class="axis">{axis}</div>')
@@ -87,7 +99,7 @@ def _pictures(out: Path, clip: Record, clip_id: str) -> str:
 
 
 def _sync(clip: Record) -> str:
-    offset: Record = clip.get("offset") or {}
+    offset = mapping(clip.get("offset"))
     sizes = {"offset": finite(offset.get("frames")), "confidence": finite(offset.get("confidence"))}
     marks = "".join(
         f'<i data-k="{key}" data-v="{abs(value):g}"></i>' for key, value in sizes.items() if value is not None

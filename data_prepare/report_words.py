@@ -7,6 +7,7 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -43,20 +44,21 @@ FIGURES: dict[str, Figure] = {
 }
 """Figures that are known here; any other is shown under its own name."""
 MINUS = "\N{MINUS SIGN}"
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _NUMBER = re.compile(r"(?<![A-Za-z0-9_.])[-+]?\d+(?:\.\d+)?")
 _PATH = re.compile(r"(?<!\S)\S*/\S*")
-
-
-def text(value: object) -> str:
-    """Any name as text of the page: escaped, without control or direction marks, always encodable."""
-    plain = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(value))
-    return html.escape(plain.encode("utf-8", "replace").decode("utf-8"), quote=True)
 
 
 def address(path: str) -> str:
     """A path relative to the page as an address in an attribute; a file name's bytes are kept."""
     return html.escape(quote(os.fsencode(path), safe="/-_.~"), quote=True)
+
+
+def inside(out: Path, path: str) -> bool:
+    """Whether a path relative to the page names a file beside or below it."""
+    try:
+        return ".." not in Path(path).parts and not os.path.isabs(path) and (out / path).is_file()
+    except ValueError:  # no file can have such a name
+        return False
 
 
 def number(value: float, digits: int) -> str:
@@ -68,9 +70,23 @@ def number(value: float, digits: int) -> str:
 
 def finite(value: object) -> float | None:
     """The number, or None for whatever is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # JSON's whole numbers have no end
+        return None
+    return number if math.isfinite(number) else None
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """The value if it is a mapping, else an empty one: a page is made of whatever a record holds."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def sequence(value: object) -> Sequence[Any]:
+    """The value if it is a list, else an empty one."""
+    return value if isinstance(value, list | tuple) else ()
 
 
 def figure_of(name: str) -> Figure:
@@ -118,8 +134,10 @@ def reason_group(reason: str) -> str:
 
 def summed_up(reasons: Sequence[str]) -> str:
     """One line for reasons of one group: numbers that differ become a range."""
-    columns = zip(*(_NUMBER.findall(reason) for reason in reasons), strict=True)
-    spans = iter([_span(column) for column in columns])
+    found = [_NUMBER.findall(reason) for reason in reasons]
+    if len({len(numbers) for numbers in found}) > 1:  # one of them holds the sign for a number itself
+        return reasons[0]
+    spans = iter([_span(column) for column in zip(*found, strict=True)])
     return _NUMBER.sub(lambda match: next(spans), reasons[0])
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
-import shutil
+import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from data_prepare.given import Given
 from data_prepare.options import Options
+from data_prepare.own_files import check_place, remove_clip
 from data_prepare.pool import Pool
 from data_prepare.report import Report, Row
 from data_prepare.report_page import write_page
@@ -19,11 +21,14 @@ from data_prepare.scan import Scan, read_scan, scan_path, scan_stamp
 from data_prepare.sources import Source, video_of_shot
 from data_prepare.split_lists import GivenLists
 from data_prepare.splits import ClipFacts, SplitRule, Splits, make_splits
+from data_prepare.videos import STORE_FOLDERS
 from data_prepare.worker import Outcome, Task, initialise, outdated, rejection_path, stamps, stored_stamps, work
-from moda.data.clip import ClipStore
+from moda.data.clip import SPLITS, Clip, ClipStore
 from moda.errors import DataError, OutputError
-from moda.files import write_json
+from moda.files import clear_litter, hold, write_json
 from moda.reading import read_json
+
+log = logging.getLogger(__name__)
 
 DIED = "its process ended without a word (memory?)"
 
@@ -56,12 +61,14 @@ def prepare(
     video is a row of the report, which is also written to out/report.json and out/report.html.
     """
     began = time.monotonic()
+    check_place(out)
     store = ClipStore.create(out, options.size)
     with _locked(out):
         _check_owners(store, sources)
         outcomes = _run(sources, out, options, jobs, began, on_progress)
         _remove_orphans(store, outcomes)
-        splits = write_splits(ClipStore.open(out), rule)
+        whole = all(outcome.status != "failed" for outcome in outcomes)
+        splits = write_splits(ClipStore.open(out), rule, whole=whole)
         rows = tuple(_row(out, outcome, splits) for outcome in outcomes)
         report = Report(rows, splits, tuple(missing), options, time.monotonic() - began)
         write_json(out / "report.json", report.as_json())
@@ -72,30 +79,23 @@ def prepare(
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
     """Hold the store for one run and clear what a killed one left; raises `OutputError` if it cannot be had."""
-    try:
-        lock = (out / ".lock").open("w")
-        for name in ("clips", "scans", "rejected"):
-            (out / name).mkdir(exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot write into {out}: {error.strerror}") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise OutputError(
-                f"another preparation is writing into {out}: wait for it, or choose another folder"
-            ) from error
-        hidden = [path for name in ("clips", "scans", "rejected", "splits") for path in (out / name).glob(".*")]
-        for left in [*hidden, *out.glob(".*.tmp")]:
-            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+    with hold(out / ".lock", f"another preparation is writing into {out}: wait for it, or choose another folder"):
+        clear_litter(out)
+        for folder in (out / name for name in STORE_FOLDERS):
+            try:
+                folder.mkdir(exist_ok=True)
+            except OSError as error:
+                raise OutputError(f"cannot write into {out}: {error.strerror}") from error
+            if not folder.is_symlink():
+                clear_litter(folder)
         yield
 
 
 def _check_owners(store: ClipStore, sources: Sequence[Source]) -> None:
     """Refuse a folder of videos whose names are those of another folder's clips in this store."""
     here = {source.clip_id: source for source in sources}
-    for clip_id in store.ids:
-        record = store.clip(clip_id).record
+    for clip in readable_clips(store):
+        clip_id, record = clip.id, clip.record
         source = here.get(clip_id) or here.get(video_of_shot(clip_id) or "")
         folder = Path(str(record.get("source_folder")))
         if source is not None and folder.resolve() != source.folder.resolve() and folder.is_dir():
@@ -196,9 +196,10 @@ def finished(task: Task) -> Outcome | None:
         return Outcome(task, "kept")
     path = rejection_path(task)
     if path.is_file():
-        record = read_json(path)
-        if record.get("stamps") == wanted:
-            return Outcome(task, "rejected", str(record["reason"]), str(record["step"]))
+        with contextlib.suppress(DataError):  # damaged: found out again
+            record = read_json(path)
+            if record.get("stamps") == wanted:
+                return Outcome(task, "rejected", str(record.get("reason")), str(record.get("step")))
     return None
 
 
@@ -207,14 +208,14 @@ def _remove_orphans(store: ClipStore, outcomes: Sequence[Outcome]) -> None:
     kept = {outcome.task.clip_id for outcome in outcomes if outcome.status == "kept"}
     failed = {outcome.task.clip_id for outcome in outcomes if outcome.status == "failed"}
     names = {(str(outcome.task.source.folder), outcome.task.source.name) for outcome in outcomes}
-    for clip_id in store.ids:
-        record = read_json(store.root / "clips" / clip_id / "clip.json")
-        ours = (record.get("source_folder"), record.get("source")) in names
-        if ours and clip_id not in kept | failed and not any(clip_id.startswith(f"{name}_") for name in failed):
-            shutil.rmtree(store.root / "clips" / clip_id)
+    for clip in readable_clips(store):
+        ours = (clip.record.get("source_folder"), clip.record.get("source")) in names
+        if ours and clip.id not in kept | failed and not any(clip.id.startswith(f"{name}_") for name in failed):
+            remove_clip(clip.folder)
     for outcome in outcomes:
         if outcome.status == "kept":
-            rejection_path(outcome.task).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                rejection_path(outcome.task).unlink()
 
 
 def _row(out: Path, outcome: Outcome, splits: Splits) -> Row:
@@ -225,22 +226,48 @@ def _row(out: Path, outcome: Outcome, splits: Splits) -> Row:
     return Row.of(out, outcome, record, splits.identities.get(task.source.identity, ""))
 
 
-def write_splits(store: ClipStore, rule: SplitRule | GivenLists) -> Splits:
+def readable_clips(store: ClipStore) -> list[Clip]:
+    """The finished clips of a store, without those whose record is damaged: they are made again, or left out."""
+    clips = []
+    for clip_id in store.ids:
+        with contextlib.suppress(DataError):
+            clips.append(store.clip(clip_id))
+    return clips
+
+
+def write_splits(store: ClipStore, rule: SplitRule | GivenLists, *, whole: bool = True) -> Splits:
     """Write the lists for all clips of the store.
 
-    Under the same rule, identities stay in the split where they were, so that a store can grow
-    without a person moving from the test list into the training list.
+    Under the same rule, identities stay in the split where a whole run put them, so that a store can grow
+    without a person moving from the test list into the training list. What a run that failed in part
+    (not `whole`) deals out is dealt again by the next one.
     """
     path = store.root / "splits" / "rule.json"
-    clips = [store.clip(clip_id) for clip_id in store.ids]
-    facts = [ClipFacts(clip.id, clip.identity, clip.frames) for clip in clips]
+    facts = [ClipFacts(clip.id, clip.identity, clip.frames) for clip in readable_clips(store)]
     record = rule.record if isinstance(rule, SplitRule) else {"lists": str(rule.folder)}
-    fixed: dict[str, str] = {}
-    if path.is_file():
-        before = read_json(path)
-        if {key: before.get(key) for key in record} == record:
-            fixed = dict(before.get("identities", {}))
+    fixed = _fixed_identities(path, record)
     splits = make_splits(facts, rule, fixed)
+    notes = list(splits.notes)
+    if not whole:
+        notes.append("some videos failed: people who are new in these lists are dealt again by the next run")
+    if damaged := len(store.ids) - len(facts):
+        notes.append(f"clips whose clip.json is damaged, in no list until they are prepared again: {damaged}")
+    splits = replace(splits, notes=tuple(notes))
     store.write_splits(splits.lists)
-    write_json(path, {**record, "identities": {**fixed, **splits.identities}})
+    write_json(path, {**record, "identities": {**fixed, **splits.identities} if whole else fixed})
     return splits
+
+
+def _fixed_identities(path: Path, rule: dict[str, Any]) -> dict[str, str]:
+    """Who is in which list by an earlier run under the same rule; nobody if that cannot be read."""
+    if not path.is_file():
+        return {}
+    try:
+        before = read_json(path)
+    except DataError as error:
+        log.warning("%s; the lists are made anew", error)
+        return {}
+    identities = before.get("identities")
+    if {key: before.get(key) for key in rule} != rule or not isinstance(identities, dict):
+        return {}
+    return {who: name for who, name in identities.items() if name in SPLITS}

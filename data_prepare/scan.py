@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from data_prepare.job import Rejected
 from data_prepare.options import Options
@@ -29,8 +28,9 @@ from data_prepare.shots import (
 )
 from data_prepare.sources import Source, source_stamp
 from data_prepare.steps.probe import check, read_info
-from moda.files import write_json
-from moda.media.crop import Box, square_box
+from moda.errors import DataError
+from moda.files import temporary_file, write_json
+from moda.media.crop import square_box
 from moda.media.face_tracker import FaceTracker
 from moda.media.strip import write_strip
 from moda.media.tee import frames_with_thumbnails, read_thumbnails
@@ -63,6 +63,9 @@ class Scan:
         return self.frames - sum(shot.stop - shot.start for shot in self.shots)
 
 
+_STORED = TypeAdapter(Scan)
+
+
 def scan_stamp(source: Source, options: Options) -> dict[str, Any]:
     """What a scan depends on: equal stamps mean equal scans."""
     settings = {"max_seconds": options.max_seconds, "min_face": options.limits.min_face}
@@ -84,16 +87,19 @@ def scan_path(out: Path, source: Source) -> Path:
 
 
 def read_scan(path: Path, stamp: dict[str, Any]) -> Scan | None:
-    """The scan stored at `path`, or None if there is none with this stamp."""
+    """The scan stored at `path`, or None if there is none with this stamp that is whole."""
     if not path.is_file():
         return None
     record = read_json(path)
     if record.get("stamp") != stamp:
         return None
-    shots = tuple(
-        Shot(shot["start"], shot["stop"], Box(*shot["box"]), shot["people"], shot["exact"]) for shot in record["shots"]
-    )
-    return Scan(shots, record["frames"], record["reason"])
+    try:
+        scan = _STORED.validate_python({name: record.get(name) for name in ("shots", "frames", "reason")})
+    except ValidationError as error:
+        raise DataError(f"{path} is not a scan: {error.errors()[0]['msg']}") from error
+    if any(not 0 <= shot.start < shot.stop or shot.box.side < 1 for shot in scan.shots):
+        raise DataError(f"{path} is not a scan: a shot without frames or picture")
+    return scan
 
 
 def write_scan(path: Path, scan: Scan, stamp: dict[str, Any]) -> None:
@@ -110,7 +116,7 @@ def scan_video(source: Source, folder: Path, options: Options, tick: Callable[[i
     info = read_info(source.path)
     check(info, options)
     start, stop = (0, None) if source.part is None else (source.part.start, source.part.stop)
-    with _thumbnail_file(folder, source.clip_id) as path:
+    with temporary_file(folder / f"{source.clip_id}.raw") as path:
         samples, pictures = _look(source.path, info, path, start, stop, tick)
         thumbnails = read_thumbnails(path, THUMBNAIL)
         frames = len(thumbnails)
@@ -121,15 +127,6 @@ def scan_video(source: Source, folder: Path, options: Options, tick: Callable[[i
         return Scan((_listed_shot(source, info, samples, start, start + frames),), frames)
     shots = _find_shots(samples, [0, *cuts, frames], info, options)
     return Scan(tuple(shots), frames)
-
-
-@contextmanager
-def _thumbnail_file(folder: Path, clip_id: str) -> Iterator[Path]:
-    path = folder / f".{clip_id}.{os.getpid()}.raw"
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
 
 
 def _look(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from data_prepare.hdtf import HdtfCut, HdtfPlan
 from data_prepare.hdtf_names import hdtf_identity
 from data_prepare.videos import EXTENSIONS, find_videos
 from moda.errors import DataError
+from moda.reading import read_lines
 from moda.representation import FPS
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._/-]+")
@@ -61,10 +63,7 @@ def read_include(path: Path, names: list[str]) -> list[str]:
 
     Raises `DataError` if the file cannot be read, lists nothing, or lists what is not there.
     """
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read the list of videos {path}: {error}") from error
+    lines = [line.strip() for line in read_lines(path)]
     wanted = {line.removeprefix("./") for line in lines if line and not line.startswith("#")}
     if not wanted:
         raise DataError(f"the list of videos is empty: {path}")
@@ -75,18 +74,13 @@ def read_include(path: Path, names: list[str]) -> list[str]:
 
 def read_identities(path: Path) -> dict[str, str]:
     """A TSV with the columns `file` and `identity` (others are ignored) -> {file: identity}; empty ones left out."""
+    rows = csv.DictReader(read_lines(path), delimiter="\t")
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = csv.DictReader(file, delimiter="\t")
-            columns = rows.fieldnames or []
-            if missing := [name for name in ("file", "identity") if name not in columns]:
-                raise DataError(
-                    f"{path} has no column '{missing[0]}'; its first line must name columns, got {columns[:6]}"
-                )
-            return {
-                row["file"]: row["identity"].strip() for row in rows if row["file"] and (row["identity"] or "").strip()
-            }
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        columns = rows.fieldnames or []
+        if missing := [name for name in ("file", "identity") if name not in columns]:
+            raise DataError(f"{path} has no column '{missing[0]}'; its first line must name columns, got {columns[:6]}")
+        return {row["file"]: row["identity"].strip() for row in rows if row["file"] and (row["identity"] or "").strip()}
+    except csv.Error as error:
         raise DataError(f"cannot read the identities {path}: {error}") from error
 
 
@@ -104,7 +98,7 @@ def identity_of(name: str, table: dict[str, str], nested: bool) -> str:
 
 
 def _digest(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()[:8]
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
 
 
 def clip_ids(names: list[str]) -> dict[str, str]:

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import re
 import sys
 import zlib
 from collections.abc import Sequence
@@ -26,8 +28,10 @@ import numpy as np
 
 from moda.data.speech import FORMAT, META_FILE, TEACHER_HOP
 from moda.errors import DataError, ModaError
-from moda.files import write_json, write_npz, write_text
+from moda.files import write_bytes, write_json, write_npz
 from moda.media.audio import read_audio
+from moda.printing import log_to_stderr, printable
+from moda.reading import read_lines
 from moda.representation import SAMPLE_RATE
 
 log = logging.getLogger(__name__)
@@ -79,11 +83,11 @@ class Source:
     @property
     def name(self) -> str:
         """File name in the output folder, without suffix."""
-        return self.path.replace("/", "__").replace("\\", "__")
+        return re.sub(r"[/\\\r\n]", "__", self.path)
 
     @property
     def split(self) -> str:
-        return "val" if zlib.crc32(self.group.encode()) % VALIDATION_SHARE == 0 else "train"
+        return "val" if zlib.crc32(os.fsencode(self.group)) % VALIDATION_SHARE == 0 else "train"
 
 
 def list_sources(folder: Path, listing: Path | None) -> list[Source]:
@@ -91,9 +95,7 @@ def list_sources(folder: Path, listing: Path | None) -> list[Source]:
     if listing is None:
         found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
         return [Source(name := p.relative_to(folder).as_posix(), name) for p in found]
-    if not listing.is_file():
-        raise DataError(f"no such list file: {listing}")
-    rows = [line.split("\t") for line in listing.read_text(encoding="utf-8").splitlines() if line.strip()]
+    rows = [line.split("\t") for line in read_lines(listing) if line.strip()]
     return [Source(row[0], row[1] if len(row) > 1 and row[1] else row[0]) for row in rows]
 
 
@@ -137,7 +139,7 @@ def prepare_speech(sources: Sequence[Source], folder: Path, out: Path, teacher: 
         splits["val"] = splits["train"][-1:]
         splits["train"] = splits["train"][:-1] or splits["val"]
     for split, names in splits.items():
-        write_text(out / "splits" / f"{split}.txt", "".join(f"{name}\n" for name in names))
+        write_bytes(out / "splits" / f"{split}.txt", os.fsencode("".join(f"{name}\n" for name in names)))
     meta = {"format": FORMAT, "teacher": teacher.name, "symbols": teacher.symbols, "hop": TEACHER_HOP}
     write_json(out / META_FILE, meta)
     return failures
@@ -152,12 +154,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("out", type=Path, help="folder to write to")
     parser.add_argument("--list", type=Path, help="text file: one sound a line, relative to AUDIO [TAB group]")
     arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    log_to_stderr()
     try:
         sources = list_sources(arguments.audio, arguments.list)
         failures = prepare_speech(sources, arguments.audio, arguments.out, Hama())
     except ModaError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {printable(error)}\n")
         return error.exit_code
     log.info("%d sounds labelled into %s, %d failed", len(sources) - len(failures), arguments.out, len(failures))
     for line in failures:

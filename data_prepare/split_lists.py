@@ -9,6 +9,7 @@ from pathlib import Path
 
 from moda.data.clip import SPLITS
 from moda.errors import DataError
+from moda.reading import read_lines
 
 _ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
 SHOWN = 5
@@ -32,10 +33,7 @@ class GivenLists:
         names: dict[str, tuple[str, ...]] = {}
         for split in SPLITS:
             path = folder / f"{split}.txt"
-            try:
-                lines = path.read_text(encoding="utf-8-sig").splitlines() if path.exists() else []
-            except (OSError, UnicodeDecodeError) as error:
-                raise DataError(f"cannot read the split list {path}: {error}") from error
+            lines = read_lines(path) if path.exists() else []
             words = (re.sub(r"(^|\s)#.*", "", line).strip().removeprefix("./") for line in lines)
             names[split] = tuple(dict.fromkeys(_ENDING.sub("", word) for word in words if word))
         if not any(names.values()):

@@ -18,16 +18,19 @@ from typing import Any
 
 from data_prepare.given import Given
 from data_prepare.job import Job, Rejected
-from data_prepare.keep import KEPT, keep, link_folder, recall
+from data_prepare.keep import KEPT, keep, recall
 from data_prepare.options import Options
+from data_prepare.own_files import CLIP_FILES, check_clip_place, link_files, remove_clip
 from data_prepare.scan import Scan, scan_path, scan_stamp, scan_video, write_scan
 from data_prepare.shots import Shot
 from data_prepare.sources import Source, source_stamp
 from data_prepare.steps import STEPS
+from moda.data.arrays import ARRAYS, map_array
+from moda.data.clip import Clip
 from moda.errors import DataError, MediaError, ModaError
-from moda.files import write_json
+from moda.files import temporary_folder, write_json
 from moda.media.threads import use_one_thread
-from moda.reading import read_json
+from moda.printing import log_to_stderr
 
 log = logging.getLogger(__name__)
 _counter: Synchronized[int] | None = None
@@ -65,6 +68,7 @@ def initialise(counter: Synchronized[int]) -> None:
     """Set up a worker process: one thread, silent end on Ctrl-C, end when the parent is gone."""
     global _counter
     _counter = counter
+    log_to_stderr(logging.WARNING)
     use_one_thread()
     signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
     parent = os.getppid()
@@ -143,7 +147,8 @@ def outdated(record: dict[str, Any], wanted: dict[str, Any]) -> set[str]:
     """
     if record.get("source") != wanted["source"]:
         return {step.name for step in STEPS}
-    before = record.get("steps", {})
+    steps = record.get("steps")
+    before = steps if isinstance(steps, dict) else {}
     stale: set[str] = set()
     remade: set[str] = set()
     for step in STEPS:
@@ -158,11 +163,17 @@ def outdated(record: dict[str, Any], wanted: dict[str, Any]) -> set[str]:
 
 
 def stored_stamps(folder: Path) -> dict[str, Any]:
-    """The stamps of a finished clip; {} if there is none."""
+    """The stamps of a finished clip; {} if there is none, or one of its files is missing or cut short."""
     try:
-        return dict(read_json(folder / "clip.json").get("stamps", {}))
+        clip = Clip.open(folder)
+        for name in ARRAYS:
+            map_array(folder, name, clip.frames)
+        clip.moments(["face"])
     except DataError:
         return {}
+    files = [clip.video_path, *([clip.audio_path] if clip.has_audio else [])]
+    stamps = clip.record.get("stamps")
+    return stamps if isinstance(stamps, dict) and all(path.is_file() for path in files) else {}
 
 
 def make_clip(task: Task, place: list[str], ran: list[str], tick: Callable[[int], None] = count_frames) -> None:
@@ -172,8 +183,8 @@ def make_clip(task: Task, place: list[str], ran: list[str], tick: Callable[[int]
     steps that were run. Raises what a step raises; an older clip stays then, unless the video is no longer fit.
     """
     assert task.shot is not None
-    clips = task.out / "clips"
-    final, folder = clips / task.clip_id, clips / f".{task.clip_id}.{os.getpid()}.tmp"
+    final = task.out / "clips" / task.clip_id
+    check_clip_place(final)
     given = Given.find(task.options.given, task.source.video)
     wanted = stamps(task, given)
     record = stored_stamps(final)
@@ -181,26 +192,20 @@ def make_clip(task: Task, place: list[str], ran: list[str], tick: Callable[[int]
     try:
         if len(to_run) < len(STEPS):
             try:
-                link_folder(final, _emptied(folder))
-                _run_steps(task, given, wanted, to_run, folder, place, ran, tick)
-                return _replace(folder, final)
+                with temporary_folder(final) as folder:
+                    link_files(final, folder)
+                    _run_steps(task, given, wanted, to_run, folder, place, ran, tick)
+                    return _replace(folder, final)
             except (DataError, MediaError) as error:
                 log.warning("%s is made from nothing, something in it is damaged: %s", final, error)
                 ran.clear()
-        _emptied(folder)
-        _run_steps(task, given, wanted, {step.name for step in STEPS}, folder, place, ran, tick)
-        _replace(folder, final)
+        with temporary_folder(final) as folder:
+            link_files(final, folder, lambda name: name not in CLIP_FILES)
+            _run_steps(task, given, wanted, {step.name for step in STEPS}, folder, place, ran, tick)
+            _replace(folder, final)
     except (Rejected, MediaError):
-        shutil.rmtree(final, ignore_errors=True)
+        remove_clip(final)
         raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _emptied(folder: Path) -> Path:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    return folder
 
 
 def _run_steps(
@@ -235,12 +240,17 @@ def _run_steps(
 
 
 def _replace(folder: Path, final: Path) -> None:
-    """Put a finished folder in the place of an older one; between the two moves there is no clip, never half of one."""
-    old = folder.with_name(f"{folder.name}.old")
-    if final.exists():
+    """Put a finished folder in the place of an older one; between the two moves there is no clip, never half of one.
+
+    What else lay in the older one has been linked into the new one.
+    """
+    if not final.exists():
+        os.replace(folder, final)
+        return
+    with temporary_folder(final) as old:
         os.replace(final, old)
-    os.replace(folder, final)
-    shutil.rmtree(old, ignore_errors=True)
+        os.replace(folder, final)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def rejection_path(task: Task) -> Path:

@@ -6,10 +6,12 @@ elsewhere, waits for a pipe, or takes more memory than a limit allows.
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import math
 import os
+import re
 import stat
 import zipfile
 from collections.abc import Iterable
@@ -22,6 +24,8 @@ from moda.errors import DataError, ModaError
 
 MAX_TEXT_BYTES = 1 << 24
 """Of a text or JSON file; 16 MB of brackets become some 400 MB of lists."""
+MAX_LIST_BYTES = 1 << 28
+"""Of a list with a name a line."""
 MAX_ARRAY_BYTES = 1 << 28
 """Of all arrays that are read from one file, unless the caller knows better."""
 _HEADER_BYTES = 12_000
@@ -90,6 +94,22 @@ def read_text(
         raise error(f"cannot read {what}{path}: not text in UTF-8 (byte {failed.start}){hint}") from failed
 
 
+def read_lines(path: Path, *, hint: str = "", error: type[ModaError] = DataError) -> list[str]:
+    """Lines of a list: UTF-8, or UTF-16 if a byte order mark says so.
+
+    A name that is no UTF-8 is spelled as Python spells that of the file (`os.fsdecode`), so that the two are equal.
+    """
+    data = read_bytes(path, limit=MAX_LIST_BYTES, hint=hint, error=error)
+    try:
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            text = data.decode("utf-16")
+        else:
+            text = data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
+    except UnicodeDecodeError as failed:
+        raise error(f"cannot read {path}: not text in UTF-16 (byte {failed.start}){hint}") from failed
+    return re.split("\r\n|\r|\n", text)
+
+
 def read_json(path: Path, *, hint: str = "", error: type[ModaError] = DataError) -> dict[str, Any]:
     """A JSON object, with finite numbers."""
     text = read_text(path, hint=hint, error=error)
@@ -129,14 +149,20 @@ def read_arrays(
     path: Path,
     names: Iterable[str],
     *,
+    optional: Iterable[str] = (),
     limit: int = MAX_ARRAY_BYTES,
     hint: str = "",
     error: type[ModaError] = DataError,
 ) -> dict[str, np.ndarray]:
-    """Arrays of an .npz, in this machine's byte order; refused if they claim more than `limit` bytes in all."""
+    """Arrays of an .npz, in this machine's byte order; refused if they claim more than `limit` bytes in all.
+
+    optional: names that are left out where the file has no such array.
+    """
     try:
         with _archive(path) as archive:
+            there = set(archive.namelist())
             claims = {name: _claim(archive, name) for name in names}
+            claims |= {name: _claim(archive, name) for name in optional if f"{name}.npy" in there}
             total = sum(claim.size_bytes for claim in claims.values())
             if total > limit:
                 raise ValueError(f"its arrays claim {total:,} bytes, wanted at most {limit:,}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from moda.cli.main import INTERRUPTED, TERMINATED, run
+from moda.cli.main import INTERRUPTED, TERMINATED, Parser, run, say_on
 from moda.errors import TrainingError
 from moda.locations import command, locate
 
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=command("ablate"),
         description="Train variants of the stages over several seeds, animate the test clips and score them. Writes "
         "ablation.md and ablation.json beside eval's reports. The same command again goes on where it stopped.",
@@ -50,10 +50,7 @@ def _main(argv: Sequence[str] | None) -> int:
     tree = apply_overrides(load_yaml(options.config), options.set)
     config = parse(AblationConfig, tree, source=str(options.config))
     trials = plan(config)
-    console = Console(stderr=True)
-
-    def say(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    say = say_on(Console(stderr=True))
 
     runs = [run for trial in trials for run in trial.runs]
     say(

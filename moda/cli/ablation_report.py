@@ -16,6 +16,7 @@ from moda.metrics import METRICS
 from moda.metrics.intervals import LEVEL
 from moda.metrics.registry import Metric
 from moda.metrics.rows import Evaluation
+from moda.printing import printable
 
 FORMAT = 1
 ZERO = 1e-3
@@ -90,7 +91,7 @@ def write_ablation(config: AblationConfig, trials: Sequence[Trial], evaluation: 
     scores = collect(trials, evaluation)
     claims = [claim for claim in config.claims if claim.variant in scores and claim.metric in evaluation.metrics]
     paths = [config.output / "ablation.md", config.output / "ablation.json"]
-    write_text(paths[0], report(config, evaluation, scores, claims))
+    write_text(paths[0], printable(report(config, evaluation, scores, claims), keep="\n"))
     record: dict[str, Any] = {
         "format": FORMAT,
         "seeds": config.seeds,

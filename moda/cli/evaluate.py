@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from moda.cli.main import run
+from moda.cli.main import Parser, run, say_on
 from moda.locations import command, locate
+from moda.printing import printable
 
 if TYPE_CHECKING:
     from moda.cli.evaluation_config import EvaluationConfig
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=command("eval"),
         description="Score generated videos against the true ones of the same file name. Writes table.md, clips.csv, "
         "scores.json and report.html; rows for the ground truth, the still mouth, the shifted truth and another "
@@ -67,24 +68,22 @@ def _main(argv: Sequence[str] | None) -> int:
     config = read_config(options)
     printed = config.printed_table()
     console = Console(stderr=True)
-
-    def say(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    say = say_on(console)
 
     columns = (
-        TextColumn("{task.fields[part]}"),
+        TextColumn("{task.fields[part]}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
     )
     with Progress(*columns, console=console) as bar:
         tasks = {}
 
         def progress(part: str, done: int, total: int, name: str) -> None:
             if part not in tasks:
-                tasks[part] = bar.add_task("", total=total, part=part)
-            bar.update(tasks[part], completed=done, total=total, description=name)
+                tasks[part] = bar.add_task("", total=total, part=printable(part))
+            bar.update(tasks[part], completed=done, total=total, description=printable(name))
 
         folders = {name: locate(path) for name, path in config.generated.items()} | _generate(config, progress, say)
         evaluation = evaluate(

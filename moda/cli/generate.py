@@ -137,8 +137,8 @@ class _Record:
     def fail(self, clip: str, why: str) -> None:
         """Note a clip that could not be made; an older video of it is no longer of this test list, and goes."""
         self.failed[clip] = " ".join(why.split())
-        self.clips.pop(clip, None)
-        (self.folder / f"{clip}.mp4").unlink(missing_ok=True)
+        if self.clips.pop(clip, None) is not None:  # made here, by the record
+            (self.folder / f"{clip}.mp4").unlink(missing_ok=True)
         self._write()
 
     def _write(self) -> None:

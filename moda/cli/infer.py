@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from moda.animation import AnimationConfig
-from moda.cli.main import run
+from moda.cli.main import Parser, run
 from moda.config import apply_overrides, load_yaml, parse
 from moda.errors import OutputError
 from moda.locations import command, shipped
@@ -186,7 +186,7 @@ def _positive(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=command("infer"), description="Make a portrait speak. Writes an MP4 (H.264, AAC) as long as the sound."
     )
     parser.add_argument("audio", type=Path, help="sound: WAV, FLAC, MP3, OGG, Opus, or a video with sound")

@@ -1,20 +1,67 @@
-"""What every command shares: errors become one line and an exit code, logs go to stderr."""
+"""What every command shares: errors become one line and an exit code, logs go to stderr.
+
+All text for people leaves through here, and `printable` is applied to it: prints to stdout, logs, errors and
+what is said beside a progress bar. Names of files may hold anything; none of it acts on the terminal.
+"""
 
 from __future__ import annotations
 
-import logging
+import argparse
 import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from io import TextIOBase
 from types import FrameType
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from moda.errors import ModaError
+from moda.printing import log_to_stderr, printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells count it (128 + SIGINT)."""
 TERMINATED = 143
 """Exit code after `kill` (128 + SIGTERM)."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that repeats names as they may be printed."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and message, end with exit code 2."""
+        super().error(printable(message))
+
+
+class _Printable(TextIOBase):
+    """Stands for stdout: nothing that is written acts on the terminal, nothing fails for want of a character."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        encoding = self._stream.encoding or "utf-8"
+        shown = printable(text, keep="\n\t").encode(encoding, "backslashreplace").decode(encoding)
+        self._stream.write(shown)
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+
+def say_on(console: Console) -> Callable[[str], None]:
+    """A function that prints a line on a console, above its progress bar if there is one."""
+
+    def say(line: str) -> None:
+        console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+
+    return say
 
 
 def run(main: Callable[[list[str]], int], argv: Sequence[str] | None = None) -> int:
@@ -25,13 +72,14 @@ def run(main: Callable[[list[str]], int], argv: Sequence[str] | None = None) -> 
     and keeps its traceback.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    _log_to_stderr()
+    log_to_stderr()
     in_main_thread = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, _terminate) if in_main_thread else None
     try:
-        return main(arguments)
+        with redirect_stdout(_Printable(sys.stdout)):
+            return main(arguments)
     except ModaError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -43,12 +91,3 @@ def run(main: Callable[[list[str]], int], argv: Sequence[str] | None = None) -> 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
     raise SystemExit(TERMINATED)
-
-
-def _log_to_stderr() -> None:
-    log = logging.getLogger("moda")
-    if not log.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        log.addHandler(handler)
-        log.setLevel(logging.INFO)

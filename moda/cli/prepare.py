@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from data_prepare.runner import prepare
 from data_prepare.sources import Source, find_sources, listed_sources
 from data_prepare.split_lists import GivenLists
 from data_prepare.splits import SplitRule
-from moda.cli.main import run
+from moda.cli.main import Parser, run, say_on
 from moda.config import Config, apply_overrides, load_yaml, parse
 from moda.errors import ConfigError
 from moda.locations import command
@@ -47,7 +47,7 @@ class PrepareConfig(Config):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=command("prepare"),
         description="Turn a folder of raw videos (any size, rate and codec) into a clip store for training. "
         "The same command again does only what is missing.",
@@ -115,8 +115,9 @@ def _main(argv: list[str]) -> int:
         rule = GivenLists.read(config.split_lists, config.shared_people)
     sources, plan = _sources(config, arguments.videos, arguments.out)
     console = Console(stderr=True, highlight=False)
+    say = say_on(console)
     for name, remark in plan.notes[:SHOWN]:
-        console.print(f"{name}: {remark}", markup=False, soft_wrap=True)
+        say(f"{name}: {remark}")
     columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}")]
     with Progress(*columns, console=console) as bar:
         said = [0.0]
@@ -128,7 +129,7 @@ def _main(argv: list[str]) -> int:
             bar.update(task, total=progress.total, completed=progress.done, state=state)
             if not console.is_terminal and progress.seconds - said[0] >= LINE_EVERY:
                 said[0] = progress.seconds
-                console.print(state)
+                say(state)
 
         report = prepare(
             sources,
@@ -139,18 +140,18 @@ def _main(argv: list[str]) -> int:
             missing=plan.missing,
             on_progress=show,
         )
-    _summary(console, report, arguments.out)
+    _summary(say, report, arguments.out)
     return 0 if report.complete else 1
 
 
-def _list(console: Console, title: str, rows: Sequence[tuple[str, str]]) -> None:
+def _list(say: Callable[[str], None], title: str, rows: Sequence[tuple[str, str]]) -> None:
     if not rows:
         return
-    console.print(f"{title}, {len(rows)}:")
+    say(f"{title}, {len(rows)}:")
     for name, reason in rows[:SHOWN]:
-        console.print(f"  {name}: {reason}", markup=False, soft_wrap=True)
+        say(f"  {name}: {reason}")
     if len(rows) > SHOWN:
-        console.print(f"  and {len(rows) - SHOWN} more, see report.html")
+        say(f"  and {len(rows) - SHOWN} more, see report.html")
 
 
 def _named(row: Row) -> tuple[str, str]:
@@ -158,25 +159,23 @@ def _named(row: Row) -> tuple[str, str]:
     return f"{row.source}{where} ({row.step})", row.reason
 
 
-def _summary(console: Console, report: Report, out: Path) -> None:
+def _summary(say: Callable[[str], None], report: Report, out: Path) -> None:
     for status in ("rejected", "failed"):
-        _list(console, status, [_named(row) for row in report.rows if row.status == status])
-    _list(console, "missing", report.missing)
+        _list(say, status, [_named(row) for row in report.rows if row.status == status])
+    _list(say, "missing", report.missing)
     counts = report.counts
-    console.print(
+    say(
         f"{counts['kept']} clips kept ({report.frames / FPS / 60:.1f} minutes), {counts['rejected']} rejected, "
         f"{counts['failed']} failed, in {_minutes(report.seconds)}"
     )
     people = report.splits.people
     sizes = ", ".join(f"{name} {len(ids)} clips of {people[name]} people" for name, ids in report.splits.lists.items())
-    console.print(f"{out}: {sizes}; see {out / 'report.html'}", markup=False, soft_wrap=True)
+    say(f"{out}: {sizes}; see {out / 'report.html'}")
     for note in report.splits.notes:
-        console.print(f"note: {note}", markup=False, soft_wrap=True)
+        say(f"note: {note}")
     everyone = sum(people.values())
     if everyone and not report.splits.lists["val"]:
-        console.print(
+        say(
             f"warning: the validation list is empty: the store holds {everyone} "
-            f"{'person' if everyone == 1 else 'people'}, and none may be in two lists",
-            markup=False,
-            soft_wrap=True,
+            f"{'person' if everyone == 1 else 'people'}, and none may be in two lists"
         )

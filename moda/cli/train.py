@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from moda.cli.main import run
+from moda.cli.main import Parser, run
 from moda.config import Tree, apply_overrides, load_yaml, parse, to_dict
 from moda.errors import ConfigError
 from moda.files import scratch_folder
@@ -136,7 +136,7 @@ def _describe(result: DryRun) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=command("train"),
         description="Train one stage. The same command again goes on where it stopped.",
     )

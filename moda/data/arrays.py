@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import math
 import mmap
@@ -54,18 +55,32 @@ def map_array(folder: Path, name: str, frames: int) -> np.ndarray:
     path = os.path.join(folder, f"{name}.npy")
     dtype, shape, header = _expected(name, frames)
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=_without_waiting) as file:
             if file.read(len(header)) == header:  # as `write_array` makes it: ten times faster than np.load
                 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
                 return np.frombuffer(mapped, dtype, math.prod(shape), len(header)).reshape(shape)
-        array = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"cannot read {path}: {error}; prepare the clip again") from error
+    array = map_npy(path)
     if array.shape != shape or array.dtype != dtype or array.flags.fnc:
         raise DataError(
             f"{path} holds {array.dtype} {array.shape}, wanted {dtype} {shape}, C order; prepare the clip again"
         )
-    return np.asarray(array)
+    return array
+
+
+def map_npy(path: Path | str) -> np.ndarray:
+    """Any .npy file of numbers as a read-only map; raises `DataError` naming the file if it is none, or cut short."""
+    try:
+        if not os.path.isfile(path):
+            raise FileNotFoundError(errno.ENOENT, "no such file")
+        return np.asarray(np.lib.format.open_memmap(path, mode="r"))
+    except Exception as error:  # of a damaged header numpy raises a dozen kinds
+        raise DataError(f"cannot read {path}: {error}; prepare the clip again") from error
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a pipe would wait for its writer
 
 
 @lru_cache(maxsize=10_000)

@@ -14,6 +14,7 @@ files: what is asked for is mapped, and only the part that is looked at is read.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -31,13 +32,27 @@ from moda.landmarks import EYES, LIPS, N_LANDMARKS
 from moda.locations import command
 from moda.media.audio import read_audio
 from moda.normalization import Moments
-from moda.reading import read_json
+from moda.reading import read_json, read_lines
 from moda.representation import FPS, SAMPLE_RATE, HeadPose, Motion
 
 __all__ = ["ARRAYS", "FORMAT", "SPLITS", "Clip", "ClipStore", "write_array"]
 
 FORMAT = 2
 SPLITS = ("train", "val", "test")
+MAX_SIDE = 1 << 14
+MAX_FRAMES = 1 << 31
+"""No clip has so many: two years."""
+
+
+def _checked(path: Path, record: dict[str, Any], name: str, kind: type, default: object = None) -> Any:
+    """A value of clip.json; raises `DataError` unless it is of this kind."""
+    value = record.get(name, default)
+    if type(value) is not kind:
+        raise DataError(
+            f"{path} is not a clip's record: '{name}' is {str(value)[:60]!r}, wanted {kind.__name__}; "
+            "prepare the clip again"
+        )
+    return value
 
 
 class Clip:
@@ -47,16 +62,14 @@ class Clip:
         self.folder = folder
         self.record = record
         """What clip.json says."""
-        try:
-            self.id = str(record["id"])
-            self.identity = str(record["identity"])
-            self.frames = int(record["frames"])
-            self.has_audio = bool(record["has_audio"])
-            self.quality: dict[str, float] = dict(record.get("quality", {}))
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"{folder / 'clip.json'} is not a clip's record: {error}; prepare the clip again"
-            ) from error
+        path = folder / "clip.json"
+        self.id: str = _checked(path, record, "id", str)
+        self.identity: str = _checked(path, record, "identity", str)
+        self.frames: int = _checked(path, record, "frames", int)
+        self.has_audio: bool = _checked(path, record, "has_audio", bool)
+        self.quality: dict[str, float] = _checked(path, record, "quality", dict, {})
+        if not 0 < self.frames < MAX_FRAMES:
+            raise DataError(f"{path}: 'frames' is {self.frames}, wanted 1 or more; prepare the clip again")
 
     @staticmethod
     def open(folder: Path) -> Clip:
@@ -174,7 +187,7 @@ class Clip:
             raise DataError(f"clip {self.id} has no sound ({self.folder})")
         wave = np.zeros(stop - start, np.float32)
         try:
-            with soundfile.SoundFile(self.audio_path) as file:
+            with soundfile.SoundFile(os.fsencode(self.audio_path)) as file:
                 if (file.samplerate, file.channels) != (SAMPLE_RATE, 1):
                     raise DataError(
                         f"{self.audio_path} has {file.channels} channels at {file.samplerate} Hz, wanted 1 at "
@@ -215,8 +228,8 @@ class ClipStore:
                 f"('{command('prepare')}')"
             )
         size = record.get("size")
-        if not isinstance(size, int) or size < 1:
-            raise DataError(f"clip store {root} has size {size!r}, wanted a positive whole number")
+        if type(size) is not int or not 1 <= size <= MAX_SIDE:
+            raise DataError(f"clip store {root} has size {size!r}, wanted a whole number of 1 to {MAX_SIDE}")
         return ClipStore(root, size)
 
     @staticmethod
@@ -244,22 +257,25 @@ class ClipStore:
         return sorted(path.parent.name for path in (self.root / "clips").glob("[!.]*/clip.json"))
 
     def clip(self, clip_id: str) -> Clip:
-        """One clip by id; the same object each time."""
+        """One clip by id; the same object each time. Raises `DataError` for a name that is no clip of this store."""
         if clip_id not in self._clips:
+            if os.path.basename(clip_id) != clip_id or clip_id.startswith("."):
+                raise DataError(f"'{clip_id}' is no name of a clip: it would lie outside of the store {self.root}")
             folder = self.root / "clips" / clip_id
             if not (folder / "clip.json").is_file():
                 raise DataError(f"no clip '{clip_id}' in store {self.root}; prepare the videos again")
-            self._clips[clip_id] = Clip.open(folder)
+            clip = Clip.open(folder)
+            if clip.id != clip_id:
+                raise DataError(f"{folder / 'clip.json'} is of the clip '{clip.id}'; prepare the clip again")
+            self._clips[clip_id] = clip
         return self._clips[clip_id]
 
     def split(self, name: str) -> list[Clip]:
         """The clips of 'train', 'val' or 'test', in the list's order; raises `DataError` if there is no list."""
         path = self.root / "splits" / f"{name}.txt"
-        try:
-            lines = path.read_text(encoding="utf-8").split()
-        except OSError as error:
-            raise DataError(f"clip store {self.root} has no split '{name}': {error.strerror or error}") from error
-        return [self.clip(line) for line in lines]
+        if not path.is_file():
+            raise DataError(f"clip store {self.root} has no split '{name}': no file {path}")
+        return [self.clip(clip_id) for line in read_lines(path) if (clip_id := line.strip())]
 
     def write_splits(self, splits: dict[str, list[str]]) -> None:
         """Write the lists of clip ids; a split that is not named is written empty."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from torch.utils.data import Dataset
 from moda.config import Config
 from moda.data.augmentation import SoundAugmentation, augment_sound
 from moda.errors import DataError
+from moda.reading import read_arrays, read_json, read_lines
 
 FORMAT = 1
 META_FILE = "speech.json"
@@ -57,15 +57,15 @@ class SpeechMeta(NamedTuple):
 def read_meta(root: Path) -> SpeechMeta:
     """Read ROOT/speech.json. Raises `DataError` if it is missing or of another format."""
     path = root / META_FILE
-    try:
-        meta = json.loads(path.read_text(encoding="utf-8"))
-        if meta["format"] != FORMAT:
-            raise DataError(f"{path} has format {meta['format']}, wanted {FORMAT}; label the speech again")
-        return SpeechMeta(meta["teacher"], tuple(meta["symbols"]))
-    except FileNotFoundError:
-        raise DataError(f"no {META_FILE} in {root}; label speech with python -m data_prepare.speech") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is not the description of labelled speech ({error})") from error
+    if not path.is_file():
+        raise DataError(f"no {META_FILE} in {root}; label speech with python -m data_prepare.speech")
+    meta = read_json(path)
+    if meta.get("format") != FORMAT:
+        raise DataError(f"{path} has format {str(meta.get('format'))[:60]}, wanted {FORMAT}; label the speech again")
+    teacher, symbols = meta.get("teacher"), meta.get("symbols")
+    if not isinstance(teacher, str) or not isinstance(symbols, list) or not all(isinstance(s, str) for s in symbols):
+        raise DataError(f"{path} is not the description of labelled speech: no teacher, or no list of symbols")
+    return SpeechMeta(teacher, tuple(symbols))
 
 
 class SpeechCrops(Dataset[dict[str, Tensor]]):
@@ -82,8 +82,11 @@ class SpeechCrops(Dataset[dict[str, Tensor]]):
         self.meta = read_meta(config.root)
         split = "train" if training else "val"
         listing = config.root / "splits" / f"{split}.txt"
-        if not listing.is_file() or not (names := listing.read_text(encoding="utf-8").split("\n")[:-1]):
+        names = [name for name in read_lines(listing) if name] if listing.is_file() else []
+        if not names:
             raise DataError(f"labelled speech {config.root} has nothing in its '{split}' split ({listing})")
+        if outside := [name for name in names if os.path.basename(name) != name]:
+            raise DataError(f"{listing} names {outside[0]!r}, wanted names of files in {config.root}")
         self.names = names
         self._sounds = [_read_sound(config.root / f"{name}.npz", len(self.meta.symbols)) for name in names]
         self.frames = [max(1, len(wave) // FRAME_HOP) for wave, _ in self._sounds]
@@ -151,11 +154,13 @@ def crop_batches(dataset: SpeechCrops, batch: int, seed: int) -> list[list[Crop]
 
 def _read_sound(path: Path, symbols: int) -> tuple[np.ndarray, np.ndarray]:
     """(wave int16 (N,), posteriors float16 (T, symbols)) of one labelled sound."""
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            wave, posteriors = data["wave"], data["posteriors"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"cannot read labelled sound {path}: {error}; delete it and label the speech again") from error
+    arrays = read_arrays(path, ["wave", "posteriors"], hint="; delete it and label the speech again")
+    wave, posteriors = arrays["wave"], arrays["posteriors"]
+    if wave.ndim != 1 or wave.dtype != np.int16 or posteriors.dtype != np.float16 or not len(wave):
+        raise DataError(
+            f"{path}: the wave is {wave.dtype} {wave.shape} and the posteriors are {posteriors.dtype}, "
+            "wanted int16 (N,) and float16; label the speech again"
+        )
     if posteriors.ndim != 2 or posteriors.shape[1] != symbols:
         raise DataError(
             f"{path}: posteriors have shape {posteriors.shape}, wanted (T, {symbols}); label the speech again"

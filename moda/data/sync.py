@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from moda.data.clip import Clip, ClipStore
 from moda.data.sequences import clip_weights
 from moda.errors import DataError
 from moda.landmarks import LIPS, canonical_face
+from moda.reading import read_lines
 from moda.representation import FPS, SAMPLE_RATE, samples_at
 
 log = logging.getLogger(__name__)
@@ -189,17 +191,15 @@ def mirrored_lips() -> np.ndarray:
 
 def read_offsets(path: Path) -> dict[str, float]:
     """Frames by which the picture comes late, by clip id. Raises `DataError` naming the line that is none."""
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise DataError(f"cannot read offsets from {path}: {error.strerror or error}") from error
     offsets = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_lines(path), 1):
         if not line.strip() or line.startswith("#"):
             continue
         try:
             clip_id, frames = line.split("\t")[:2]
             offsets[clip_id] = float(frames)
+            if not math.isfinite(offsets[clip_id]):
+                raise ValueError("not finite")
         except ValueError:
-            raise DataError(f"{path}, line {number}: wanted 'clip_id<TAB>frames', got {line!r}") from None
+            raise DataError(f"{path}, line {number}: wanted 'clip_id<TAB>frames', got {line[:60]!r}") from None
     return offsets

@@ -112,7 +112,7 @@ def frames_while_storing(
         *("-map", "[seen]", "-fps_mode", "passthrough", "-f", "rawvideo", "pipe:1"),
     ]
     try:
-        stored.unlink(missing_ok=True)  # it may have another name, too (`data_prepare.keep.link_folder`)
+        stored.unlink(missing_ok=True)  # it may have another name, too (`data_prepare.own_files.link_files`)
     except OSError as error:
         raise OutputError(f"cannot write {stored}: {error.strerror or error}") from error
     for planes in pipe_frames(command, path, (side * 3 // 2, side), strict=True, writes=stored):

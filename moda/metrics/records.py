@@ -21,6 +21,7 @@ from moda.metrics.scoring import VERSION
 from moda.metrics.table import report_text
 from moda.metrics.tracking import tracker_version
 from moda.metrics.values import NotAvailable
+from moda.printing import printable
 from moda.representation import FPS, FRAME
 
 FORMAT = 2
@@ -54,7 +55,7 @@ def clips_text(evaluation: Evaluation) -> str:
             values = [score.values[name] for name in names]
             cells = [str(v) if isinstance(v, NotAvailable) else f"{v:.6g}" for v in values]
             writer.writerow([clip, row.name, kind, score.frames, *cells, "; ".join(score.notes)])
-    return file.getvalue()
+    return printable(file.getvalue(), keep="\n")
 
 
 def scores_record(evaluation: Evaluation, printed: PrintedTable | None = None) -> dict[str, object]:

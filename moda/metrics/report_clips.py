@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
 
 from moda.metrics.rows import ClipScore, Evaluation, Row
 from moda.metrics.strips import moments_of
+from moda.printing import html_text as escape
 from moda.representation import FPS
 
 TRUTH = "ground truth"

@@ -6,7 +6,6 @@ Pictures are files beside it, loaded when they come into view.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 from moda.metrics.cells import (
     ARROWS,
@@ -28,6 +27,7 @@ from moda.metrics.report_style import STYLE
 from moda.metrics.rows import Evaluation
 from moda.metrics.table import COMPARED, EXPLANATION
 from moda.metrics.tracking import tracker_version
+from moda.printing import html_text as escape
 from moda.representation import FPS, FRAME
 
 LEGEND = (

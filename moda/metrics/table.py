@@ -11,6 +11,7 @@ from moda.metrics.printed import MARK, PrintedTable
 from moda.metrics.registry import Metric
 from moda.metrics.rows import Evaluation
 from moda.metrics.tracking import tracker_version
+from moda.printing import printable
 from moda.representation import FPS, FRAME
 
 EXPLANATION = (
@@ -63,7 +64,7 @@ def comparison_text(comparison: Comparison, metrics: dict[str, Metric]) -> str:
 
 def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """An aligned Markdown table."""
-    rows = [[text.replace("|", "\\|") for text in line] for line in (header, *lines)]
+    rows = [[printable(text).replace("|", "\\|") for text in line] for line in (header, *lines)]
     widths = [max(3, *(len(row[column]) for row in rows)) for column in range(len(header))]
     rows.insert(1, ["-" * width for width in widths])
     return "\n".join("| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in rows)
@@ -73,8 +74,8 @@ def report_text(evaluation: Evaluation, printed: PrintedTable | None = None) -> 
     """The whole of table.md."""
     parts = [
         "# Scores",
-        f"True videos: `{evaluation.true}`. "
-        + " ".join(f"{name}: `{folder}`." for name, folder in evaluation.generated.items()),
+        f"True videos: `{printable(evaluation.true)}`. "
+        + " ".join(f"{name}: `{printable(folder)}`." for name, folder in evaluation.generated.items()),
         table_text(evaluation),
         EXPLANATION.format(fewest=FEWEST),
     ]
@@ -95,5 +96,5 @@ def report_text(evaluation: Evaluation, printed: PrintedTable | None = None) -> 
             found += lines
     for name, lines in (("Remarks", remarks), ("Not scored", refused), ("Not available", missing)):
         if lines:
-            parts += [f"## {name}", "\n".join(f"- {line}" for line in lines)]
-    return "\n\n".join(parts) + "\n"
+            parts += [f"## {name}", "\n".join(f"- {printable(line)}" for line in lines)]
+    return printable("\n\n".join(parts), keep="\n") + "\n"

@@ -274,7 +274,7 @@ def test_a_grey_video_of_another_rate_is_a_mask(tmp_path, size):
     ("arrays", "said"),
     [
         ({"mask": np.ones((5, 36, 64), bool)}, "fps is missing"),
-        ({"fps": 25}, "holds no mask"),
+        ({"fps": 25}, "it has no 'mask'; wanted mask"),
         ({"fps": 25, "mask": np.ones((36, 64), bool)}, r"mask is bool \(36, 64\)"),
         ({"fps": 25, "mask": np.ones((5, 36, 64), np.int64)}, "mask is int64"),
         ({"fps": 25, "mask": np.ones((0, 36, 64), bool)}, r"\(0, 36, 64\)"),

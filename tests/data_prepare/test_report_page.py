@@ -13,8 +13,9 @@ import pytest
 
 from data_prepare.report_curve import HEIGHT, MOST_POINTS, Curves, area_path, draw, line_path, read_curves
 from data_prepare.report_page import MOST_REASONS, write_page
-from data_prepare.report_words import figure_text, number, offset_words, reason_group, summed_up, text, without_paths
+from data_prepare.report_words import figure_text, number, offset_words, reason_group, summed_up, without_paths
 from moda.errors import OutputError
+from moda.printing import html_text as text
 
 EVIL = "<script>alert(1)</script> \"q\" 'a' & ünï ✓"
 VOID = {"meta", "img", "input"}
@@ -216,7 +217,7 @@ def test_curves_are_drawn_to_scale_and_never_long(tmp_path: Path) -> None:
 
 
 def test_words() -> None:
-    assert text("a<b>\x00\"'") == "a&lt;b&gt;\N{REPLACEMENT CHARACTER}&quot;&#x27;"
+    assert text("a<b>\x00\"'") == "a&lt;b&gt;\\x00&quot;&#x27;"
     assert number(-0.04, 1) == "0.0" and number(-12345.6, 0) == "−12\u202f346"
     assert figure_text("tracked", 0.5) == "50.0 %" and figure_text("new_thing", 0.01234) == "0.0123"
     assert figure_text("new_thing", 1234.5) == "1\u202f234" and figure_text("new_thing", 0.0) == "0.00"

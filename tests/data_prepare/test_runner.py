@@ -135,11 +135,11 @@ def test_a_run_after_a_killed_one_ends_byte_equal_to_an_undisturbed_one(store, p
     assert len(left) == 2 and "film_000" in left and any(name.startswith(".film_001.") for name in left)
     finished = (store / "clips" / "film_000" / "clip.json").stat().st_mtime_ns
     # another kill, between the two moves of a finished clip, and others while a file was written
-    for name in (f".{QUIET}.77.tmp", f".{QUIET}.77.tmp.old"):
+    for name in (f".{QUIET}.0.moda-tmp", f".{QUIET}.1.moda-tmp"):
         shutil.copytree(prepared.out / "clips" / QUIET, store / "clips" / name)
-    (store / ".report.json.77.tmp").write_text("{")
-    (store / "splits" / ".train.txt.77.tmp").write_text("half")
-    (store / "scans" / ".film.77.raw").write_bytes(b"half")
+    (store / ".report.json.0.moda-tmp").write_text("{")
+    (store / "splits" / ".train.txt.0.moda-tmp").write_text("half")
+    (store / "scans" / ".film.raw.0.moda-tmp").write_bytes(b"half")
     again(store, footage, options)
     assert tree(store) == tree(prepared.out)
     assert (store / "clips" / "film_000" / "clip.json").stat().st_mtime_ns == finished

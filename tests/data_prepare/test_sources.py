@@ -108,7 +108,7 @@ def test_a_table_without_the_columns_is_refused(tmp_path):
     (tmp_path / "t.tsv").write_text("file\tperson\na\tb\n")
     with pytest.raises(DataError, match="no column 'identity'"):
         read_identities(tmp_path / "t.tsv")
-    with pytest.raises(DataError, match="cannot read the identities"):
+    with pytest.raises(DataError, match=r"cannot read .*none\.tsv"):
         read_identities(tmp_path / "none.tsv")
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from data_prepare import worker
-from data_prepare.job import Offset, Step
-from data_prepare.keep import MADE, link_folder
+from data_prepare.job import Offset, Rejected, Step
+from data_prepare.keep import MADE
 from data_prepare.options import Options
+from data_prepare.own_files import link_files
 from data_prepare.runner import clip_tasks, finished, scanned
 from data_prepare.scan import read_scan, scan_path, scan_stamp
 from data_prepare.sources import find_sources
@@ -173,11 +174,36 @@ def test_a_crash_while_the_video_is_written_again_leaves_the_old_one_whole(task,
     assert tree(task.out / "clips") == before
 
 
+def test_what_a_user_put_into_a_clip_stays_when_it_is_made_again_or_rejected(task, change, monkeypatch):
+    clip = task.out / "clips" / QUIET
+    (clip / "labels").mkdir()
+    (clip / "labels" / "phones.txt").write_text("a b c")
+    (clip / "notes.txt").write_text("mine")
+    change("quality", louder)
+    made(task)
+    assert (clip / "labels" / "phones.txt").read_text() == "a b c" and (clip / "clip.json").is_file()
+    (clip / "clip.json").write_text("{")  # all of it is made again
+    made(task)
+    assert (clip / "labels" / "phones.txt").read_text() == "a b c" and (clip / "clip.json").is_file()
+
+    def reject(job):
+        raise Rejected("not fit any more")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            worker, "STEPS", [s if s.name != "quality" else s._replace(version=98, run=reject) for s in STEPS]
+        )
+        assert work(task).status == "rejected"
+    assert sorted(path.name for path in clip.iterdir()) == ["labels", "notes.txt"]
+    made(task)
+    assert (clip / "labels" / "phones.txt").read_text() == "a b c" and (clip / "clip.json").is_file()
+
+
 def test_links_share_files_until_one_is_replaced(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "x").write_text("old")
     (tmp_path / "b").mkdir()
-    link_folder(tmp_path / "a", tmp_path / "b")
+    link_files(tmp_path / "a", tmp_path / "b")
     assert os.path.samefile(tmp_path / "a" / "x", tmp_path / "b" / "x")
     (tmp_path / "new").write_text("new")
     os.replace(tmp_path / "new", tmp_path / "b" / "x")

@@ -1,0 +1,52 @@
+"""What names and files hold, made fit for a terminal, a table or a page: all of it is shown, none of it acts."""
+
+from __future__ import annotations
+
+import html
+import logging
+import re
+
+_ACTING = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+"""Control characters, marks of writing direction and other characters without a shape, lone surrogates."""
+_BYTES = range(0xDC80, 0xDD00)
+"""Surrogates that stand for the bytes of a file name that is not UTF-8."""
+
+
+def printable(value: object, keep: str = "") -> str:
+    """`str(value)` with escapes for what would act on a terminal, and for bytes that are no text.
+
+    keep: characters that stay, such as the line feed where the text has several lines of its own.
+    """
+
+    def escaped(found: re.Match[str]) -> str:
+        character = found[0]
+        if character in keep:
+            return character
+        if ord(character) in _BYTES:
+            return f"\\x{ord(character) - 0xDC00:02x}"
+        return character.encode("unicode_escape").decode("ascii")
+
+    return _ACTING.sub(escaped, str(value))
+
+
+def html_text(value: object) -> str:
+    """The same as text of a page, or of an attribute in quotes."""
+    return html.escape(printable(value), quote=True)
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record), keep="\n\t")
+
+
+def log_to_stderr(level: int = logging.INFO) -> None:
+    """Show what this program's packages log, once; a worker process asks for it, too."""
+    for name in ("moda", "data_prepare"):
+        log = logging.getLogger(name)
+        if not log.handlers:
+            handler = logging.StreamHandler()
+            handler.setFormatter(_Formatter("%(message)s"))
+            log.addHandler(handler)
+            log.setLevel(level)

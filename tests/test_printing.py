@@ -1,0 +1,49 @@
+"""Text that acts on a terminal or a page is shown instead."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import pytest
+
+from moda.cli.main import Parser, run
+from moda.errors import MediaError
+from moda.printing import html_text, printable
+
+EVIL = "a\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\u2028\r\nb" + os.fsdecode(b"\xe9")
+SHOWN = r"a\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\u2028\r\nb\xe9"
+
+
+def test_what_acts_is_shown():
+    assert printable(EVIL) == SHOWN
+    assert printable("a\n\tb\x1b", keep="\n\t") == "a\n\tb\\x1b"
+    assert printable("Zoë 王 🙂 a\\b") == "Zoë 王 🙂 a\\b"
+    assert html_text(f"<b>{EVIL}\"'&") == f"&lt;b&gt;{SHOWN}&quot;&#x27;&amp;"
+
+
+def test_nothing_that_a_command_says_acts_on_the_terminal(capsys):
+    def main(arguments: list[str]) -> int:
+        print(f"wrote {EVIL}", flush=True)  # noqa: T201
+        logging.getLogger("moda.test").info("looking at %s", EVIL)
+        logging.getLogger("data_prepare.test").warning("looking at %s", EVIL)
+        raise MediaError(f"cannot read {EVIL}")
+
+    handlers = {name: logging.getLogger(name).handlers[:] for name in ("moda", "data_prepare")}
+    for name in handlers:
+        logging.getLogger(name).handlers.clear()  # those of other tests write elsewhere
+    try:
+        assert run(main, []) == 2
+    finally:
+        for name, before in handlers.items():
+            logging.getLogger(name).handlers[:] = before
+    said = capsys.readouterr()
+    assert said.out == "wrote a\\x1b]0;owned\\x07\\x1b[2J\\x9b31m\\u202e\\u2028\\r\nb\\xe9\n"
+    assert "\x1b" not in said.err and "\x9b" not in said.err
+    assert said.err.count("looking at a\\x1b]0;owned") == 2 and "error: cannot read a\\x1b]0;owned" in said.err
+
+
+def test_a_mistake_in_the_call_is_shown_too(capsys):
+    with pytest.raises(SystemExit):
+        Parser().parse_args([EVIL])
+    assert "\x1b" not in capsys.readouterr().err
