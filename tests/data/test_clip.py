@@ -115,7 +115,7 @@ def test_a_sound_of_another_kind_or_none_is_named(moving):
 
 
 def test_a_missing_store_clip_or_split_is_named(tmp_path, clip_store):
-    with pytest.raises(DataError, match=r"no clip store at .*nowhere.*prepare\.py"):
+    with pytest.raises(DataError, match=r"no clip store at .*nowhere.*prepare"):
         ClipStore.open(tmp_path / "nowhere")
     with pytest.raises(DataError, match="no clip 'nobody'"):
         clip_store.clip("nobody")
