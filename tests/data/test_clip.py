@@ -127,7 +127,7 @@ def test_another_format_or_rate_is_refused(tmp_path):
     ClipStore.create(tmp_path / "s", 64)
     path = tmp_path / "s" / "store.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 1, "fps": 30}))
-    with pytest.raises(DataError, match=r"format 1, wanted 2; fps 30, wanted 25.*; prepare again"):
+    with pytest.raises(DataError, match=r"format 1, wanted 2; fps 30, wanted 25.*; prepare it again"):
         ClipStore.open(tmp_path / "s")
 
 
