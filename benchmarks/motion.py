@@ -48,7 +48,7 @@ BARS = {
     "rest in pauses": ">= 0.95", "rest, nothing": ">= 0.95", "rest, noise": ">= 0.95", "rest, music": ">= 0.95",
     "rest, breath": ">= 0.95",
 }  # fmt: skip
-"""The project's aims (issue 5)."""
+"""The project's aims."""
 
 
 def shifted(motion: Motion, frames: int) -> Motion:

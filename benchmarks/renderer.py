@@ -41,7 +41,7 @@ from moda.stages.renderer.network import Renderer
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = 15.0
-"""Times faster than the paper's U-Net that is asked for (issue 6)."""
+"""Times faster than the paper's U-Net that is asked for."""
 ROUNDS = 3
 
 

@@ -51,7 +51,7 @@ Value = Callable[[ClipScores], float]
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: what it is called, its value of a clip, and the bar if there is one (issue 6, point 6)."""
+    """A line of the table: what it is called, its value of a clip, and the bar if there is one."""
 
     label: str
     value: Value

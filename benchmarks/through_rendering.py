@@ -5,7 +5,7 @@
 Each clip's sound drives its own first tracked frame, as `scripts/infer.py` would. "before": the landmarks that stages
 1 and 2 give to the renderer. "after": those that the tracker finds in the rendered frames. Both against the clip's own
 landmarks, by the metrics of moda/metrics. Mean a person, then over people; "rendering costs" is by how much the score
-is worse after than before (aim of issue 6: no more than 10 %).
+is worse after than before (aim: no more than 10 %).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Training, validation and test lists in which no person is in two.
+"""Training, validation and test lists: shares of the frames, whole numbers of clips, or lists that somebody else made.
 
-Three ways: shares of the frames, whole numbers of clips, or lists that somebody else made.
+No person is in two of them, unless given lists or a split by time say so: for networks of known people alone.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from data_prepare.split_lists import GivenLists, lists_by_name
@@ -48,13 +49,17 @@ class Splits:
 
 @dataclass(frozen=True)
 class SplitRule:
-    """Wanted shares of the frames (or, if `counts`, numbers of clips) and the seed of the shuffle."""
+    """Wanted shares of the frames (or, if `counts`, numbers of clips) and the seed of the shuffle.
+
+    by_time: each person's clips are divided, the first to train, the last to test, without a shuffle.
+    """
 
     train: float = 0.8
     val: float = 0.1
     test: float = 0.1
     seed: int = 0
     counts: bool = False
+    by_time: bool = False
 
     @property
     def shares(self) -> dict[str, float]:
@@ -64,17 +69,19 @@ class SplitRule:
     @property
     def record(self) -> dict[str, Any]:
         """The rule as JSON: two runs with one record keep people where they were."""
+        if self.by_time:
+            return {"time": list(self.shares.values())}
         return {"counts" if self.counts else "shares": list(self.shares.values()), "seed": self.seed}
 
     @staticmethod
-    def parse(text: str, seed: int = 0) -> SplitRule:
+    def parse(text: str, seed: int = 0, *, by_time: bool = False) -> SplitRule:
         """'0.8,0.1,0.1' -> shares of the frames; '132,0,32' -> numbers of clips.
 
         Whole numbers whose sum is above 1 are numbers of clips, anything else shares.
-        Raises `ConfigError` unless it is three numbers, and shares sum to 1.
+        Raises `ConfigError` unless it is three numbers, and shares sum to 1; by time there are shares only.
         """
         words = [word.strip() for word in text.split(",")]
-        if len(words) == 3 and all(word.isdecimal() for word in words) and sum(map(int, words)) > 1:
+        if len(words) == 3 and all(word.isdecimal() for word in words) and sum(map(int, words)) > 1 and not by_time:
             train, val, test = map(float, words)
             return SplitRule(train, val, test, seed, counts=True)
         try:
@@ -82,12 +89,10 @@ class SplitRule:
         except ValueError:
             shares = []
         if len(shares) != 3 or not all(0.0 <= share <= 1.0 for share in shares) or abs(sum(shares) - 1.0) > 1e-6:
-            raise ConfigError(
-                f"--split {text!r}: wanted three shares of 0 to 1 that sum to 1, as 0.8,0.1,0.1, "
-                "or three numbers of clips, as 132,0,32"
-            )
+            numbers = "" if by_time else ", or three numbers of clips, as 132,0,32"
+            raise ConfigError(f"--split {text!r}: wanted three shares of 0 to 1 that sum to 1, as 0.8,0.1,0.1{numbers}")
         train, val, test = shares
-        return SplitRule(train, val, test, seed)
+        return SplitRule(train, val, test, seed, by_time=by_time)
 
 
 def make_splits(
@@ -101,6 +106,8 @@ def make_splits(
     if isinstance(rule, GivenLists):
         lists, where, remarks, missing = lists_by_name(rule, [(clip.id, clip.identity) for clip in clips])
         return Splits(lists, where, remarks, missing)
+    if rule.by_time:
+        return _divide_by_time(clips, rule)
     weights: Counter[str] = Counter()
     for clip in clips:
         weights[clip.identity] += 1 if rule.counts else clip.frames
@@ -114,6 +121,34 @@ def make_splits(
         if left := len(clips) - sum(got):
             notes += (f"clips beyond the wanted numbers, in no list: {left}",)
     return Splits(lists, where, notes)
+
+
+def _divide_by_time(clips: Sequence[ClipFacts], rule: SplitRule) -> Splits:
+    """Every person's clips, in the order of their ids, by where the middle of each lies in the person's footage.
+
+    The first stays in train, and the last of several is in the last list that is wanted.
+    """
+    lists: dict[str, list[str]] = {name: [] for name in SPLITS}
+    people: dict[str, list[ClipFacts]] = {}
+    for clip in sorted(clips):
+        people.setdefault(clip.identity, []).append(clip)
+    wanted = [name for name in SPLITS if rule.shares[name] > 0.0]
+    undivided = []
+    for who, own in people.items():
+        total, passed = sum(clip.frames for clip in own), 0
+        for number, clip in enumerate(own):
+            middle = (passed + clip.frames / 2) / total
+            ends = accumulate(rule.shares[name] for name in wanted)
+            name = next((name for name, end in zip(wanted, ends, strict=True) if middle < end), wanted[-1])
+            name = wanted[0] if number == 0 else wanted[-1] if number == len(own) - 1 else name
+            lists[name].append(clip.id)
+            passed += clip.frames
+        if len(own) < len(wanted):
+            undivided.append(f"{who} ({len(own)} clip{'s' * (len(own) > 1)})")
+    notes = (
+        (f"people of fewer clips than lists: {', '.join(undivided)}; lower options.max_seconds",) if undivided else ()
+    )
+    return Splits(lists, dict.fromkeys(people, wanted[0]), ("each person is divided by time", *notes))
 
 
 def _numbers(values: Sequence[int]) -> str:

@@ -57,8 +57,8 @@ class AnimationConfig(Config):
     shipped stage 1 opens lips 0.7 to 0.85 as far as people do."""
     flow_steps: int | None = Field(6, ge=1, le=1000)
     """Steps of stage 1's flow solver; null = as in its checkpoint."""
-    pauses: PauseConfig = PauseConfig()
-    """When the mouth closes by itself."""
+    pauses: PauseConfig | None = PauseConfig()
+    """When the mouth closes by itself; null = only when the network closes it (as in the paper)."""
     batch: int = Field(8, ge=1)
     """Frames rendered at once; memory grows with it."""
     crf: int = Field(18, ge=0, le=51)

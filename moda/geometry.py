@@ -1,4 +1,4 @@
-"""Head pose and the way between the picture and the canonical face (method, section 4).
+"""Head pose and the way between the picture and the canonical face (docs/method.md, section 4).
 
     image = scale * R(rotation) @ canonical + translation        (x, y, z), orthographic
     canonical = R(rotation)^T @ (image - translation) / scale     its exact inverse
@@ -223,7 +223,7 @@ def motion_targets(
     *,
     rest: Rest | None = None,
 ) -> Motion:
-    """What stage 1 learns to predict, from T frames of a tracked clip (method, section 1).
+    """What stage 1 learns to predict, from T frames of a tracked clip (docs/method.md, section 1).
 
     rest: of the whole clip, where the frames are only a part of it.
     """

@@ -33,6 +33,8 @@ LIPS = _ids(
 )
 EYES = LEFT_IRIS + LEFT_EYE + LEFT_EYEBROW + RIGHT_IRIS + RIGHT_EYE + RIGHT_EYEBROW
 N_LIPS, N_EYES = len(LIPS), len(EYES)
+OTHERS = sorted(set(range(N_LANDMARKS)) - set(LIPS) - set(EYES))
+"""Points that are in no group: what stage 2 adds. A list, as it indexes arrays."""
 
 SHOULDER_POINTS = 9
 N_TORSO = 2 * SHOULDER_POINTS

@@ -46,12 +46,14 @@ def clip_mean(lips: np.ndarray) -> np.ndarray:
     return lips.mean(axis=0, keepdims=True, dtype=np.float64).astype(lips.dtype)
 
 
-def mouth_gate(samples: np.ndarray, frames: int, pauses: PauseConfig) -> np.ndarray:
-    """How far lips may move: (T,) float32, 0 in a pause, 1 elsewhere, eased over a few frames.
+def mouth_gate(samples: np.ndarray, frames: int, pauses: PauseConfig | None) -> np.ndarray:
+    """How far lips may move: (T,) float32, 0 in a pause, 1 elsewhere, eased over a few frames; 1 without `pauses`.
 
     A pause is a stretch of `pauses.seconds` and more under the level that `pauses` sets. Lips have come to rest
     0.2 s after the sound ended and leave it with the sound.
     """
+    if pauses is None:
+        return np.ones(frames, np.float32)
     level = 10 * np.log10(np.maximum(_power(samples, frames), 1e-20))
     speech = float(np.percentile(level, SPEECH_PERCENTILE))
     silent = level <= max(pauses.level_db, speech - pauses.below_speech_db)

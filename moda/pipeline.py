@@ -22,13 +22,13 @@ from moda.animation import AnimationConfig, CheckpointPaths, GainConfig
 from moda.config import to_dict
 from moda.errors import CheckpointError, ConfigError, DataError
 from moda.geometry import apply_head, to_image
-from moda.landmarks import N_LANDMARKS, N_TORSO
+from moda.landmarks import N_LANDMARKS, N_TORSO, OTHERS
 from moda.lips import clip_mean, mouth_gate, with_contrast
 from moda.locations import command, find_checkpoint
 from moda.media.face_checks import eyes_closed
 from moda.media.in_memory import audio_from_array
-from moda.representation import SAMPLE_RATE, Motion, Portrait, frames_of, samples_at
-from moda.smoothing import smooth_motion
+from moda.representation import FPS, SAMPLE_RATE, Motion, Portrait, frames_of, samples_at
+from moda.smoothing import gaussian, smooth_motion
 from moda.stages.faco.network import RestingFace
 from moda.stages.registry import build_network
 from moda.windows import SlidingWindow, run_windowed
@@ -150,7 +150,7 @@ class Animator:
         second copy of its motion.
         """
         gains, smoothing, frames = self.config.gains, self.config.smoothing, len(gate)
-        reach = math.ceil(4 * max(to_dict(smoothing).values())) + 1  # smoothing.gaussian cuts off at 4 sigma
+        reach = _reach(max(to_dict(smoothing).values()))
         mean = clip_mean(parts["lips"])
         behind = {name: values[:0].copy() for name, values in parts.items()}  # raw frames before the stretch
         for start in range(0, frames, _STRETCH):
@@ -182,20 +182,27 @@ class Animator:
         if eyes_closed(portrait.subject):
             motion = motion.scaled(eyes=0.0)  # what is behind the lids is not known
         size = self.config.batch * max(1, _CHUNK // self.config.batch)  # whole batches, for `render`
+        sigma = self.config.smoothing.face * motion.fps / FPS
+        reach = _reach(sigma)
         for start in range(0, len(motion), size):
             part = slice(start, start + size)
-            face = self._place(motion.lips[part], motion.eyes[part], motion.head[part], portrait)
-            if not np.isfinite(face).all():
+            first = max(0, start - reach)
+            around = slice(first, start + size + reach)
+            offsets = self._offsets(motion.lips[around], motion.eyes[around], portrait)
+            if not np.isfinite(offsets).all():
                 raise CheckpointError("stage faco gave values that are not finite; train it again")
-            yield face, (portrait.torso + motion.torso[part]).astype(np.float32)
+            if sigma:
+                offsets[:, OTHERS] = gaussian(offsets[:, OTHERS], sigma)
+            face = portrait.subject + offsets[start - first :][:size]
+            placed = to_image(face, apply_head(portrait.pose, motion.head[part]))
+            yield placed.astype(np.float32), (portrait.torso + motion.torso[part]).astype(np.float32)
 
-    def _place(self, lips: np.ndarray, eyes: np.ndarray, head: np.ndarray, portrait: Portrait) -> np.ndarray:
-        """Stage 2 and the head's pose, frame by frame: -> (T, 478, 3) float32 pixels of the square frame."""
+    def _offsets(self, lips: np.ndarray, eyes: np.ndarray, portrait: Portrait) -> np.ndarray:
+        """Stage 2, frame by frame: lips and eyes -> offsets of the whole face (T, 478, 3) from the subject's mesh."""
         given = (torch.from_numpy(np.asarray(part, np.float32))[None].to(self.device) for part in (lips, eyes))
         with torch.inference_mode():
-            offsets = self._networks["faco"](*given, self._subject(portrait))[0].float().cpu().numpy()
-        placed = to_image(portrait.subject + offsets, apply_head(portrait.pose, head))
-        return placed.astype(np.float32)
+            offsets: Tensor = self._networks["faco"](*given, self._subject(portrait))[0]
+        return offsets.float().cpu().numpy()
 
     def render(self, face: np.ndarray, torso: np.ndarray, portrait: Portrait) -> Iterator[np.ndarray]:
         """Yield the frames of `landmarks`, (size, size, 3) uint8 RGB, computed a batch at a time when asked for."""
@@ -254,6 +261,11 @@ def fit_motion(motion: Motion, fps: float, samples: int) -> Motion:
             f"the motion lasts {seconds:.2f} s and the sound {wanted:.2f} s; give the sound it was made from"
         )
     return motion.at_fps(fps, frames_of(samples, fps))
+
+
+def _reach(sigma: float) -> int:
+    """Frames on either side that a filter of width `sigma` sees: `smoothing.gaussian` cuts off at 4 sigma."""
+    return math.ceil(4 * sigma) + 1 if sigma else 0
 
 
 def _cut(wave: np.ndarray, start: int, stop: int) -> np.ndarray:

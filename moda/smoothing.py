@@ -1,4 +1,4 @@
-"""Temporal filters of a motion (paper's post-filter; method, section 2)."""
+"""Temporal filters of a motion (paper's post-filter; docs/method.md, section 2)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from moda.representation import FPS, Motion
 class SmoothingConfig(Config):
     """Width (sigma) of the Gaussian of each part, in frames at 25 fps; 0 leaves a part alone.
 
-    The paper's: lips 1.5, eyes 2, head rotation 4, head translation and scale 6, torso 4. The
-    defaults are lighter, since 1.5 frames already close a fast lip opening by a third.
+    The paper's: lips 1.5, eyes 2, head rotation 4, head translation and scale 6, torso 4, the other points of the
+    face 5 (configs/paper/infer.yaml). The defaults are lighter, since 1.5 frames already close a fast lip opening by a
+    third.
     """
 
     lips: float = Field(0.6, ge=0)
@@ -27,6 +28,8 @@ class SmoothingConfig(Config):
     """Head translation and scale."""
     torso: float = Field(3.0, ge=0)
     """Shoulder points."""
+    face: float = Field(0.0, ge=0)
+    """The face's other points, which stage 2 places frame by frame from filtered lips and eyes."""
 
 
 def gaussian(values: np.ndarray, sigma: float, axis: int = 0) -> np.ndarray:

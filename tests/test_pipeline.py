@@ -16,11 +16,11 @@ import torch
 from moda.config import parse
 from moda.errors import CheckpointError, ConfigError, DataError
 from moda.geometry import apply_head, fit_head_pose, to_image
-from moda.landmarks import EYES, LIPS
+from moda.landmarks import EYES, LIPS, OTHERS
 from moda.media.picture import make_portrait
 from moda.pipeline import AnimationConfig, Animator, choose_device, fit_motion
 from moda.representation import FPS, SAMPLE_RATE, Motion, Portrait, frames_of, samples_at
-from moda.smoothing import SmoothingConfig
+from moda.smoothing import SmoothingConfig, gaussian
 from tests.random_checkpoints import write_checkpoints
 
 CPU = torch.device("cpu")
@@ -134,6 +134,36 @@ def test_landmarks_in_parts_are_the_landmarks(
     assert [len(part) for part, _ in parts] == [14, 14, 14, 8]
     np.testing.assert_allclose(np.concatenate([part for part, _ in parts]), face, atol=1e-3)
     assert np.array_equal(np.concatenate([part for _, part in parts]), torso)
+
+
+def test_other_points_are_filtered_over_the_whole_motion_and_given_ones_are_not(
+    paths: dict[str, Path], portrait: Portrait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng, frames = np.random.default_rng(0), 100
+    parts = (rng.normal(0, 6, shape).astype(np.float32) for shape in ((frames, 40, 3), (frames, 60, 3)))
+    still = np.zeros((frames, 7), np.float32), np.zeros((frames, 18, 3), np.float32)
+    motion = Motion(*parts, *still, fps=50.0)
+    monkeypatch.setattr("moda.pipeline._CHUNK", 16)
+    raw, found = (
+        Animator.from_config(animation(paths, batch=7, smoothing={"face": sigma}), CPU).landmarks(motion, portrait)[0]
+        for sigma in (0, 5)
+    )
+    wanted = raw.copy()
+    wanted[:, OTHERS] = gaussian(raw[:, OTHERS], 10.0)  # the sigma is of frames at 25 fps
+    assert np.abs(wanted - raw).max() > 0.5
+    np.testing.assert_allclose(found, wanted, atol=2e-3)
+
+
+def test_without_pauses_the_mouth_is_the_networks(paths: dict[str, Path], portrait: Portrait) -> None:
+    wave = speech(3)
+    wave[16_000:32_000] = 0
+    lips = [
+        Animator.from_config(animation(paths, smoothing=UNFILTERED, **more), CPU).motion(wave, portrait).lips
+        for more in ({}, {"pauses": None})
+    ]
+    still = [np.abs(part[35:40]).max() for part in lips]
+    assert still[0] < 1e-3 < 0.1 < still[1]
+    np.testing.assert_array_equal(lips[0][:20], lips[1][:20])
 
 
 def test_mouth_is_closed_in_silence(animator: Animator, portrait: Portrait) -> None:

@@ -10,7 +10,7 @@ from moda.errors import ConfigError
 from moda.representation import Motion
 from moda.smoothing import SmoothingConfig, gaussian, smooth_motion
 
-PAPER = SmoothingConfig(lips=1.5, eyes=2, rotation=4, translation=6, torso=4)
+PAPER = SmoothingConfig(lips=1.5, eyes=2, rotation=4, translation=6, torso=4, face=5)
 OFF = SmoothingConfig(lips=0, eyes=0, rotation=0, translation=0, torso=0)
 
 

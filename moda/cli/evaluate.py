@@ -131,10 +131,11 @@ def _generate(
     for name, animation in animations.items():
         folders[name] = config.output / "generated" / name
         generate_set(
-            CheckpointSet(name, animation),
+            CheckpointSet(name, animation, config.people(name)),
             clips,
             folders[name],
             device,
+            identities=true.identities,
             seeds=config.seeds,
             reference=config.reference,
             progress=partial(progress, f"generating {name}"),

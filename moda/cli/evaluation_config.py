@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import Field, field_validator
@@ -24,6 +25,8 @@ class SetConfig(Config):
     """An animation configuration: checkpoints, size, smoothing (see AnimationConfig in moda/pipeline.py)."""
     set: list[str] = Field(default_factory=list)
     """Changes to it, key=value."""
+    people: dict[str, list[str]] = Field(default_factory=dict)
+    """Further changes for one person's clips, by identity in the clip store: where each has a renderer."""
 
 
 class PrintedConfig(Config):
@@ -79,9 +82,13 @@ class EvaluationConfig(Config):
         for name, section in self.sets.items():
             if not name or "/" in name or name.startswith("."):
                 raise ConfigError(f"the set '{name}' names a folder, so it may not hold a slash or begin with a point")
-            path = find_config(section.config)
-            made[name] = parse(AnimationConfig, apply_overrides(load_yaml(path), section.set), source=str(path))
+            made[name] = _animation(section)
         return made
+
+    def people(self, name: str) -> dict[str, AnimationConfig]:
+        """A set's animation configurations by identity, of those who have their own; raises `ConfigError`."""
+        section = self.sets[name]
+        return {who: _animation(section, changes) for who, changes in section.people.items()}
 
     def printed_table(self) -> PrintedTable | None:
         """The paper's numbers, if they are to be shown; raises `ConfigError`."""
@@ -90,6 +97,11 @@ class EvaluationConfig(Config):
     def metric_settings(self) -> MetricSettings:
         """What metrics are told."""
         return MetricSettings(sync_weights=None if self.sync_weights is None else locate(self.sync_weights))
+
+
+def _animation(section: SetConfig, changes: Sequence[str] = ()) -> AnimationConfig:
+    path = find_config(section.config)
+    return parse(AnimationConfig, apply_overrides(load_yaml(path), [*section.set, *changes]), source=str(path))
 
 
 def read_config(arguments: argparse.Namespace) -> EvaluationConfig:

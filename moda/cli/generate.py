@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +40,15 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class CheckpointSet:
-    """A row of ours: its name and how it animates."""
+    """A row of ours: its name and how it animates; people: how clips of these identities are animated instead."""
 
     name: str
     animation: AnimationConfig
+    people: Mapping[str, AnimationConfig] = field(default_factory=dict)
+
+    def of(self, identity: str | None) -> AnimationConfig:
+        """How a clip of this person is animated."""
+        return self.animation if identity is None else self.people.get(identity, self.animation)
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ def generate_set(
     folder: Path,
     device: torch.device,
     *,
+    identities: Mapping[str, str] | None = None,
     seeds: Sequence[int] = (0,),
     reference: Path | None = None,
     progress: Progress | None = None,
@@ -70,21 +76,31 @@ def generate_set(
     """Generate every clip with every seed, except those that are there with the same stamp.
 
     clips: true videos by clip; the sound of each drives it, from its first frame or from `reference`, a picture.
+    identities: who is in them, where that is known; raises `ConfigError` if the set names people who are in none.
     A clip that cannot be made (no sound, no face) is noted with its reason and the rest goes on. Raises
     `CheckpointError` for checkpoints that cannot be used and `OutputError` for a place that cannot be written.
     """
     folders = {seed: folder if len(seeds) == 1 else folder / f"seed_{seed}" for seed in seeds}
     records = {seed: _Record(path, made_by, device) for seed, path in folders.items()}
-    common = _common_stamp(made_by.animation, reference)
+    identities = identities or {}
+    absent = sorted(set(made_by.people) - {who for clip, who in identities.items() if clip in clips})
+    if absent:
+        raise ConfigError(f"the set '{made_by.name}' names people of whom there is no clip: {', '.join(absent)}")
+    common: dict[str | None, tuple[object, ...]] = {}
     animator: Animator | None = None
     for number, (clip, video) in enumerate(clips.items(), start=1):
-        stamps = {seed: _stamp(common, video, seed) for seed in seeds}
+        who = identities.get(clip) if identities.get(clip) in made_by.people else None
+        animation = made_by.of(who)
+        if who not in common:
+            common[who] = _common_stamp(animation, reference)
+        stamps = {seed: _stamp(common[who], video, seed) for seed in seeds}
         wanted = [seed for seed in seeds if not records[seed].has(clip, stamps[seed])]
         if wanted:
-            animator = animator or Animator.from_config(made_by.animation, device)
+            if animator is None or animator.config != animation:
+                animator = Animator.from_config(animation, device)
             start = time.perf_counter()
             try:
-                drive = _drive(video, reference, made_by.animation.size)
+                drive = _drive(video, reference, animation.size)
             except MediaError as error:
                 for seed in wanted:
                     records[seed].fail(clip, str(error))
@@ -118,6 +134,7 @@ class _Record:
             "moda": moda.__version__,
             "device": describe_device(device),
             "animation": to_dict(made_by.animation),
+            **({"people": {who: to_dict(own) for who, own in made_by.people.items()}} if made_by.people else {}),
         }
 
     def has(self, clip: str, stamp: str) -> bool:

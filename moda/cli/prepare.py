@@ -6,7 +6,7 @@ import argparse
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 from rich.console import Console
@@ -40,6 +40,9 @@ class PrepareConfig(Config):
     identities: Path | None = Field(None, description="TSV with columns file and identity: who is in which video.")
     hdtf: Path | None = Field(None, description="HDTF's own list files: cut and crop exactly the clips they name.")
     split: str = Field("0.8,0.1,0.1", description="Shares, or numbers of clips (132,0,32), of train, val, test.")
+    split_by: Literal["identity", "time"] = Field(
+        "identity", description="identity: no person is in two lists. time: each person's clips are divided."
+    )
     split_lists: Path | None = Field(None, description="Folder of train.txt, val.txt, test.txt to follow instead.")
     shared_people: bool = Field(False, description="With split_lists: a person may be in two of them.")
     seed: int = Field(0, description="Of the split.")
@@ -110,7 +113,7 @@ def _sources(config: PrepareConfig, videos: Path, out: Path) -> tuple[list[Sourc
 def _main(argv: list[str]) -> int:
     arguments = _parser().parse_args(argv)
     config = _config(arguments)
-    rule: SplitRule | GivenLists = SplitRule.parse(config.split, config.seed)
+    rule: SplitRule | GivenLists = SplitRule.parse(config.split, config.seed, by_time=config.split_by == "time")
     if config.split_lists is not None:
         rule = GivenLists.read(config.split_lists, config.shared_people)
     sources, plan = _sources(config, arguments.videos, arguments.out)

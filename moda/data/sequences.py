@@ -111,7 +111,7 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
                 )  # fmt: skip
             else:
                 kept.append(clip)
-        if not kept:
+        if not kept and (self.training or clips):
             longest = max(clips, key=lambda clip: clip.frames, default=None)
             known = "" if longest is None else f" (the longest, {longest.id}, has {longest.frames} frames)"
             raise DataError(
@@ -130,7 +130,7 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
 
     def __len__(self) -> int:
         """Validation: number of windows. Training: windows of the longest length that the footage would fill."""
-        if self.windows:
+        if not self.training:
             return len(self.windows)
         return max(1, sum(clip.frames for clip in self.clips) // self.lengths[-1])
 

@@ -1,7 +1,7 @@
-"""The condition image I_t^c: landmarks and shoulders drawn on black (method, section 5).
+"""The condition image I_t^c: landmarks and shoulders drawn on black (docs/method.md, section 5).
 
 One drawing for training and inference. It is drawn when needed and never stored, so that no
-lossy video stands between the landmarks and the network (method, section 8, defect 10).
+lossy video stands between the landmarks and the network.
 """
 
 from __future__ import annotations

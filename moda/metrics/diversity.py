@@ -1,4 +1,4 @@
-"""Diversity: how much the motion differs between samples made from one audio (method.md section 6)."""
+"""Diversity: how much the motion differs between samples made from one audio (docs/method.md, section 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics on tracked landmarks. Definitions: method.md section 6, with what it leaves open stated here.
+"""Metrics on tracked landmarks. Definitions: docs/method.md, section 6, with what it leaves open stated here.
 
 Dimension letters: T frames, V landmarks. "px" are pixels of the square frame (512 wide); frames in
 which either video has no face are left out.
@@ -28,7 +28,7 @@ STILL = 1e-3
     unit="px",
     better="lower",
     version=1,
-    source="method.md 6 (form inferred)",
+    source="the paper; form inferred, docs/method.md, section 6",
     needs=("tracks", "frame"),
 )
 def lmd(clip: ClipPair) -> Value:
@@ -47,7 +47,7 @@ def lmd(clip: ClipPair) -> Value:
     unit="px/frame",
     better="lower",
     version=1,
-    source="method.md 6 (form inferred)",
+    source="the paper; form inferred, docs/method.md, section 6",
     needs=("tracks", "frame"),
 )
 def lmd_v(clip: ClipPair) -> Value:
@@ -101,7 +101,7 @@ def lmd_v_aligned(clip: ClipPair) -> Value:
     unit="IoU",
     better="higher",
     version=1,
-    source="method.md 6, paper",
+    source="the paper",
     needs=("tracks", "frame"),
 )
 def mouth_area(clip: ClipPair) -> Value:

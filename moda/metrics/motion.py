@@ -131,7 +131,7 @@ def spread_ratio(true: np.ndarray, generated: np.ndarray) -> float | None:
     unit="share",
     better="higher",
     version=1,
-    source="ours (issue 5, point 6)",
+    source="this project",
     needs=("tracks", "sound"),
 )
 def silence_score(clip: ClipPair) -> Value:

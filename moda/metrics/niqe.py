@@ -43,7 +43,7 @@ EVERY = 10
     unit="1",
     better="lower",
     version=1,
-    source="Mittal et al. 2013; method.md 6 (paper's table)",
+    source="Mittal et al. 2013; in the paper's table",
     needs=("tracks", "pictures"),
 )
 def natural_quality(clip: ClipPair) -> Value:

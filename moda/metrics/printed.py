@@ -18,6 +18,8 @@ class _PrintedFile(Config):
 
     source: str
     """Which table of which paper."""
+    note: str
+    """What keeps its numbers from being compared with measured ones."""
     columns: dict[str, str]
     """Metric names to the titles printed."""
     settings: dict[str, dict[str, list[float]]]
@@ -39,6 +41,8 @@ class PrintedTable(Config):
     """The test set of the paper."""
     source: str
     """Which table of which paper."""
+    note: str
+    """What keeps its numbers from being compared with measured ones."""
     columns: tuple[str, ...]
     """Titles."""
     rows: dict[str, tuple[float, ...]]
@@ -52,4 +56,6 @@ def read_printed(path: Path, setting: str) -> PrintedTable:
     if setting not in found.settings:
         raise ConfigError(f"no setting '{setting}' in {path}; there are: {', '.join(found.settings)}")
     rows = {method: tuple(values) for method, values in found.settings[setting].items()}
-    return PrintedTable(setting=setting, source=found.source, columns=tuple(found.columns.values()), rows=rows)
+    return PrintedTable(
+        setting=setting, source=found.source, note=found.note, columns=tuple(found.columns.values()), rows=rows
+    )

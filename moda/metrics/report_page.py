@@ -97,7 +97,7 @@ def _printed(printed: PrintedTable) -> str:
     return (
         f"<h2>The paper's numbers</h2><p>{escape(printed.setting)}, <b>{MARK}</b> ({escape(printed.source)}).</p>"
         f'<div class="scroll printed"><table><thead><tr><th></th>{heads}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
+        f"<tbody>{rows}</tbody></table></div><p>{escape(printed.note)}</p>"
     )
 
 

@@ -10,7 +10,7 @@ from moda.metrics.diversity import diversity
 from moda.metrics.registry import NotAvailable, Value, metric
 from moda.metrics.tracks import FaceTrack
 
-SOURCE = "method.md 6 (paper; form inferred)"
+SOURCE = "the paper; form inferred, docs/method.md, section 6"
 
 
 @metric(

@@ -18,7 +18,7 @@ from moda.metrics.sync_landmarks import LandmarkSyncScorer
 from moda.metrics.sync_pictures import SyncNetScorer
 from moda.sync import SHIPPED
 
-SOURCE = "method.md 6; Chung and Zisserman 2016, protocol of github.com/joonson/syncnet_python"
+SOURCE = "docs/method.md, section 6; Chung and Zisserman 2016, protocol of github.com/joonson/syncnet_python"
 
 
 def sync_network(settings: MetricSettings) -> str:

@@ -43,7 +43,8 @@ def table_text(evaluation: Evaluation) -> str:
 def printed_text(printed: PrintedTable) -> str:
     """The paper's numbers, in a block of their own."""
     lines = [[method, *(f"{value:g}" for value in values)] for method, values in printed.rows.items()]
-    return f"{printed.setting}, {MARK} ({printed.source})\n\n{markdown(['', *printed.columns], lines)}"
+    title = f"{printed.setting}, {MARK} ({printed.source})"
+    return f"{title}\n\n{markdown(['', *printed.columns], lines)}\n\n{printed.note}"
 
 
 def comparison_text(comparison: Comparison, metrics: dict[str, Metric]) -> str:

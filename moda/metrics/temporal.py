@@ -1,4 +1,4 @@
-"""TCM, the temporal consistency metric (method.md section 6): does the picture flicker as the true one does?
+"""TCM, the temporal consistency metric (docs/method.md, section 6): does the picture flicker as the true one does?
 
 Dimension letters: H W height and width. Pictures are RGB uint8, (H, W, 3).
 """
@@ -28,7 +28,7 @@ REPEATED = 1e-3
     unit="1",
     better="higher",
     version=1,
-    source="method.md 6 (variables of the paper, form inferred)",
+    source="the paper's variables; form inferred, docs/method.md, section 6",
     needs=("tracks", "frame", "pictures"),
 )
 def tcm(clip: ClipPair) -> Value:

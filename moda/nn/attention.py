@@ -22,7 +22,7 @@ def causal_mask(frames: int, *, device: torch.device | None = None) -> Tensor:
 
 
 def alignment_mask(frames: int, *, device: torch.device | None = None) -> Tensor:
-    """M_A of method.md section 2, (T, T): 0 on the diagonal, -inf elsewhere.
+    """M_A of docs/method.md, section 2, (T, T): 0 on the diagonal, -inf elsewhere.
 
     Frame i looks at the audio of frame i only, so the cross-attention's weights are one and its
     output does not depend on the query.
@@ -39,7 +39,7 @@ def head_slopes(heads: int, kind: SlopeKind) -> Tensor:
 
 
 def temporal_mask(frames: int, period: int, slopes: Tensor) -> Tensor:
-    """M_T of method.md section 2, (h, T, T): -m * floor((i - j) / q) for j <= i, else -inf.
+    """M_T of docs/method.md, section 2, (h, T, T): -m * floor((i - j) / q) for j <= i, else -inf.
 
     Frames of the latest period count in full; each period further back costs m.
     """
@@ -49,7 +49,7 @@ def temporal_mask(frames: int, period: int, slopes: Tensor) -> Tensor:
 
 
 class SpecAttn(nn.Module):
-    """SpecAttn (paper, dual attention; method.md section 2, point 5): (B, T, d) -> (B, T, d).
+    """SpecAttn (paper, dual attention; docs/method.md, section 2, point 5): (B, T, d) -> (B, T, d).
 
     A transformer decoder, post-norm, ReLU. Target: PPE(s), masked by M_T. Memory: s_a, masked
     by M_A. The output at frame t depends on s_a up to t only.
@@ -97,7 +97,7 @@ class Latent(NamedTuple):
 
 
 class ProbAttn(nn.Module):
-    """ProbAttn, the paper's transformer VAE (method.md section 2, point 6).
+    """ProbAttn, the paper's transformer VAE (docs/method.md, section 2, point 6).
 
     x = PE(tile(v_s)) + s_a;  e = Enc(x);  mu, logvar = Linear(e);  z = mu + exp(logvar / 2) * noise;
     s_pa = Linear(Dec(target x with a causal mask, memory Linear(z))). Its KL term: `losses.kl_divergence`.

@@ -12,7 +12,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 LEAK = 0.2
-"""Negative slope of every LeakyReLU of the paper's networks (method.md, sections 2, 3 and 5)."""
+"""Negative slope of every LeakyReLU of the paper's networks (docs/method.md, sections 2, 3 and 5)."""
 
 NormKind = Literal["batch", "layer", "none"]
 
@@ -20,7 +20,7 @@ NormKind = Literal["batch", "layer", "none"]
 class MLP(nn.Module):
     """(Linear, norm, LeakyReLU 0.2) x (n - 1), Linear on the last axis: (..., C0) -> (..., Cn).
 
-    method.md section 2 (norm "batch") and section 3 (norm "none").
+    docs/method.md, section 2 (norm "batch") and section 3 (norm "none").
 
     Batch norm takes its statistics over all leading axes, flattened to one: (B, T, C) counts as
     B*T rows, and (B, C) as B rows, so training on it needs at least two. "layer" has no such

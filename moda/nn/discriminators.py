@@ -1,4 +1,4 @@
-"""Patch discriminators at several scales (pix2pixHD; method.md section 5; paper_layers.md).
+"""Patch discriminators at several scales (pix2pixHD; docs/method.md, section 5).
 
 Dimension letters: B batch, C channels, H W picture height and width.
 """

@@ -1,4 +1,4 @@
-"""Least-squares adversarial losses and feature matching (method.md sections 3 and 5).
+"""Least-squares adversarial losses and feature matching (docs/method.md, sections 3 and 5).
 
 A discriminator's output is one tensor of logits, or for each scale a list of maps with the logits
 last (discriminators.MultiScaleDiscriminator). All scales count, and a lone tensor counts whole:

@@ -26,6 +26,6 @@ def velocity_l1(prediction: Tensor, target: Tensor) -> Tensor:
 def kl_divergence(mu: Tensor, logvar: Tensor) -> Tensor:
     """KL from N(mu, exp(logvar)) to N(0, 1): -1/2 * mean(1 + logvar - mu^2 - exp(logvar)), a scalar.
 
-    The mean runs over batch, frames and latent channels (method.md section 2, point 6).
+    The mean runs over batch, frames and latent channels (docs/method.md, section 2, point 6).
     """
     return -0.5 * (1 + logvar - mu.square() - logvar.exp()).mean()

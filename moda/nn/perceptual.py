@@ -1,4 +1,4 @@
-"""VGG19 features and the perceptual and style losses on them (method.md section 5).
+"""VGG19 features and the perceptual and style losses on them (docs/method.md, section 5).
 
 Dimension letters: B batch, C channels, H W picture height and width.
 """

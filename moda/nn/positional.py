@@ -15,7 +15,7 @@ def sinusoidal(frames: int, width: int, *, period: int | None = None, device: to
     """Sinusoidal encoding of time, (T, d): add it to (B, T, d), never to (T, B, d).
 
     PE(t, 2k) = sin(t / 10000^(2k/d)), PE(t, 2k+1) = cos(same). With `period` q, t is t mod q:
-    the periodic encoding (PPE) of method.md section 2, point 5, which does not grow with the
+    the periodic encoding (PPE) of docs/method.md, section 2, point 5, which does not grow with the
     length and so serves windows longer than those of training.
     """
     if width % 2:

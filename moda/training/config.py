@@ -46,6 +46,8 @@ class TrainerConfig(Config):
     """Steps between previews in TensorBoard; one is made at the end too."""
     save_every: int = Field(500, ge=1)
     """Steps between writings of last.pt; it is written at the end too."""
+    best: Literal["score", "last"] = "score"
+    """Which step best.pt holds: that of the lowest validation score, or the last (the paper tells of no selection)."""
     workers: int = Field(0, ge=0)
     """Processes that load data; any number gives the same samples."""
     ema: float = Field(0.0, ge=0, lt=1)

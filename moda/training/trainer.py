@@ -322,7 +322,12 @@ class Trainer:
         score = metrics.get("score")
         if score is not None and not math.isfinite(score):
             log.warning("the validation score is %s: best.pt stays as it was", score)
-        elif score is None or self.progress.best is None or score < self.progress.best:
+        elif (
+            score is None
+            or self.progress.best is None
+            or score < self.progress.best
+            or self.config.trainer.best == "last"
+        ):
             self.progress.best, self.progress.metrics = score, metrics
             self._save(self.best, None)
 

@@ -201,3 +201,25 @@ def test_given_lists_that_cannot_be_used_are_refused(tmp_path):
     (tmp_path / "test.txt").write_bytes(b"\xff\xfea")
     with pytest.raises(DataError, match=r"cannot read .*test\.txt: not text in UTF-16"):
         GivenLists.read(tmp_path)
+
+
+def test_by_time_everyone_is_in_every_list_and_the_end_is_the_test():
+    clips = [ClipFacts(f"{who}_{n:03d}", who, 750) for who in ("May", "Obama1") for n in range(10)]
+    splits = make_splits(clips[::-1], SplitRule.parse("0.8,0,0.2", by_time=True))
+    assert splits.lists["val"] == []
+    assert splits.lists["train"] == [f"{who}_{n:03d}" for who in ("May", "Obama1") for n in range(8)]
+    assert splits.lists["test"] == [f"{who}_{n:03d}" for who in ("May", "Obama1") for n in (8, 9)]
+    assert not [note for note in splits.notes if "max_seconds" in note]
+    assert SplitRule(by_time=True).record.keys() & SplitRule().record.keys() == set()
+
+
+def test_by_time_few_clips_give_train_first_then_the_end():
+    clips = [ClipFacts("one", "A", 900), ClipFacts("two_000", "B", 2000), ClipFacts("two_001", "B", 30)]
+    splits = make_splits(clips, SplitRule.parse("0.8,0.1,0.1", by_time=True))
+    assert splits.lists == {"train": ["one", "two_000"], "val": [], "test": ["two_001"]}
+    assert any("A (1 clip), B (2 clips); lower options.max_seconds" in note for note in splits.notes)
+
+
+def test_numbers_of_clips_by_time_are_refused():
+    with pytest.raises(ConfigError, match=r"sum to 1, as 0\.8,0\.1,0\.1$"):
+        SplitRule.parse("132,0,32", by_time=True)

@@ -140,6 +140,23 @@ def test_the_kl_term_is_the_divergence_from_a_standard_normal(clip_store: ClipSt
     assert expected > 0.2
 
 
+def test_targets_as_they_are(clip_store: ClipStore) -> None:
+    """The paper's: L1 of pixels and degrees; the subject, an input, is standardised all the same."""
+    stage = make_stage(clip_store, "network.prob=vae", "network.lips_from=both", "loss.standardise=false")
+    train, batch = first_batch(stage)
+    stage.prepare(train)
+    for name in GROUPS:
+        assert (stage.net.normalizer(name).std == 1).all() and (stage.net.normalizer(name).mean == 0).all()
+    assert (stage.net.normalizer("subject").mean != 0).any()
+    stage.eval()
+    windows = {**batch[0], "tracked": torch.ones_like(batch[0]["tracked"])}
+    terms = terms_of(stage, [windows])
+    noise = torch.randn((*windows["lips"].shape[:2], stage.net.latent_dim), generator=torch.Generator().manual_seed(0))
+    predicted = stage.net(windows["wave"], windows["subject"], windows["lips"].shape[1], noise)
+    torch.testing.assert_close(terms["head"], (predicted.head - windows["head"]).abs().mean())
+    torch.testing.assert_close(terms["lips"], (predicted.lips - windows["lips"]).abs().mean())
+
+
 def test_lips_or_draws_can_be_trained_alone(clip_store: ClipStore) -> None:
     lips = {"lips", "lips_velocity", "opening"}
     alone = make_stage(clip_store, "loss.flow=0", "loss.blinks=0")

@@ -74,6 +74,18 @@ def test_each_weight_scales_its_own_terms(clip_store: ClipStore) -> None:
     check_weights(stage, "generator", batch, {"l1": {"l1"}, "adversarial": {"lsgan"}}, ())
 
 
+def test_targets_in_pixels(clip_store: ClipStore) -> None:
+    stage, _, batch = make_stage(clip_store, "loss.standardise=false")
+    statistics = stage.generator.normalizers
+    assert (statistics["face"].std == 1).all() and (statistics["face"].mean == 0).all()
+    assert (statistics["lips"].std != 1).any() and (statistics["subject"].mean != 0).any()
+    windows = {**batch[0], "tracked": torch.ones_like(batch[0]["tracked"])}
+    with torch.no_grad():
+        terms = dict(stage.losses([windows], torch.Generator()))
+        fake = stage.generator(windows["lips"], windows["eyes"], windows["subject"])
+    torch.testing.assert_close(terms["generator"]["l1"], 10 * (fake - windows["face"]).abs().mean())
+
+
 def test_without_the_adversary_there_is_one_player(clip_store: ClipStore) -> None:
     stage, _, batch = make_stage(clip_store, "loss.adversarial=0")
     ((player, terms),) = stage.losses(batch, torch.Generator())

@@ -11,7 +11,7 @@ from torch import nn
 
 from moda.config import load_yaml, parse
 from moda.data.clip import ClipStore
-from moda.errors import ConfigError
+from moda.errors import ConfigError, DataError
 from moda.stages.renderer.inputs import NetworkConfig, RendererInput, to_inputs, to_signed
 from moda.stages.renderer.painting import Painting
 from moda.stages.renderer.stage import (
@@ -163,3 +163,21 @@ def test_preview_is_a_sheet_of_pictures(stage: RendererStage) -> None:
         sheet = stage.preview(batch_of(stage))["frames"]
     assert sheet.dtype == np.uint8
     assert sheet.shape == (4 * 24, 5 * 24, 3)
+
+
+def test_one_person_of_a_store(stage: RendererStage, clip_store: ClipStore) -> None:
+    """A renderer of one of several people: their clips alone, of both lists."""
+    both = ClipStore.open(clip_store.root)
+    train, val = (both.split(name)[0] for name in ("train", "val"))
+
+    def sets(identity: str, train_on: str = "train") -> tuple[set[str], int]:
+        data = stage.data_config.model_copy(update={"identity": identity, "train": train_on})
+        chosen = RendererStage(data, stage.network_config, stage.loss_config).datasets()
+        return {part.clip.id for parts in chosen[0]._parts.values() for part in parts}, len(chosen[1])
+
+    assert sets(train.identity) == ({train.id}, 0)
+    assert sets(val.identity, "val")[0] == {val.id}
+    with pytest.raises(
+        DataError, match=f"no clip of data.identity 'nobody' in the 'train' split.*it has {train.identity}"
+    ):
+        sets("nobody")

@@ -271,6 +271,15 @@ def test_a_loss_that_is_not_finite_names_step_and_term(tmp_path: Path) -> None:
     assert last.info["step"] == 1 and all(torch.isfinite(value).all() for value in last.weights.values())
 
 
+def test_best_is_the_last_where_nothing_is_selected(tmp_path: Path) -> None:
+    settings = {"validate_every": 1, "best": "last"}
+    trainer = make(make_config(tmp_path, data={"validation": 1}, trainer=settings))
+    trainer.stage.scores = [3.0, 1.0, 4.0, 2.0]  # type: ignore[assignment]
+    assert trainer.run().best == 2.0
+    best, last = (checkpoints.load(tmp_path / name) for name in ("best.pt", "last.pt"))
+    assert best.info["step"] == last.info["step"] == 4 and same(best.weights, last.weights)
+
+
 def test_best_is_the_lowest_score(tmp_path: Path) -> None:
     trainer = make(make_config(tmp_path, data={"validation": 1}, trainer={"validate_every": 1}))
     trainer.stage.scores = [3.0, 1.0, float("nan"), 2.0]  # type: ignore[assignment]

@@ -87,6 +87,9 @@ class NetworkConfig(Config):
     """Hidden widths of the lips' head."""
     other_hidden: tuple[int, ...] = (256, 256)
     """Hidden widths of the eyes', head's and torso's heads."""
+    head_channels: Literal[6, 7] = 7
+    """7: rotation, translation and scale, as released. 6: the paper's, without scale, which stays the subject's; with
+    prob: vae or another body that has heads."""
     window: int = WINDOW
     """Frames a window at inference."""
     stride: int = STRIDE
@@ -107,6 +110,10 @@ class NetworkConfig(Config):
                 )
             if self.lips_from not in ("spec", "frame"):
                 raise ValueError(f"prob: flow needs lips_from: spec or frame, got {self.lips_from}")
+            if self.head_channels != HEAD:
+                raise ValueError(
+                    f"prob: flow draws {HEAD} channels of the head, got head_channels: {self.head_channels}"
+                )
         return self
 
     def without_initial_weights(self) -> NetworkConfig:

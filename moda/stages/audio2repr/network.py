@@ -1,6 +1,6 @@
 """Stage 1 network: sound and subject to lips, eyes, head and torso in one forward pass.
 
-method.md section 2 (the paper's dual attentions). `NetworkConfig` with its defaults is the paper's
+docs/method.md, section 2 (the paper's dual attentions). `NetworkConfig` with its defaults is the paper's
 network, 96,718,185 parameters; configs/default/audio2repr.yaml is the one this project recommends.
 
 Dimension letters: B batch, N audio samples (16 kHz), T frames (25 fps), d model width,
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from moda import checkpoint
@@ -71,7 +72,7 @@ class Features:
 
 
 class Audio2Repr(nn.Module):
-    """Sound and subject to motion (paper, figure 2; method.md section 2).
+    """Sound and subject to motion (paper, figure 2; docs/method.md, section 2).
 
     Takes and returns physical units; statistics are buffers in `normalizers` (lips, eyes, head,
     torso, subject), fitted by the stage before training. `latent_dim` is Z, the channels of the
@@ -117,6 +118,7 @@ class Audio2Repr(nn.Module):
         for name, k in CHANNELS.items():
             if name not in drawn:
                 hidden = config.lip_hidden if name == "lips" else config.other_hidden
+                k = config.head_channels if name == "head" else k
                 self.heads[name] = MLP((self._head_width(name), *hidden, k), config.norm)
         self.blinks = BlinkProcess(d) if config.blinks and self.flow is not None else None
         self.latent_dim += self.blinks.noise_dim if self.blinks is not None else 0  # behind the flow's
@@ -131,7 +133,7 @@ class Audio2Repr(nn.Module):
         return self.predict(self.features(wave, subject, frames), noise)
 
     def features(self, wave: Tensor, subject: Tensor, frames: int) -> Features:
-        """What all branches read: points 1 to 4 of method.md section 2."""
+        """What all branches read: points 1 to 4 of docs/method.md, section 2."""
         heard = self.hear(wave, frames)
         if "heard" in self.normalizers:
             heard = self.normalizer("heard").normalize(heard)
@@ -220,6 +222,7 @@ class Audio2Repr(nn.Module):
 
     def _head(self, name: str, sources: dict[str, Tensor]) -> Tensor:
         values: Tensor = self.heads[name](sources[self._reads(name)])
+        values = F.pad(values, (0, CHANNELS[name] - values.shape[-1]))  # no scale among six channels of the head
         return self.normalizer(name).denormalize(values.unflatten(-1, SHAPES[name]))
 
 

@@ -1,6 +1,7 @@
-"""Training of stage 1 (method.md section 2).
+"""Training of stage 1 (docs/method.md, section 2).
 
-All terms are taken in standardised units: a channel's error counts by how much the channel moves.
+All terms are taken in standardised units: a channel's error counts by how much the channel moves. With
+`loss.standardise: false` a network without a flow has targets in physical units instead.
 
     L = lips: L1 + velocity L1 + L1 of the nine openings between facing inner-lip points
       + prob "flow": flow matching of eyes, head and torso (nn.flow)
@@ -55,8 +56,11 @@ STILL = 1e-3
 
 
 class Audio2ReprLossConfig(Config):
-    """Weights of the terms."""
+    """Weights of the terms, and their units."""
 
+    standardise: bool = True
+    """Targets are standardised by the training set's statistics. False: as they are, in pixels, degrees and shares of
+    scale (the paper names no such step)."""
     lips: float = Field(1.0, ge=0)
     """L1 of the lips."""
     lips_velocity: float = Field(1.0, ge=0)
@@ -136,7 +140,8 @@ class Audio2ReprStage(Stage):
         """Fit the statistics of every group and of the subject, the flow's basis, and what blinks look like."""
         moments = train.moments(list(FLOORS))
         for name, floor in FLOORS.items():
-            self.net.normalizer(name).assign(Normalizer.from_moments(moments[name], floor=floor))
+            if self.loss_config.standardise or name == "subject":  # the subject is an input
+                self.net.normalizer(name).assign(Normalizer.from_moments(moments[name], floor=floor))
         if self.network_config.standardise:
             self.net.normalizer("heard").assign(Normalizer.from_moments(self._heard(train)))
         if self.net.flow is not None:

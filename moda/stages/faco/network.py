@@ -1,6 +1,6 @@
 """Stage 2 networks, FaCo-Net: lips and eyes to the dense face, frame by frame.
 
-method.md section 3. No norm layers; LeakyReLU 0.2 between linear layers. G has 1,900,442
+docs/method.md, section 3. No norm layers; LeakyReLU 0.2 between linear layers. G has 1,900,442
 parameters, D 792,705; there is one size only.
 
 Dimension letters: B batch, T frames, P points.
@@ -58,7 +58,7 @@ def _with_given(face: Tensor, lips: Tensor, eyes: Tensor) -> Tensor:
 
 
 class FaCoNet(nn.Module):
-    """G of method.md section 3: offsets of all 478 points from lips, eyes and the subject's mesh.
+    """G of docs/method.md, section 3: offsets of all 478 points from lips, eyes and the subject's mesh.
 
     Takes and returns pixels; statistics are buffers in `normalizers`, fitted by the stage.
     """
@@ -93,7 +93,7 @@ class RestingFace(nn.Module):
 
 
 class FaCoDiscriminator(nn.Module):
-    """D of method.md section 3, conditional on the subject: is this face one of true footage?
+    """D of docs/method.md, section 3, conditional on the subject: is this face one of true footage?
 
     `statistics` are the generator's `normalizers`, so that both see the same scale.
     """

@@ -1,6 +1,8 @@
-"""Training of stage 2, FaCo-Net (method.md section 3).
+"""Training of stage 2, FaCo-Net (docs/method.md, section 3).
 
-    L_D = (D(real) - 1)^2 + D(fake)^2        L_G = (D(fake) - 1)^2 + 10 * L1, standardised
+    L_D = (D(real) - 1)^2 + D(fake)^2        L_G = (D(fake) - 1)^2 + 10 * L1
+
+L1 is taken in standardised units, or with `loss.standardise: false` in pixels.
 
 Trained on true lips and eyes. Clips without sound serve as well.
 """
@@ -17,7 +19,7 @@ from torch import Tensor, nn
 
 from moda.config import Config
 from moda.data.sequences import MotionSequences, SequenceConfig, collate_by_length, window_batches
-from moda.landmarks import EYES, FACE_OVAL, LIPS, N_LANDMARKS
+from moda.landmarks import FACE_OVAL, OTHERS
 from moda.nn.gan import discriminator_loss, generator_loss
 from moda.normalization import Normalizer
 from moda.stages.faco.network import FaCoDiscriminator, FaCoNet
@@ -26,15 +28,16 @@ from moda.training.stage import Stage, Terms
 
 FLOORS = {"lips": 0.05, "eyes": 0.05, "face": 0.05, "subject": 1.0}
 """Smallest standard deviation of a channel, pixels."""
-OTHERS = sorted(set(range(N_LANDMARKS)) - set(LIPS) - set(EYES))
-"""Points that are not given."""
 
 
 class FaCoLossConfig(Config):
-    """Weights of the generator's terms."""
+    """Weights of the generator's terms, and their unit."""
 
+    standardise: bool = True
+    """The face to be predicted is standardised by the training set's statistics. False: as it is, in pixels (the
+    paper names no such step)."""
     l1: float = Field(10.0, ge=0)
-    """L1 of all points in standardised units (paper: 10)."""
+    """L1 of all points (paper: 10)."""
     adversarial: float = Field(1.0, ge=0)
     """Least-squares adversarial term (paper: 1); 0 leaves the discriminator untrained."""
 
@@ -77,6 +80,8 @@ class FaCoStage(Stage):
         """Fit the statistics of lips, eyes, face and subject; generator and discriminator share them."""
         moments = train.moments(list(FLOORS))
         for name, floor in FLOORS.items():
+            if name == "face" and not self.loss_config.standardise:
+                continue
             statistics = self.generator.normalizers[name]
             assert isinstance(statistics, Normalizer)
             statistics.assign(Normalizer.from_moments(moments[name], floor=floor))

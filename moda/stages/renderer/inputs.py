@@ -20,7 +20,7 @@ PICTURE = 3
 
 
 class DiscriminatorConfig(Config):
-    """pix2pixHD's multi-scale PatchGAN (method, section 5)."""
+    """pix2pixHD's multi-scale PatchGAN (docs/method.md, section 5)."""
 
     scales: int = Field(3, ge=1)
     """Pictures halved in size that are judged; 3 in the paper."""
@@ -87,7 +87,7 @@ class RendererInput(NamedTuple):
         return [as_planes(temporal_embedding(self.frame, wrap=config.wrap_time), height, width)]
 
     def channels(self, config: NetworkConfig) -> Tensor:
-        """Everything concatenated: 3 + 3 + 13 = 19 channels in the paper (method, section 5)."""
+        """Everything concatenated: 3 + 3 + 13 = 19 channels in the paper (docs/method.md, section 5)."""
         return torch.cat([self.pictures(), *self.time(config, *self.condition.shape[-2:])], dim=1)
 
 

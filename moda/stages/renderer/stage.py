@@ -1,4 +1,4 @@
-"""Training of the renderer (paper section 3.3; method, section 5).
+"""Training of the renderer (paper section 3.3; docs/method.md, section 5).
 
     L_D = (D(real) - 1)^2 + D(fake)^2
     L_G = adversarial * (D(fake) - 1)^2 + l1 * L1 + edges * L1 of image gradients
@@ -26,7 +26,7 @@ from moda.config import Config
 from moda.data.clip import Clip, ClipStore
 from moda.data.frames import FramePairs, FramesInOrder
 from moda.data.parts import Part, hold_out_end
-from moda.errors import ConfigError
+from moda.errors import ConfigError, DataError
 from moda.locations import command
 from moda.nn import gan
 from moda.nn.discriminators import FeatureMaps
@@ -41,6 +41,8 @@ from moda.training.stage import Stage, Terms
 
 log = logging.getLogger(__name__)
 
+PEOPLE_SHOWN = 10
+"""So many names are shown where a person is not found."""
 SHARP_ENOUGH = 0.7
 """Share of the truth's sharpness below which a picture's score suffers: L1 alone likes what is blurred."""
 
@@ -59,6 +61,8 @@ class FramesConfig(Config):
     """Split to train on."""
     val: str = "val"
     """Split to validate on."""
+    identity: str | None = None
+    """Only the clips of this person; null takes all."""
     targets: int = Field(4, ge=1)
     """Target frames for each reference frame; a batch has trainer.batch references."""
     colour: float = Field(0.0, ge=0)
@@ -126,10 +130,10 @@ class RendererStage(Stage):
         if data.store is None:
             raise ConfigError(f"{data.video} has not been made into a clip store; '{command('train')}' does that")
         store = ClipStore.open(data.store)
-        clips = store.split(data.train)
+        clips = self._clips(store, data.train)
         if data.held_out is None:
             train = self._pairs(clips, train=True)
-            held_out = store.split(data.val)
+            held_out = self._clips(store, data.val)
             return train, self._pairs(held_out, train=False) if held_out else Subset(train, [])
         before, end = hold_out_end(clips, data.held_out)
         seconds, known = (sum(len(part.targets) for part in parts) / FPS for parts in (end, before))
@@ -139,6 +143,17 @@ class RendererStage(Stage):
         )  # fmt: skip
         in_order = FramesInOrder(end, size=network.size, warp=network.warp, targets=data.targets)
         return self._pairs(before, train=True), in_order
+
+    def _clips(self, store: ClipStore, split: str) -> list[Clip]:
+        """Those of a split that are of the configured person."""
+        clips, wanted = store.split(split), self.data_config.identity
+        own = [clip for clip in clips if wanted is None or clip.identity == wanted]
+        if split == self.data_config.train and clips and not own:
+            people = ", ".join(sorted({clip.identity for clip in clips})[:PEOPLE_SHOWN])
+            raise DataError(
+                f"no clip of data.identity '{wanted}' in the '{split}' split of {store.root}; it has {people}"
+            )
+        return own
 
     def _pairs(self, clips: Sequence[Clip | Part], *, train: bool) -> FramePairs:
         config, data = self.network_config, self.data_config

@@ -77,6 +77,19 @@ def test_defaults_of_the_class_are_the_papers_but_for_the_weights_it_starts_from
     assert NetworkConfig() == paper.without_initial_weights()
 
 
+def test_a_head_of_six_channels_leaves_the_scale_alone() -> None:
+    with torch.device("meta"):
+        net = Audio2Repr(config_of("paper").model_copy(update={"head_channels": 6}))
+    assert count(net.heads["head"]) == 134_150 and count(net) == 96_718_185 - 257
+    six = network(small(prob="vae", head_channels=6))
+    wave, subject = inputs()
+    with torch.no_grad():
+        head = six(wave, subject, FRAMES, noise_of(six, FRAMES)).head
+    assert head.shape == (1, FRAMES, 7) and (head[..., 6] == 0).all() and (head[..., :6].abs().amax((0, 1)) > 0).all()
+    with pytest.raises(ValueError, match="got head_channels: 6"):
+        small(prob="flow", lips_from="spec", head_channels=6)
+
+
 def test_default_is_small_enough_to_train_and_ship() -> None:
     with torch.device("meta"):
         net = Audio2Repr(config_of("default"))
