@@ -140,7 +140,7 @@ def test_other_points_are_filtered_over_the_whole_motion_and_given_ones_are_not(
     paths: dict[str, Path], portrait: Portrait, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng, frames = np.random.default_rng(0), 100
-    parts = (rng.normal(0, 6, shape).astype(np.float32) for shape in ((frames, 40, 3), (frames, 60, 3)))
+    parts = (rng.normal(0, 300, shape).astype(np.float32) for shape in ((frames, 40, 3), (frames, 60, 3)))
     still = np.zeros((frames, 7), np.float32), np.zeros((frames, 18, 3), np.float32)
     motion = Motion(*parts, *still, fps=50.0)
     monkeypatch.setattr("moda.pipeline._CHUNK", 16)

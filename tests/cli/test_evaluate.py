@@ -5,13 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from skimage.data import astronaut
 
 from moda.cli.evaluate import _parser, main
-from moda.cli.evaluation_config import read_config
+from moda.cli.evaluation_config import EvaluationConfig, read_config
+from moda.cli.generate import CheckpointSet, generate_set
 from moda.media.crop import Box, crop_square
 from moda.media.video import VideoWriter
+from moda.metrics.folders import find_true
 from tests.random_checkpoints import write_checkpoints
 
 FRAMES = 40
@@ -147,6 +150,38 @@ def test_videos_of_our_checkpoints_are_made_and_scored(tmp_path, clip_store, cap
     times = {path: path.stat().st_mtime_ns for path in made.rglob("*.mp4")}
     assert call("--config", tmp_path / "eval.yaml") == 0
     assert {path: path.stat().st_mtime_ns for path in made.rglob("*.mp4")} == times
+
+
+def test_a_person_with_a_renderer_is_shown_by_it(tmp_path, clip_store, capfd) -> None:
+    """One configuration for a test list in which each person has a renderer."""
+    checkpoints = write_checkpoints(tmp_path)
+    (tmp_path / "own").mkdir()
+    other = write_checkpoints(tmp_path / "own", renderer={"wrap_time": False})["renderer"]
+    infer = {"checkpoints": {stage: str(path) for stage, path in checkpoints.items()}, "size": 64}
+    (tmp_path / "infer.yaml").write_text(yaml.safe_dump(infer))
+    who = clip_store.clip(clip_store.ids[0]).identity
+    section = {"config": str(tmp_path / "infer.yaml"), "people": {who: [f"checkpoints.renderer={other}"]}}
+    config = EvaluationConfig.model_validate({"truth": "t", "output": "o", "sets": {"ours": section}})
+    made_by = CheckpointSet("ours", config.animations()["ours"], config.people("ours"))
+    assert made_by.of(who).checkpoints.renderer == other
+    assert made_by.of("somebody else").checkpoints.renderer == made_by.of(None).checkpoints.renderer != other
+
+    true = find_true(clip_store.root)
+    clips = {clip: paths[0] for clip, paths in true.videos.items()}
+    generate_set(made_by, clips, tmp_path / "made", torch.device("cpu"), identities=true.identities)
+    first = json.loads((tmp_path / "made" / "generation.json").read_text())
+    assert first["people"][who]["checkpoints"]["renderer"] == str(other) and set(first["clips"]) == set(clips)
+    other.write_bytes(checkpoints["renderer"].read_bytes())  # trained anew: that person's clips alone are made again
+    generate_set(made_by, clips, tmp_path / "made", torch.device("cpu"), identities=true.identities)
+    second = json.loads((tmp_path / "made" / "generation.json").read_text())["clips"]
+    again = {clip for clip in clips if second[clip]["stamp"] != first["clips"][clip]["stamp"]}
+    assert again == {clip for clip, identity in true.identities.items() if identity == who} and len(again) == 1
+
+    section["people"] = {"Nobody": ["crf=20"]}
+    settings = {"truth": str(clip_store.root), "output": str(tmp_path / "out"), "sets": {"ours": section}}
+    (tmp_path / "eval.yaml").write_text(yaml.safe_dump(settings))
+    assert call("--config", tmp_path / "eval.yaml", "--device", "cpu") == 2
+    assert "the set 'ours' names people of whom there is no clip: Nobody" in capfd.readouterr().err
 
 
 def test_a_clip_that_cannot_be_generated_says_why(tmp_path, write_clip, astronaut, capfd) -> None:

@@ -213,6 +213,7 @@ def test_the_papers_numbers_stand_apart(videos) -> None:
     assert json.loads(scores)["printed"]["rows"]["MODA"] == [6.92, 1.59, 1.96, 4.16, 0.56]
     for text in (table, page):
         assert "printed in the paper, not measured here" in text and "AD-NeRF" not in text
+        assert all(words in " ".join(text.split()) for words in ("at which size of picture", "settings its Sync was"))
     assert "Wav2Lip-GAN" not in json.loads(scores)["methods"]
     with pytest.raises(ConfigError, match="there are: LSP test set, HDTF test set"):
         read_printed(Path(__file__).parents[2] / "configs/eval/paper_table.yaml", "LRS2")
