@@ -11,7 +11,7 @@ Units, declared once:
 
 from __future__ import annotations
 
-import zipfile
+import math
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import numpy as np
 from moda.errors import DataError
 from moda.files import write_npz
 from moda.landmarks import EYES, LIPS, N_LANDMARKS, N_TORSO
+from moda.reading import MAX_ARRAY_BYTES, array_claims, read_arrays
 
 FRAME = 512
 """Side of the square frame: the unit of every position in this project."""
@@ -32,6 +33,16 @@ MARGIN = 0.25
 """What is kept around the square of a portrait, on each side, as a share of its own."""
 HEAD = 7
 """Head channels: rotation 3, translation 3, scale 1."""
+SHAPES: dict[str, tuple[int, ...]] = {
+    "lips": (len(LIPS), 3),
+    "eyes": (len(EYES), 3),
+    "head": (HEAD,),
+    "torso": (N_TORSO, 3),
+}
+"""Of each part of a motion in one frame."""
+MAX_FPS = 1000
+MAX_OFFSET = 1e5
+"""Pixels or degrees; no frame is so large."""
 WINDOW, STRIDE = 300, 150
 """Sliding window of inference, frames (paper, section 4)."""
 
@@ -79,14 +90,8 @@ class Motion:
 
     def __post_init__(self) -> None:
         frames = np.shape(self.lips)[0] if np.ndim(self.lips) else 0
-        wanted = {
-            "lips": (frames, len(LIPS), 3),
-            "eyes": (frames, len(EYES), 3),
-            "head": (frames, HEAD),
-            "torso": (frames, N_TORSO, 3),
-        }
-        for name, shape in wanted.items():
-            _require_array(f"motion '{name}'", getattr(self, name), shape)
+        for name, trailing in SHAPES.items():
+            _require_array(f"motion '{name}'", getattr(self, name), (frames, *trailing))
 
     def __len__(self) -> int:
         return len(self.lips)
@@ -116,16 +121,34 @@ class Motion:
         write_npz(path, {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}, compress=True)
 
     @staticmethod
-    def load(path: Path) -> Motion:
-        """Read a motion file; raises `DataError` naming the file if it is not one."""
-        try:
-            with np.load(path, allow_pickle=False) as data:
-                arrays = {f.name: data[f.name] for f in fields(Motion)}
-        except (zipfile.BadZipFile, EOFError) as error:
-            raise DataError(f"the motion file is cut short or damaged: {path} ({error})") from error
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"not a motion file: {path} ({error})") from error
-        return Motion(**{**arrays, "fps": float(arrays["fps"])})
+    def load(path: Path, *, seconds: float = math.inf) -> Motion:
+        """Read a motion file; raises `DataError` naming the file if it is not one or says nonsense.
+
+        seconds: it lasts; one that claims to be more than a little longer is refused before it is read.
+        """
+        names = [f.name for f in fields(Motion)]
+        claims = array_claims(path, names, hint="; wanted a motion file (--save-motion)")
+        wrong = [
+            f"{name} {claim.dtype} {claim.shape}"
+            for name, claim in claims.items()
+            if claim.dtype.kind not in "fiu" or claim.shape[1:] != (() if name == "fps" else SHAPES[name])
+        ]
+        lengths = {claim.shape[:1] for name, claim in claims.items() if name != "fps"}
+        if wrong or claims["fps"].shape or len(lengths) != 1 or lengths == {(0,)}:
+            raise DataError(f"not a motion file: {path} ({', '.join(wrong) or 'its parts have no length in common'})")
+        fps, frames = float(read_arrays(path, ["fps"])["fps"]), claims["lips"].shape[0]
+        if not 1 <= fps <= MAX_FPS:
+            raise DataError(f"the motion file {path} has {fps:g} frames per second, wanted 1 to {MAX_FPS}")
+        if frames / fps > seconds + 2:
+            raise DataError(f"the motion {path} lasts {frames / fps:.2f} s, wanted {seconds:.2f} s")
+        arrays = read_arrays(path, SHAPES, limit=MAX_ARRAY_BYTES if math.isinf(seconds) else 1 << 40)
+        for name, values in arrays.items():
+            if not np.isfinite(values).all() or abs(values).max() > MAX_OFFSET:
+                raise DataError(
+                    f"'{name}' of the motion file {path} has values that are not finite or beyond {MAX_OFFSET:g}; "
+                    "make it again with --save-motion"
+                )
+        return Motion(**arrays, fps=fps)
 
 
 @dataclass(frozen=True)

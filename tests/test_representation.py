@@ -1,5 +1,8 @@
 """Rates, records and motion files."""
 
+import math
+import tracemalloc
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -73,3 +76,83 @@ def test_scaled_freezes_or_enlarges_one_part_alone() -> None:
     assert not frozen.head.any()
     assert np.array_equal(frozen.lips, plain.lips * 1.5)
     assert np.array_equal(frozen.eyes, plain.eyes)
+
+
+def motion_file(path: Path, **changes: np.ndarray | float | None) -> Path:
+    parts = {name: getattr(motion(), name) for name in ("lips", "eyes", "head", "torso")} | {"fps": np.array(25.0)}
+    np.savez_compressed(path, **{name: value for name, value in (parts | changes).items() if value is not None})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("fps", np.array([25.0, 25.0]), "not a motion file"),
+        ("fps", np.array([]), "not a motion file"),
+        ("fps", np.array("fast"), "not a motion file"),
+        ("fps", np.array(None), "wanted numbers"),
+        ("fps", np.array(np.nan), "nan frames per second"),
+        ("fps", np.array(0), "0 frames per second"),
+        ("fps", np.array(-25), "-25 frames per second"),
+        ("fps", np.array(1e300), "frames per second"),
+        ("fps", None, "it has no 'fps'"),
+        ("lips", None, "it has no 'lips'"),
+        ("lips", np.array(3.0), "not a motion file"),
+        ("lips", np.zeros((12, 40)), "not a motion file"),
+        ("lips", np.zeros((12, 40, 3), complex), "wanted numbers"),
+        ("lips", np.zeros((12, 40, 3), "U1"), "not a motion file"),
+        ("lips", np.zeros((11, 40, 3)), "no length in common"),
+        ("eyes", np.full((12, 60, 3), np.inf), "'eyes' of the motion file .* not finite"),
+        ("head", np.full((12, 7), 1e30), "'head' of the motion file .* beyond 100000"),
+        ("torso", np.zeros((12, 18, 3), object), "wanted numbers"),
+    ],
+)  # fmt: skip
+def test_a_motion_file_with_nonsense_is_refused_by_name(
+    tmp_path: Path, name: str, value: np.ndarray | None, words: str
+) -> None:
+    with pytest.raises(DataError, match=words) as caught:
+        Motion.load(motion_file(tmp_path / "odd.npz", **{name: value}))
+    assert "odd.npz" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_motion_of_no_frames_is_refused(tmp_path: Path) -> None:
+    parts = {name: getattr(motion(), name)[:0] for name in ("lips", "eyes", "head", "torso")}
+    with pytest.raises(DataError, match="no length in common"):
+        Motion.load(motion_file(tmp_path / "a.npz", **parts))
+
+
+def test_numbers_of_any_kind_and_order_come_back(tmp_path: Path) -> None:
+    parts = {
+        "lips": motion().lips.astype(">f4"),
+        "eyes": np.asfortranarray(motion().eyes),
+        "head": np.ones((12, 7), int),
+    }
+    back = Motion.load(motion_file(tmp_path / "a.npz", **parts))
+    assert np.array_equal(back.lips, motion().lips.astype(np.float32)) and back.lips.dtype.isnative
+    assert np.array_equal(back.eyes, motion().eyes) and back.eyes.flags.c_contiguous
+    assert back.at_fps(50, 20).head.shape == (20, 7)
+
+
+def test_a_motion_that_claims_gigabytes_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    frames = 300_000
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+        for name, shape in {"lips": (40, 3), "eyes": (60, 3), "head": (7,), "torso": (18, 3)}.items():
+            with file.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array_header_1_0(
+                    member, {"descr": "<f4", "fortran_order": False, "shape": (frames, *shape)}
+                )
+                row = bytes(4 * 1000 * math.prod(shape))
+                for _ in range(frames // 1000):
+                    member.write(row)
+        with file.open("fps.npy", "w") as member:
+            np.lib.format.write_array(member, np.array(25.0))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="its arrays claim 433,200,000 bytes"):
+            Motion.load(path)
+        with pytest.raises(DataError, match=r"lasts 12000.00 s, wanted 10.00 s"):
+            Motion.load(path, seconds=10)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()

@@ -102,8 +102,10 @@ def _main(argv: list[str]) -> int:
     timings = Timings()
     with timings.measure("reading"):
         wave = read_audio(arguments.audio)
-        given = None if arguments.motion is None else Motion.load(arguments.motion)
-        motion = None if given is None else fit_motion(given, config.fps, len(wave))
+        motion = None
+        if arguments.motion is not None:
+            given = Motion.load(arguments.motion, seconds=len(wave) / SAMPLE_RATE)
+            motion = fit_motion(given, config.fps, len(wave))
         scene = _scene(arguments, config)
     with timings.measure("loading"):
         animator = Animator.from_config(config, device, with_motion=motion is None)

@@ -20,23 +20,18 @@ import numpy as np
 from moda.errors import DataError
 from moda.files import write_npz
 from moda.geometry import Rest, face_offsets, motion_targets, to_canonical
-from moda.landmarks import EYES, LIPS, N_LANDMARKS, N_TORSO
+from moda.landmarks import N_LANDMARKS, N_TORSO
 from moda.normalization import Moments
 from moda.reading import read_arrays
-from moda.representation import HEAD, HeadPose
+from moda.representation import SHAPES as MOTION_SHAPES
+from moda.representation import HeadPose
 
 FILE = "moments.npz"
 GROUPS = ("lips", "eyes", "head", "torso")
 """Parts of a motion."""
 DRAWN = ("eyes", "head", "torso")
 """Groups whose covariance stage 1 needs, for the basis its flow draws motion in."""
-SHAPES: dict[str, tuple[int, ...]] = {
-    "lips": (len(LIPS), 3),
-    "eyes": (len(EYES), 3),
-    "head": (HEAD,),
-    "torso": (N_TORSO, 3),
-    "face": (N_LANDMARKS, 3),
-}
+SHAPES: dict[str, tuple[int, ...]] = {**MOTION_SHAPES, "face": (N_LANDMARKS, 3)}
 CHUNK = 1500
 """Frames summed at a time: a minute."""
 

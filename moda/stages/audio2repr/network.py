@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from moda import checkpoint
 from moda.config import differences, parse, to_dict
 from moda.errors import CheckpointError
-from moda.landmarks import N_EYES, N_LANDMARKS, N_LIPS, N_TORSO
+from moda.landmarks import N_LANDMARKS
 from moda.nn.attention import Latent, ProbAttn, SpecAttn
 from moda.nn.blinks import BlinkProcess
 from moda.nn.blocks import MLP, TemporalContext
@@ -27,13 +27,11 @@ from moda.nn.flow import FlowAttn
 from moda.nn.mel import LogMel
 from moda.nn.wav2vec import SpeechConfig, SpeechEncoder
 from moda.normalization import Normalizer
-from moda.representation import HEAD
+from moda.representation import HEAD, SHAPES
 from moda.stages.audio2repr.config import FlowConfig, NetworkConfig
 
 __all__ = ["CHANNELS", "Audio2Repr", "Features", "FlowConfig", "NetworkConfig", "Prediction", "build"]
 
-SHAPES: dict[str, tuple[int, ...]] = {"lips": (N_LIPS, 3), "eyes": (N_EYES, 3), "head": (HEAD,), "torso": (N_TORSO, 3)}
-"""Shape of each group in one frame."""
 CHANNELS = {name: HEAD if name == "head" else 3 * shape[0] for name, shape in SHAPES.items()}
 """K of each group: its points flattened."""
 ENCODER, ENCODER_FROM = "wav2vec.", ("speech", "audio2repr")
