@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moda import geometry
-from moda.landmarks import INNER_LIP_PAIRS, N_LANDMARKS, canonical_face, lip_opening
+from moda.landmarks import (
+    INNER_LIP_PAIRS,
+    LEFT_EYELID_PAIRS,
+    N_LANDMARKS,
+    RIGHT_EYELID_PAIRS,
+    canonical_face,
+    lip_opening,
+)
 from moda.representation import HeadPose
 
 ANGLES = st.tuples(*[st.floats(-50, 50)] * 3)
@@ -100,6 +107,31 @@ def test_subject_mesh_is_a_closed_mouth_even_from_one_open_frame():
     subject = geometry.subject_mesh(mesh[None])
     assert lip_opening(subject) < 1e-3
     assert np.allclose(subject[10], mesh[10], atol=1e-4), "only lips may move"
+
+
+def test_the_mesh_at_rest_is_of_frames_with_a_closed_mouth_and_open_eyes():
+    """Of 20 frames the mouth is most closed in 0 to 3, of these the eyes are open in 2 and 3."""
+    frames = np.repeat(face_with_irises()[None], 20, axis=0)
+    for index, frame in enumerate(frames):
+        for _, lower in INNER_LIP_PAIRS:
+            frame[lower, 1] += index
+        if index < 2:
+            for upper, lower in LEFT_EYELID_PAIRS + RIGHT_EYELID_PAIRS:
+                frame[upper] = frame[lower]
+        frame[10, 0] += 10 * index  # the forehead says which frames were taken
+    subject = geometry.subject_mesh(frames)
+    assert subject[10, 0] - face_with_irises()[10, 0] == pytest.approx(25, abs=1e-3)
+
+
+def test_motion_is_relative_to_where_the_clip_is_half_of_the_time():
+    """Not to its first frame, nor to a mean that one frame could move."""
+    away = np.array([3.0, 0.0, 0.0, 0.0, 50.0])
+    pose = HeadPose(np.zeros((5, 3)) + away[:, None], 200 + np.zeros((5, 3)) + away[:, None], 1 + away / 100)
+    torso = 300 + np.zeros((5, 18, 3)) + away[:, None, None]
+    canonical = np.repeat(face_with_irises()[None], 5, axis=0)
+    motion = geometry.motion_targets(canonical, pose, torso, canonical[0])
+    assert np.allclose(motion.head[:, :6], away[:, None]) and np.allclose(motion.head[:, 6], away / 100)
+    assert np.allclose(motion.torso, away[:, None, None])
 
 
 def test_motion_targets_rebuild_the_tracked_face():

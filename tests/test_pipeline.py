@@ -106,6 +106,35 @@ def test_smoothing_follows_the_configuration(paths: dict[str, Path], portrait: P
     assert np.abs(np.diff(smooth.head[:, :3], axis=0)).mean() < 0.5 * np.abs(np.diff(raw.head[:, :3], axis=0)).mean()
 
 
+def test_gains_and_contrast_are_those_of_the_configuration(paths: dict[str, Path], portrait: Portrait) -> None:
+    wave = speech(1)
+    plain = Animator.from_config(animation(paths, smoothing=UNFILTERED, lip_contrast=1), CPU).motion(wave, portrait)
+    gains = {"lips": 0.5, "eyes": 2.0, "head": 0.25, "torso": 3.0}
+    changed = animation(paths, smoothing=UNFILTERED, lip_contrast=1, gains=gains)
+    scaled = Animator.from_config(changed, CPU).motion(wave, portrait)
+    for name, gain in gains.items():
+        np.testing.assert_allclose(getattr(scaled, name), gain * getattr(plain, name), rtol=1e-5, atol=1e-6)
+    changed = animation(paths, smoothing=UNFILTERED, lip_contrast=1.5)
+    wider = Animator.from_config(changed, CPU).motion(wave, portrait)
+    np.testing.assert_allclose(wider.lips - plain.lips, 0.5 * (plain.lips - plain.lips.mean(axis=0)), atol=1e-3)
+    assert np.array_equal(wider.head, plain.head)
+
+
+@pytest.mark.parametrize(
+    ("pauses", "closed"),
+    [({}, False), ({"below_speech_db": 15}, True), ({"level_db": -25}, True), ({"level_db": -25, "seconds": 2}, False)],
+)
+def test_what_a_pause_is_can_be_configured(
+    paths: dict[str, Path], portrait: Portrait, pauses: dict[str, float], closed: bool
+) -> None:
+    """A second of sound 20 dB below the speech around it, 40 dB below full scale: a pause if one says so."""
+    wave = speech(3)
+    wave[16_000:32_000] *= 0.1
+    changed = animation(paths, smoothing=UNFILTERED, pauses=pauses)
+    lips = np.abs(Animator.from_config(changed, CPU).motion(wave, portrait).lips).max(axis=(1, 2))
+    assert (lips[35:40].max() < 1e-3 * lips[:20].max()) == closed
+
+
 def test_a_motion_finished_in_stretches_is_the_motion_finished_whole(
     paths: dict[str, Path], portrait: Portrait, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from moda.config import apply_overrides, load_yaml, parse
 from moda.data.clip import ClipStore
 from moda.data.moments import GROUPS
 from moda.data.sequences import Window
-from moda.landmarks import EYES, INNER_LIP_PAIRS, LIPS, eye_opening, lip_opening
+from moda.landmarks import CENTRAL_LIP_PAIRS, EYES, INNER_LIP_PAIRS, LIPS, eye_opening, lip_opening
 from moda.stages.audio2repr.preview import draw_curves
 from moda.stages.audio2repr.stage import (
     Audio2ReprStage,
@@ -225,6 +225,34 @@ def test_validation_scores_and_draws(clip_store: ClipStore) -> None:
     for picture in pictures.values():
         assert picture.ndim == 3 and picture.dtype == np.uint8
         assert (picture == (235, 235, 235)).all(-1).any() or (picture == (255, 150, 40)).all(-1).any()
+
+
+def test_validation_figures_by_hand(clip_store: ClipStore) -> None:
+    stage = make_stage(clip_store, "network.body=spec_only")
+    train, val = stage.datasets()
+    stage.prepare(train)
+    stage.eval()
+    rows = []
+    with torch.no_grad():
+        metrics = stage.validate(stage.collate([val[0], val[1]]))
+        for item in (val[0], val[1]):
+            given = stage.net(item["wave"][None], item["subject"][None], len(item["lips"]))
+            lips, true_lips = given.lips[0].double().numpy(), item["lips"].double().numpy()
+            turn, true_turn = given.head[0, :, :3].double().numpy(), item["head"][:, :3].double().numpy()
+            pairs = [(LIPS.index(upper), LIPS.index(lower)) for upper, lower in CENTRAL_LIP_PAIRS]
+            opening, true = (np.mean([x[:, b, 1] - x[:, a, 1] for a, b in pairs], 0) for x in (lips, true_lips))
+            rows.append(
+                {
+                    "lips_px": np.abs(lips - true_lips).mean(),
+                    "opening_correlation": np.corrcoef(opening, true)[0, 1],
+                    "opening_ratio": opening.std() / true.std(),
+                    "head_ratio": turn.std(axis=0).mean() / true_turn.std(axis=0).mean(),
+                    "head_speed_ratio": np.abs(np.diff(turn, axis=0)).mean()
+                    / np.abs(np.diff(true_turn, axis=0)).mean(),
+                }
+            )
+    for name in rows[0]:
+        assert metrics[name] == pytest.approx(np.mean([row[name] for row in rows]), rel=1e-3), name
 
 
 @pytest.fixture(scope="module")

@@ -162,3 +162,30 @@ def test_both_players_look_at_all_they_are_given(kind: dict[str, Any]) -> None:
         }
     assert moved == set(changes)
     assert heard == ({"condition", "picture"} if config.warp else {"condition", "reference", "frame", "picture"})
+
+
+@pytest.mark.parametrize("kind", [PAPER, WARP], ids=["paper", "warp"])
+def test_validation_figures_by_hand(kind: dict[str, Any]) -> None:
+    stage = make_stage(kind)
+    batch = make_batch(stage.network_config)
+    with torch.no_grad():
+        scores, painted = stage.validate(batch), stage.generator(to_inputs(batch)).picture
+    pictures = {"": painted.double().numpy(), "target": batch["target"].double().numpy() / 127.5 - 1}
+    weight = np.ones((2, 1, 256, 256))
+    if stage.network_config.warp:
+        weight = batch["region"].double().numpy() ** 2
+        pictures["_warp"] = batch["warped"].double().numpy() / 127.5 - 1
+
+    def detail(picture: np.ndarray) -> float:
+        """Mean square of the four neighbours less four times the pixel, 0 beyond the border, of the channels' mean."""
+        light = np.pad(picture.mean(axis=1), ((0, 0), (1, 1), (1, 1)))
+        around = light[:, :-2, 1:-1] + light[:, 2:, 1:-1] + light[:, 1:-1, :-2] + light[:, 1:-1, 2:]
+        return float(np.average((around - 4 * light[:, 1:-1, 1:-1]) ** 2, weights=weight[:, 0]))
+
+    target = pictures.pop("target")
+    wanted = {}
+    for name, picture in pictures.items():
+        error = np.abs(picture - target)
+        wanted[f"l1{name}"] = 127.5 * np.average(error, weights=weight.repeat(3, axis=1))
+        wanted[f"sharpness{name}"] = detail(picture) / detail(target)
+    assert scores == pytest.approx(wanted, rel=1e-3)

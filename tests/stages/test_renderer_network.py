@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from moda.config import load_yaml, parse
+from moda.geometry import mouth_centre
+from moda.media.conditioning import ReferenceConditioner
 from moda.stages.renderer.inputs import NetworkConfig, RendererInput, input_channels
 from moda.stages.renderer.network import build, build_discriminator
 from moda.stages.renderer.painting import shifted
@@ -46,6 +48,15 @@ def test_outside_the_region_the_warp_is_untouched():
     outside = inputs.region.expand_as(picture) == 0
     assert torch.equal(picture[outside], inputs.warped[outside])
     assert not torch.allclose(picture[~outside], inputs.warped[~outside])
+
+
+def test_where_the_region_is_half_at_most_half_is_painted():
+    network = build(NetworkConfig(size=128, widths=(8, 16))).eval()
+    inputs = window_inputs()
+    inputs = inputs._replace(region=0.5 * inputs.region)
+    torch.nn.init.constant_(network.paint.bias, 50.0)  # paint white, all of it
+    picture = network(inputs).picture
+    assert torch.allclose(picture, inputs.warped + inputs.region * (1 - inputs.warped), atol=1e-4)
 
 
 def test_shift_moves_the_warp_and_learns():
@@ -91,6 +102,28 @@ def test_session_renders_at_trained_and_other_sizes(portrait, size, shift):  # n
     assert np.abs(frames[0][corner, corner].astype(int) - frames[2][corner, corner]).max() <= 1, (
         "the background does not"
     )
+
+
+def test_what_is_moved_at_the_trained_size_is_moved_as_far_in_the_face_at_another(portrait):  # noqa: F811
+    """A network that moves all it may by 3 pixels of 128 moves by 6 of 256."""
+    network = build(NetworkConfig(size=128, widths=(8, 16), shift=3.0)).eval()
+    torch.nn.init.zeros_(network.shift.weight)
+    torch.nn.init.constant_(network.shift.bias, 50.0)
+    torch.nn.init.constant_(network.paint.bias, -50.0)  # paint nothing
+    torso = portrait.torso[None]
+    moved_by = {}
+    for size in (128, 256):
+        frame = network.open(portrait, "cpu", size).render(portrait.landmarks[None], torso, 0)[0].astype(float)
+        still = ReferenceConditioner(portrait, size, warp=True).frames(portrait.landmarks[None], torso)[0]
+        x, y = (mouth_centre(portrait.landmarks)[:2] * size / 512).round().astype(int)
+        side = size // 16
+        seen = frame[y - side : y + side, x - side : x + side]
+        error = [
+            np.abs(still.picture[y - side + by : y + side + by, x - side + by : x + side + by] - seen).mean()
+            for by in range(12)
+        ]
+        moved_by[size] = int(np.argmin(error))
+    assert moved_by == {128: 3, 256: 6}
 
 
 def test_rendering_in_batches_equals_rendering_at_once(portrait):  # noqa: F811

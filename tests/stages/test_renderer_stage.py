@@ -51,6 +51,17 @@ def test_items_become_one_batch(stage: RendererStage) -> None:
     assert batch_of(stage)["target"].shape[:2] == (4, 3)
 
 
+def test_the_light_changes_in_training_as_configured_and_never_in_validation(stage: RendererStage) -> None:
+    def first(colour: float, which: int) -> torch.Tensor:
+        stage.data_config = stage.data_config.model_copy(update={"colour": colour})
+        np.random.seed(0)
+        target: torch.Tensor = stage.datasets()[which][0]["target"]
+        return target
+
+    assert not torch.equal(first(0.0, 0), first(0.5, 0))
+    assert torch.equal(first(0.0, 1), first(0.5, 1))
+
+
 def test_discriminator_goes_first_and_the_generator_learns(stage: RendererStage) -> None:
     batch = batch_of(stage)
     optimisers = {name: torch.optim.Adam(player.parameters(), 2e-3) for name, player in stage.players.items()}
