@@ -59,6 +59,13 @@ def test_a_point_of_the_picture_is_where_to_frame_says(size):
     np.testing.assert_allclose(middle * FRAME / size, to_frame(np.array([200.0, 100.0]), box), atol=0.6 * FRAME / size)
 
 
+def test_what_is_too_fine_for_the_square_becomes_its_mean():
+    stripes = np.zeros((240, 320, 3), np.uint8)
+    stripes[:, ::2] = 200
+    square = crop_square(stripes, Box(100, 20, 200), 50)
+    assert np.abs(square.astype(int) - 100).max() <= 1
+
+
 def test_no_landmarks_or_nan_is_an_error():
     with pytest.raises(MediaError, match="cannot place a crop"):
         square_box(np.zeros((0, 478, 3)), 100, 100)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from moda import landmarks as lm
 from moda.landmarks import INNER_LIPS, N_TORSO, canonical_face
 from moda.media.drawing import draw_condition, polygon_mask, tessellation
 
@@ -29,6 +30,27 @@ def test_sides_have_their_colours_and_shoulders_are_drawn():
     assert (green - red)[left_eye].max() > 150
     assert (blue - red)[200:240, 10:100].max() > 150, "shoulder line"
     assert not picture[:10].any(), "nothing is drawn above the head"
+
+
+def test_every_contour_has_the_colour_of_its_group():
+    face = frontal_face()
+    for iris, eye in ((lm.LEFT_IRIS, lm.LEFT_EYE_CONTOUR), (lm.RIGHT_IRIS, lm.RIGHT_EYE_CONTOUR)):
+        face[list(iris)] = face[list(eye)].mean(axis=0) + 3 * np.array([(1, 0, 0), (0, 1, 0), (-1, 0, 0), (0, -1, 0)])
+    picture = draw_condition(face, shoulders(), 512).astype(int)
+    groups = {
+        (255, 255, 255): (lm.FACE_OVAL, lm.OUTER_LIPS, lm.INNER_LIPS),
+        (48, 255, 48): (lm.LEFT_EYE_CONTOUR, lm.LEFT_EYEBROW_CONTOUR, lm.LEFT_IRIS),
+        (255, 48, 48): (lm.RIGHT_EYE_CONTOUR, lm.RIGHT_EYEBROW_CONTOUR, lm.RIGHT_IRIS),
+    }
+    for colour, contours in groups.items():
+        for contour in contours:
+            ends = face[list(contour), :2]
+            for x, y in (ends + np.roll(ends, -1, axis=0)) / 2:  # also from the last point back to the first
+                near = picture[int(y) - 1 : int(y) + 2, int(x) - 1 : int(x) + 2].reshape(-1, 3)
+                assert np.abs(near - np.array(colour)).max(axis=1).min() < 90, (colour, contour)
+    for x, y, _ in shoulders():
+        near = picture[int(y) - 2 : int(y) + 2, int(x) - 2 : int(x) + 2].reshape(-1, 3)
+        assert np.abs(near - np.array((64, 128, 255))).max(axis=1).min() < 90
 
 
 def test_drawing_scales_with_the_size():

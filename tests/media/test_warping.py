@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from moda.geometry import apply_head, fit_head_pose, subject_mesh, to_canonical, to_image
-from moda.landmarks import INNER_LIP_PAIRS, INNER_LIPS, OUTER_LIP_PAIRS
+from moda.landmarks import INNER_LIP_PAIRS, INNER_LIPS, OUTER_LIP_PAIRS, OUTER_LIPS, canonical_face
 from moda.media.conditioning import (
     FACE_STRENGTH,
     ReferenceConditioner,
@@ -13,6 +13,7 @@ from moda.media.conditioning import (
     mouth_window,
     painting_region,
 )
+from moda.media.drawing import draw_condition
 from moda.media.warping import ReferenceWarp, Window
 from moda.representation import Portrait
 from tests.media.test_drawing import frontal_face, shoulders
@@ -131,6 +132,68 @@ def test_the_network_may_change_the_mouth_in_full_and_the_face_around_it_by_half
     assert around.max() == pytest.approx(FACE_STRENGTH)
     rim = np.concatenate([region[0], region[-1], region[:, 0], region[:, -1]])
     assert rim.max() < 1e-3, "no seam at the window's border"
+
+
+def test_the_mouth_is_in_the_middle_of_its_window_and_the_region_reaches_beyond_the_lips(portrait):
+    window = mouth_window(portrait.landmarks, SIZE)
+    middle = portrait.landmarks[list(INNER_LIPS), :2].mean(axis=0) * SIZE / 512
+    assert np.abs(np.array([window.left, window.top]) + window.side / 2 - middle).max() <= 1
+    region = mouth_region(portrait.landmarks, 512)
+    lips = portrait.landmarks[list(OUTER_LIPS), :2]
+    for scale, least, most in ((1.0, 0.6, 1.0), (1.15, 0.4, 1.0), (2.0, 0.0, 0.1)):
+        ends = lips.mean(axis=0) + scale * (lips[[0, 10]] - lips.mean(axis=0))  # the corners of the mouth
+        for x, y in ends.astype(int):
+            assert least <= region[y, x] <= most, scale
+
+
+def test_without_a_warp_every_frame_has_its_own_landmarks_and_shoulders(portrait):
+    landmarks = np.concatenate([moved(portrait, x=0.0), moved(portrait, x=20.0)])
+    torso = np.stack([portrait.torso, portrait.torso + np.array([9.0, 9.0, 0.0])])
+    frames = ReferenceConditioner(portrait, SIZE, warp=False).frames(landmarks, torso, 3)
+    for index, frame in enumerate(frames):
+        assert np.array_equal(frame.condition, draw_condition(landmarks[index], torso[index], SIZE))
+        assert frame.frame == 3 + index
+        assert np.abs(frame.reference.astype(int) - reference_picture(portrait)).max() <= 1
+
+
+def test_where_the_person_was_the_background_is_seen(portrait):
+    """The head goes to the right: at its left there is wall then, which is grey of 100 to 109."""
+    before, _ = warp(portrait, portrait.landmarks[None])
+    after, _ = warp(portrait, moved(portrait, x=40.0))
+    row = round(0.45 * SIZE)
+    edge = np.flatnonzero(portrait.person[2 * row] > 0)[0] // 2
+    left = slice(edge + 1, edge + 6)
+    assert np.ptp(before[row, left].mean(axis=0)) > 30, "the person has colours"
+    assert (np.abs(after[row, left].astype(int) - 104.5) < 15).all()
+
+
+def test_what_is_nearer_hides_what_is_farther(portrait):
+    """A turned head: of the triangles over a pixel, that in front is drawn, as for a brute-force painter."""
+    landmarks = moved(portrait, yaw=45.0)[0]
+    corners = landmarks[canonical_face().triangles]
+    scaled, depth = corners[..., :2] * SIZE / 512, corners[..., 2].mean(axis=1)
+    faces = (-1) ** (_turn(canonical_face().vertices[canonical_face().triangles, :2]) < 0) * _turn(scaled) > 0.05
+    index, _, _ = ReferenceWarp(portrait, SIZE)._rasterise(landmarks[:468], 0, 0, SIZE)
+    hidden = 0
+    for y, x in np.argwhere(index < len(corners)):
+        point = np.array([x, y]) + 0.5
+        parts = np.stack(
+            [
+                _turn(np.stack([np.broadcast_to(point, (len(scaled), 2)), scaled[:, i], scaled[:, j]], 1))
+                for i, j in ((1, 2), (2, 0), (0, 1))
+            ]
+        ) / _turn(scaled)
+        over = np.flatnonzero(faces & (parts > 0.1).all(axis=0))
+        if len(over) > 1 and np.ptp(depth[over]) > 5:
+            hidden += 1
+            assert depth[index[y, x]] < depth[over].min() + 5
+    assert hidden >= 5
+
+
+def _turn(corners):
+    """Twice the signed area of triangles (N, 3, 2)."""
+    (ax, ay), (bx, by) = (corners[:, 1] - corners[:, 0]).T, (corners[:, 2] - corners[:, 0]).T
+    return ax * by - ay * bx
 
 
 def test_window_stays_inside_the_picture():

@@ -39,6 +39,25 @@ def test_losses_are_zero_for_the_same_picture_and_reach_the_generator(weights: P
         assert fake.grad is not None and fake.grad.abs().sum() > 0
 
 
+def test_losses_by_hand() -> None:
+    """Deep layers count most in the one, all alike in the other (maps of one channel: the Gram matrix is a mean)."""
+    real = [torch.zeros(1, 1, 2, 2) for _ in range(5)]
+    fake = [torch.full((1, 1, 2, 2), float(value)) for value in (1, 2, 3, 4, 5)]
+    assert perceptual_loss(real, fake).item() == pytest.approx(1 / 32 + 2 / 16 + 3 / 8 + 4 / 4 + 5)
+    assert style_loss(real, fake).item() == pytest.approx((1 + 4 + 9 + 16 + 25) / 5)
+
+
+def test_pictures_enter_as_torchvisions_weights_want_them() -> None:
+    network = Vgg19Features()
+    seen: list[torch.Tensor] = []
+    network.features[0].register_forward_pre_hook(lambda module, given: seen.append(given[0][0, :, 0, 0]))
+    for value in (-1.0, 1.0):
+        network(torch.full((1, 3, 16, 16), value))
+    black, white = seen
+    torch.testing.assert_close(black, -torch.tensor([0.485 / 0.229, 0.456 / 0.224, 0.406 / 0.225]))
+    torch.testing.assert_close(white, torch.tensor([0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225]))
+
+
 def test_gram_by_hand() -> None:
     maps = torch.tensor([[1.0, 2.0], [3.0, 4.0]]).view(1, 2, 1, 2)
     assert gram(maps)[0].tolist() == [[5 / 4, 11 / 4], [11 / 4, 25 / 4]]

@@ -10,7 +10,7 @@ def test_paper_size_and_no_bias_in_convolutions() -> None:
     assert sum(p.numel() for p in network.parameters()) == 76_207_296
     convolutions = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
     assert all(m.bias is None and m.kernel_size == (3, 3) for m in convolutions)
-    assert network(torch.zeros(1, 19, 512, 512, device="meta")).shape == (1, 3, 512, 512)
+    assert PaperUNet(19, width=1).eval()(torch.zeros(1, 19, 512, 512)).shape == (1, 3, 512, 512)
 
 
 def test_small_one_runs_and_every_weight_counts() -> None:
@@ -21,6 +21,9 @@ def test_small_one_runs_and_every_weight_counts() -> None:
     assert out.abs().max() <= 1
     out.square().mean().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+    for layer in (*(up.conv for up in list(network.ups)[1:]), network.out):
+        below, skipped = layer.weight.grad.chunk(2, dim=1)
+        assert below.abs().sum() > 0 and skipped.abs().sum() > 0, "it reads the level below and the skip connection"
 
 
 def test_size_that_does_not_halve_is_refused() -> None:
