@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from data_prepare.job import Job, Span
+from data_prepare.steps import pose, torso
 from data_prepare.steps.normalise import contrast
 from data_prepare.steps.pose import smooth_pose
 from data_prepare.steps.quality import sharpness, spread
 from data_prepare.steps.sound import loudness
 from data_prepare.steps.torso import interpolate
+from moda.geometry import close_mouth, to_image
+from moda.landmarks import canonical_face
 from moda.representation import HeadPose
 
 
@@ -49,3 +53,31 @@ def test_smoothing_a_pose_goes_over_the_half_turn_and_keeps_constants():
 def test_spread_ignores_outliers():
     values = np.concatenate([np.linspace(0, 10, 101), [1000.0]])
     assert 8 < spread(values) < 10
+
+
+def test_the_mesh_at_rest_is_of_frames_in_which_the_face_was_seen():
+    job = object.__new__(Job)
+    vertices = canonical_face().vertices
+    face = np.concatenate([vertices, np.repeat(vertices[[33, 263]], 5, axis=0)])
+    job.tracked = np.arange(20) < 10
+    job.given, job.span = None, Span(0, 20)
+    faces = np.repeat(face[None], 20, axis=0)
+    faces[10:, :, 1] *= 1.3  # what fills a gap
+    pose_of_all = HeadPose(np.zeros((20, 3)), np.full((20, 3), 256.0), np.ones(20))
+    job.landmarks = to_image(faces, pose_of_all).astype(np.float32)
+    pose.run(job)
+    assert np.abs(job.subject - close_mouth(face))[:, 1].max() < 4 < 0.2 * np.ptp(face[:, 1])
+    assert job.pose.translation.shape == (20, 3)
+
+
+def test_shoulders_have_the_depth_of_the_head_in_their_frame():
+    job = object.__new__(Job)
+    vertices = canonical_face().vertices
+    face = np.concatenate([vertices, np.repeat(vertices[[33, 263]], 5, axis=0)]) + np.array([256.0, 200.0, 0.0])
+    job.landmarks = np.repeat(face[None], 12, axis=0).astype(np.float32)
+    job.landmarks[..., 2] += 10 * np.arange(12)[:, None]
+    job.outlined = np.array([0, 6])
+    job.outlines = np.full((2, 256), 400.0, np.float32)
+    torso.run(job)
+    assert job.torso.shape == (12, 18, 3)
+    np.testing.assert_allclose(job.torso[..., 2], job.landmarks[..., 2].mean(axis=1)[:, None].repeat(18, 1), atol=1e-3)

@@ -5,9 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data_prepare.options import Limits
-from data_prepare.steps.quality import beyond, mesh_misfit, pauses
+from data_prepare.job import Job
+from data_prepare.options import Limits, Options
+from data_prepare.shots import Shot
+from data_prepare.steps.quality import beyond, mesh_misfit, pauses, run
+from moda.geometry import to_image
 from moda.landmarks import canonical_face
+from moda.media.crop import Box, face_size
+from moda.media.video import VideoWriter
+from moda.representation import HeadPose
 
 GOOD = {"face_px": 90.0, "sharpness": 200.0, "yaw_most": 20.0, "out_of_crop": 0.0}
 
@@ -43,6 +49,41 @@ def test_all_that_is_wrong_is_named():
         "the face is blurred (sharpness 0.0, wanted 3)",
         "the face leaves the crop in 100% of the frames, wanted 50%",
     ]
+
+
+def test_figures_of_a_clip(tmp_path):
+    """A head that looks aside by 40 degrees for most of the time, leaves the crop at the right in 5 frames of 40, and
+    whose face, of half the square, is cut from 128 pixels of the source; a voice that is clipped downwards.
+    """
+    job = object.__new__(Job)
+    vertices = canonical_face().vertices
+    face = np.concatenate([vertices, np.repeat(vertices[[33, 263]], 5, axis=0)])
+    rotation = np.zeros((40, 3))
+    rotation[:30, 1] = -40.0
+    place = np.tile([256.0, 230.0, 0.0], (40, 1))
+    place[35:, 0] += 250
+    job.pose = HeadPose(rotation, place, np.ones(40))
+    job.landmarks = to_image(face, job.pose).astype(np.float32)
+    job.tracked = np.arange(40) < 36
+    job.folder, job.options, job.jumps = tmp_path, Options(limits={"max_outside": 1.0}), 2
+    job.shot = Shot(0, 40, Box(0, 0, 128), people=3)
+    job.wave = np.zeros(40 * 640, np.float32)
+    job.wave[: 10 * 640] = -1.0
+    job.wave[10 * 640 : 20 * 640] = 0.5
+    random = np.random.default_rng(0)
+    with VideoWriter(tmp_path / "video.mp4", 128, 25) as writer:
+        for _ in range(40):
+            writer.write(random.integers(0, 255, (128, 128, 3)).astype(np.uint8))
+    run(job)
+    height = float(np.median(face_size(job.landmarks)))
+    expected = {
+        "tracked": 0.9, "face_px": height / 4, "yaw_range": 40.0, "yaw_most": 40.0, "pitch_range": 0.0,
+        "lip_opening_range": 0.0, "mesh_misfit": 0.0, "out_of_crop": 5 / 40, "jumps": 2.0, "people": 3.0,
+        "loudness_dbfs": 10 * np.log10(0.25 * 1 + 0.25 * 0.25), "pauses": 0.5, "clipped": 0.25,
+    }  # fmt: skip
+    for name, value in expected.items():
+        assert job.quality[name] == pytest.approx(value, abs=1e-3), name
+    assert job.quality["sharpness"] > 100
 
 
 def test_pauses_are_frames_far_below_the_loud_ones():

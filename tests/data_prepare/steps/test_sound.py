@@ -110,6 +110,15 @@ def test_what_is_settled_is_corrected_by_the_frames_that_are_noted(tmp_path, syn
         offset.run(job)
 
 
+@pytest.mark.parametrize("late", [-6, 6])
+def test_sound_too_late_or_too_early_is_refused(tmp_path, sync_checkpoint, monkeypatch, late):
+    monkeypatch.setattr(moda.sync, "SETTLED", -9.0)
+    job = talking_job(tmp_path, Options(sync=sync_checkpoint, limits={"max_offset": 3}), 120)
+    job.heard = np.roll(job.heard, -640 * late)
+    with pytest.raises(Rejected, match=r"the picture comes \+[567]" if late > 0 else "the picture comes -[567]"):
+        offset.run(job)
+
+
 def test_what_is_not_settled_is_noted_and_left(tmp_path, sync_checkpoint, monkeypatch):
     monkeypatch.setattr(moda.sync, "SETTLED", 9.0)
     job = talking_job(tmp_path, Options(sync=sync_checkpoint, limits={"max_offset": 0}))
