@@ -1,15 +1,13 @@
-"""The reference picture: any file becomes RGB, and RGB becomes a `Portrait`."""
+"""The reference picture: RGB becomes a `Portrait`."""
 
 from __future__ import annotations
 
 import logging
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from moda.errors import FaceError, MediaError
 from moda.geometry import fit_head_pose, subject_mesh, to_canonical
@@ -19,14 +17,15 @@ from moda.media.drawing import polygon_mask
 from moda.media.face_checks import check_face
 from moda.media.face_tracker import FaceTracker
 from moda.media.faces import MIN_FACE, choose_face, nearest_face
-from moda.media.ffmpeg import require_file
 from moda.media.hands import covered_share, find_hands
 from moda.media.in_memory import picture_from_array
 from moda.media.margin import crop_margin, margin_of, photo_goes_on, wide_box
 from moda.media.neutral import with_whole_lips
+from moda.media.picture_file import read_picture
 from moda.media.torso_tracker import PersonSegmenter, shoulder_points
-from moda.media.video import read_frames
 from moda.representation import FRAME, Portrait
+
+__all__ = ["Reference", "follow_edges", "make_portrait", "make_reference", "read_picture"]
 
 SIZES = (32, 4096)
 """Smallest and largest side of a portrait, pixels."""
@@ -41,27 +40,6 @@ APART = 0.2
 _EDGE_RADIUS, _EDGE_EPSILON = 6, 1e-3
 
 log = logging.getLogger(__name__)
-
-
-def read_picture(path: Path | str) -> np.ndarray:
-    """Read a picture as RGB uint8 (H, W, 3), upright; of a video, its first frame.
-
-    PNG, JPEG, WebP and what else Pillow opens; turned as its EXIF tag says; 16-bit, grey, palette
-    and CMYK are converted; transparency is laid over white.
-    Raises `MediaError` for a file that is missing, truncated or no picture.
-    """
-    path = Path(path)
-    require_file(path, "picture")
-    try:
-        with Image.open(path) as picture:
-            picture.load()
-            return _to_rgb(ImageOps.exif_transpose(picture))
-    except UnidentifiedImageError:
-        return _first_frame(path)
-    except Image.DecompressionBombError as error:
-        raise MediaError(f"the picture is too large: {path} ({error})") from error
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
-        raise MediaError(f"the picture is damaged or cut off: {path} ({error})") from error
 
 
 @dataclass(frozen=True)
@@ -139,30 +117,6 @@ def _whole(name: str, value: int, limits: tuple[int, int]) -> int:
     if isinstance(value, int | np.integer) and not isinstance(value, bool) and limits[0] <= value <= limits[1]:
         return int(value)
     raise MediaError(f"{name} is {value!r}, wanted a whole number from {limits[0]} to {limits[1]}")
-
-
-def _to_rgb(picture: Image.Image) -> np.ndarray:
-    if picture.mode.startswith("I") or picture.mode == "F":  # 16 or 32 bits a sample, one channel
-        values = np.asarray(picture, np.float64)
-        top = float(values.max(initial=0.0))
-        white = 65535.0 if picture.mode.startswith("I") and top > 255 else 255.0 if top > 1 else 1.0
-        grey = np.clip(values * (255.0 / white) + 0.5, 0, 255).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
-    if "A" in picture.getbands() or "a" in picture.getbands() or "transparency" in picture.info:
-        rgba = picture.convert("RGBA")
-        white_page = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        picture = Image.alpha_composite(white_page, rgba)
-    return np.array(picture.convert("RGB"), np.uint8)
-
-
-def _first_frame(path: Path) -> np.ndarray:
-    try:
-        frames = read_frames(path, fps=None)
-        first = next(frames).copy()
-        frames.close()  # type: ignore[attr-defined]
-    except MediaError as error:
-        raise MediaError(f"not a picture or video that can be read: {path} ({error})") from error
-    return first
 
 
 def _around(
