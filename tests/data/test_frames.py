@@ -1,5 +1,6 @@
 """Frame pairs for the renderer."""
 
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -7,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from moda.data.clip import ClipStore
+from moda.data.clip import Clip, ClipStore
 from moda.data.frames import SPAN, FramePairs, FramesInOrder, frame_at
 from moda.data.parts import Part
 from moda.errors import DataError
+from moda.landmarks import lip_opening
 from moda.media.video import VideoReader, VideoWriter
+from tests.talking_clips import write_talking_clip
 
 
 @pytest.mark.parametrize("warp", [True, False])
@@ -69,6 +72,31 @@ def test_the_light_changes_reference_warp_and_truth_alike(clip_store: ClipStore)
 def test_no_clips_are_refused() -> None:
     with pytest.raises(DataError, match="no clips"):
         FramePairs([], size=128, warp=True, targets=2, train=True)
+
+
+def test_a_person_counts_by_the_root_of_his_footage(tmp_path: Path, write_known_clip: Callable[..., Clip]) -> None:
+    store = ClipStore.create(tmp_path / "store", 128)
+    clips = [write_known_clip(store, name, name[0], frames) for name, frames in (("a", 100), ("b0", 300), ("b1", 100))]
+    few, many, both = (
+        len(FramePairs(of, size=64, warp=True, targets=2, train=True)) for of in (clips[:1], clips[1:], clips)
+    )
+    assert (few, many, both) == (5, 10, 15)
+
+
+def test_open_mouths_are_drawn_more_often_where_there_is_a_warp(tmp_path: Path) -> None:
+    store = ClipStore.create(tmp_path / "store", 128)
+    write_talking_clip(store, "talk", 400, seed=1)
+    clip, frames = store.clip("talk"), np.arange(400)
+    opening = lip_opening(clip.canonical)
+    means = []
+    for warp in (True, False):
+        pairs = FramePairs([clip], size=64, warp=warp, targets=2, train=True)
+        starts = [pairs._start(clip, frames, np.random.default_rng(seed)) for seed in range(150)]
+        assert max(starts) <= 400 - SPAN
+        means.append(np.mean([opening[start : start + SPAN].mean() for start in starts]))
+    spread = np.std([opening[start : start + SPAN].mean() for start in range(400 - SPAN)])
+    assert means[0] > opening.mean() + 0.6 * spread  # the largest of three normal draws lies 0.85 above their mean
+    assert abs(means[1] - opening.mean()) < 0.3 * spread
 
 
 def numbered(index: int) -> np.ndarray:

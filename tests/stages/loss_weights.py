@@ -11,10 +11,11 @@ from moda.training.stage import Stage
 
 
 def check_weights(stage: Stage, player: str, batch: object, owners: dict[str, set[str]], others: Iterable[str]) -> None:
-    """owners: weight -> names of the player's terms that it scales. others: fields of the config that are no weights,
+    """owners: weight -> names of the player's terms that it scales. others: numbers of the config that are no weights,
     or have no term here.
     """
-    assert set(type(stage.loss_config).model_fields) == {*owners, *others}
+    numbers = {name for name, field in type(stage.loss_config).model_fields.items() if field.annotation is float}
+    assert numbers == {*owners, *others}
     stage.eval()
 
     def terms(weights: Mapping[str, float]) -> dict[str, float]:

@@ -99,7 +99,7 @@ def test_each_weight_scales_its_own_term(learned: SyncStage) -> None:
     _, val = learned.datasets()
     stage = copy.deepcopy(learned)
     owners = {name: {name} for name in ("frames", "curve")}
-    others = {"width", "reach", "disturb", "hidden_bands"}
+    others = {"width", "disturb", "hidden_bands"}
     check_weights(stage, "towers", learned.collate([val[0], val[1]]), owners, others)
 
 
@@ -162,6 +162,18 @@ def test_mirroring_swaps_the_corners_of_the_mouth() -> None:
     assert LIPS[mirror[LIPS.index(61)]] == 291
     points = canonical_face().vertices[list(LIPS)]
     np.testing.assert_allclose(points[mirror] * [-1, 1, 1], points, atol=2.0)
+
+
+def test_mirrored_lips_are_those_of_the_other_side(store: ClipStore) -> None:
+    plain, mirrored = (
+        SyncPairs.splits(SyncDataConfig(store=store.root, frames=60, mirror=share))[0] for share in (0.0, 1.0)
+    )
+    window = SyncWindow(0, 30, 4.0, 7)
+    lips, other = plain[window]["lips"].numpy(), mirrored[window]["lips"].numpy()
+    left, right, middle = (LIPS.index(landmark) for landmark in (291, 61, 13))
+    np.testing.assert_allclose(other[:, left], lips[:, right] * [-1, 1, 1])
+    np.testing.assert_allclose(other[:, right], lips[:, left] * [-1, 1, 1])
+    np.testing.assert_allclose(other[:, middle], lips[:, middle] * [-1, 1, 1])
 
 
 def test_the_offsets_command_lists_what_is_settled(
