@@ -39,10 +39,14 @@ class Splits:
     identities: dict[str, str]
     notes: tuple[str, ...] = ()
     missing: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    divided: dict[str, int] | None = None
+    """Where people are in several splits: number of identities in each."""
 
     @property
     def people(self) -> dict[str, int]:
         """Number of identities in each split."""
+        if self.divided is not None:
+            return self.divided
         counts = Counter(self.identities.values())
         return {name: counts[name] for name in SPLITS}
 
@@ -148,7 +152,9 @@ def _divide_by_time(clips: Sequence[ClipFacts], rule: SplitRule) -> Splits:
     notes = (
         (f"people of fewer clips than lists: {', '.join(undivided)}; lower options.max_seconds",) if undivided else ()
     )
-    return Splits(lists, dict.fromkeys(people, wanted[0]), ("each person is divided by time", *notes))
+    identity_of = {clip.id: clip.identity for clip in clips}
+    divided = {name: len({identity_of[clip_id] for clip_id in ids}) for name, ids in lists.items()}
+    return Splits(lists, dict.fromkeys(people, wanted[0]), ("each person is divided by time", *notes), divided=divided)
 
 
 def _numbers(values: Sequence[int]) -> str:

@@ -24,7 +24,7 @@ from moda.errors import CheckpointError, ConfigError, DataError
 from moda.geometry import apply_head, to_image
 from moda.landmarks import N_LANDMARKS, N_TORSO, OTHERS
 from moda.lips import clip_mean, mouth_gate, with_contrast
-from moda.locations import command, find_checkpoint
+from moda.locations import CONFIGS, command, find_checkpoint, shipped
 from moda.media.face_checks import eyes_closed
 from moda.media.in_memory import audio_from_array
 from moda.representation import FPS, SAMPLE_RATE, Motion, Portrait, frames_of, samples_at
@@ -280,9 +280,10 @@ def _load(stage: str, path: Path, config: AnimationConfig, device: torch.device)
     try:
         path = find_checkpoint(path)
     except CheckpointError as error:
+        trained_by = _trained_by(path) or f"default/{stage}"
         raise CheckpointError(
             f"no checkpoint of stage '{stage}': {path}; train it with '{command('train')} --config "
-            f"default/{stage}', or name another under checkpoints.{stage} of the configuration"
+            f"{trained_by}', or name another under checkpoints.{stage} of the configuration"
         ) from error
     loaded = checkpoint.load(path, stage=stage, map_location="cpu")
     section = loaded.config.get("network")
@@ -295,6 +296,14 @@ def _load(stage: str, path: Path, config: AnimationConfig, device: torch.device)
     if stage == "renderer":
         _check_size(network, config.size)
     return network.to(device)
+
+
+def _trained_by(path: Path) -> str | None:
+    """The configuration that ships whose run this checkpoint is of: runs/paper/faco/best.pt is paper/faco's."""
+    if path.parts[:1] != ("runs",) or len(path.parts) < 3:
+        return None
+    name = Path(*path.parts[1:-1])
+    return name.as_posix() if shipped(CONFIGS / f"{name}.yaml").is_file() else None
 
 
 def _with_flow_steps(section: dict[str, Any], steps: int) -> dict[str, Any]:

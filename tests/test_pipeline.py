@@ -403,3 +403,20 @@ def test_networks_without_noise_or_window_are_served(portrait: Portrait) -> None
     motion = Animator(AnimationConfig(), {"audio2repr": Constant()}, CPU).motion(speech(13), portrait)
     assert len(motion) == 325
     assert np.allclose(motion.lips, 1, atol=1e-5) and np.allclose(motion.head, 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("missing", "config"),
+    [
+        ("runs/paper/renderer/best.pt", "paper/renderer"),
+        ("runs/paper/lsp/may/best.pt", "paper/lsp/may"),
+        ("runs/mine/renderer/best.pt", "default/renderer"),
+        ("renderer_of_mine.pt", "default/renderer"),
+    ],
+)
+def test_a_missing_checkpoint_names_the_configuration_that_trains_it(
+    paths: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str, config: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match=f"no checkpoint of stage 'renderer': {missing}; .* --config {config}',"):
+        Animator.from_config(animation({**paths, "renderer": Path(missing)}), CPU)

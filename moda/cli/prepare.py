@@ -143,7 +143,7 @@ def _main(argv: list[str]) -> int:
             missing=plan.missing,
             on_progress=show,
         )
-    _summary(say, report, arguments.out)
+    _summary(say, report, arguments.out, validates=isinstance(rule, GivenLists) or (rule.val > 0 and not rule.by_time))
     return 0 if report.complete else 1
 
 
@@ -162,7 +162,7 @@ def _named(row: Row) -> tuple[str, str]:
     return f"{row.source}{where} ({row.step})", row.reason
 
 
-def _summary(say: Callable[[str], None], report: Report, out: Path) -> None:
+def _summary(say: Callable[[str], None], report: Report, out: Path, *, validates: bool) -> None:
     for status in ("rejected", "failed"):
         _list(say, status, [_named(row) for row in report.rows if row.status == status])
     _list(say, "missing", report.missing)
@@ -177,7 +177,7 @@ def _summary(say: Callable[[str], None], report: Report, out: Path) -> None:
     for note in report.splits.notes:
         say(f"note: {note}")
     everyone = sum(people.values())
-    if everyone and not report.splits.lists["val"]:
+    if validates and everyone and not report.splits.lists["val"]:
         say(
             f"warning: the validation list is empty: the store holds {everyone} "
             f"{'person' if everyone == 1 else 'people'}, and none may be in two lists"

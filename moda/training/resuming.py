@@ -12,7 +12,7 @@ import torch
 
 from moda import checkpoint as checkpoints
 from moda.checkpoint import Checkpoint
-from moda.config import Tree, differences, to_dict
+from moda.config import Tree, differences, parse, to_dict
 from moda.errors import CheckpointError, ConfigError
 from moda.training import randomness
 from moda.training.config import MAY_CHANGE, TrainConfig
@@ -83,8 +83,18 @@ def check_same_run(saved: Tree, config: Tree, path: Path) -> None:
 def require_same_run(path: Path, stage: Stage, config: TrainConfig) -> Checkpoint:
     """Read a run's last checkpoint; raises `ConfigError` if it is of a run with other settings."""
     saved = checkpoints.load(path, stage=stage.name)
-    check_same_run(saved.config, resolved(config, stage), path)
+    check_same_run(_with_defaults(saved.config, stage, str(path)), resolved(config, stage), path)
     return saved
+
+
+def _with_defaults(saved: Tree, stage: Stage, source: str) -> Tree:
+    """A run's settings with those that this version added, at their defaults: they do what was done before."""
+    sections = {"data": stage.DataConfig, "network": stage.NetworkConfig, "loss": stage.LossConfig}
+    try:
+        filled = to_dict(parse(TrainConfig, saved, source=source))
+        return filled | {name: to_dict(parse(cls, saved[name], source=source)) for name, cls in sections.items()}
+    except (ConfigError, KeyError):  # settings that there no longer are: `check_same_run` names them
+        return saved
 
 
 def unpack(

@@ -210,6 +210,7 @@ def test_by_time_everyone_is_in_every_list_and_the_end_is_the_test():
     assert splits.lists["train"] == [f"{who}_{n:03d}" for who in ("May", "Obama1") for n in range(8)]
     assert splits.lists["test"] == [f"{who}_{n:03d}" for who in ("May", "Obama1") for n in (8, 9)]
     assert not [note for note in splits.notes if "max_seconds" in note]
+    assert splits.people == {"train": 2, "val": 0, "test": 2}
     assert SplitRule(by_time=True).record.keys() & SplitRule().record.keys() == set()
 
 

@@ -271,6 +271,16 @@ def test_a_loss_that_is_not_finite_names_step_and_term(tmp_path: Path) -> None:
     assert last.info["step"] == 1 and all(torch.isfinite(value).all() for value in last.weights.values())
 
 
+def test_a_setting_that_came_later_is_at_its_default_in_an_older_run(tmp_path: Path) -> None:
+    make(make_config(tmp_path, trainer={"steps": 2})).run()
+    older = checkpoints.load(tmp_path / "last.pt")
+    del older.config["trainer"]["best"], older.config["optimizer"]["warmup"]
+    checkpoints.save(tmp_path / "last.pt", older)
+    with pytest.raises(ConfigError, match=r"settings: trainer\.best was 'score', is 'last'; put"):
+        make(make_config(tmp_path, trainer={"steps": 4, "best": "last"})).run()
+    assert make(make_config(tmp_path, trainer={"steps": 4})).run().step == 4
+
+
 def test_best_is_the_last_where_nothing_is_selected(tmp_path: Path) -> None:
     settings = {"validate_every": 1, "best": "last"}
     trainer = make(make_config(tmp_path, data={"validation": 1}, trainer=settings))
