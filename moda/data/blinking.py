@@ -41,7 +41,7 @@ class BlinkingSequences(MotionSequences):
         """Of each clip."""
 
     def __getitem__(self, key: int | Window) -> dict[str, Tensor]:
-        window = key if isinstance(key, Window) else self.windows[key]
+        window = self.window(key)
         item = super().__getitem__(window)
         blinks = [Blink(*(edge - window.start for edge in blink)) for blink in self.blinks[window.clip]]
         usual = self.usual_rates[self.clips[window.clip].identity]

@@ -84,7 +84,7 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
         self.with_face = face
         self.lengths = tuple(sorted(set(config.lengths)))
         self.clips = self._usable(clips)
-        self.windows = [] if training else self._fixed_windows()
+        self.windows = self._fixed_windows()
 
     @classmethod
     def splits(
@@ -134,8 +134,12 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
             return len(self.windows)
         return max(1, sum(clip.frames for clip in self.clips) // self.lengths[-1])
 
+    def window(self, key: int | Window) -> Window:
+        """The window of a key. A training set has some by number too: for previews without validation."""
+        return key if isinstance(key, Window) else self.windows[range(len(self))[key] % len(self.windows)]
+
     def __getitem__(self, key: int | Window) -> dict[str, Tensor]:
-        window = key if isinstance(key, Window) else self.windows[key]
+        window = self.window(key)
         clip = self.clips[window.clip]
         stop = window.start + window.length
         random = np.random.default_rng(window.seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from itertools import chain
 from pathlib import Path
@@ -55,6 +56,21 @@ def test_one_step_and_a_resumed_one_are_two(stage: str, clip_store: ClipStore, t
     expected, found = (checkpoints.load(folder / "last.pt") for folder in (whole, parts))
     assert found.info["step"] == 2
     assert [n for n, value in expected.weights.items() if not torch.equal(value, found.weights[n])] == []
+
+
+@pytest.mark.parametrize("stage", ["audio2repr", "faco", "renderer"])
+def test_a_store_that_validates_on_nothing_is_trained_on(stage: str, clip_store: ClipStore, tmp_path: Path) -> None:
+    """The paper's split of HDTF, 132 clips to train on and 32 to test on, has no validation list."""
+    store = tmp_path / "store"
+    shutil.copytree(clip_store.root, store)
+    (store / "splits" / "val.txt").write_text("")
+    words = arguments(
+        stage, ClipStore.open(store), tmp_path / "run", "data.lengths=[60]" if stage != "renderer" else "seed=1"
+    )
+    assert main([*words, "--dry-run"]) == 0
+    assert main(words) == 0
+    best, last = (checkpoints.load(tmp_path / "run" / name) for name in ("best.pt", "last.pt"))
+    assert best.info["step"] == last.info["step"] == 2
 
 
 def test_other_settings_do_not_resume_unless_fresh(

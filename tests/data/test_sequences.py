@@ -226,3 +226,11 @@ def test_gain_changes_loudness_alone() -> None:
 def test_an_unknown_key_is_named() -> None:
     with pytest.raises(ConfigError, match=r"data\.lenghts.*did you mean 'lengths'"):
         parse(SequenceConfig, {"store": "x", "lenghts": [75]}, source="x.yaml", section="data")
+
+
+def test_a_training_set_has_windows_by_number_too(store: ClipStore) -> None:
+    """Where nothing is validated on, previews and dry runs look at the training set."""
+    train, _ = MotionSequences.splits(config(store))
+    assert [len(train[number]["lips"]) for number in range(len(train))] == [20] * len(train) and len(train) > 4
+    with pytest.raises(IndexError):
+        train[len(train)]
