@@ -67,6 +67,21 @@ def test_aligned_distance_ignores_the_head_and_counts_the_lips(make_face, openin
     assert measure("lmd_aligned", true, generated) == pytest.approx(100 * 5 / scale / eyes, rel=1e-3)
 
 
+def test_aligned_velocity_is_in_percent_of_the_true_eyes(make_face, opening) -> None:
+    """Lips that hop by 5 pixels once in a hundred frames; the generated eyes, farther apart, are no measure."""
+    true = make_face(opening)
+    eyes = np.linalg.norm(np.diff(true.canonical[0, list(EYE_CORNERS), :2], axis=0))
+    hop = (np.arange(len(true)) >= 31)[:, None, None] * np.array([3.0, 4.0])
+    generated = moved(moved(true, list(LIPS), hop), [EYE_CORNERS[1]], np.array([40.0, 0.0]))
+    a_frame = 5 / (len(true) - 1)
+    assert measure("lmd_v", true, generated) == pytest.approx(a_frame)
+    lips, true_lips = (face.canonical[:, list(LIPS), :2] for face in (generated, true))
+    wanted = 100 * np.linalg.norm(np.diff(lips - true_lips, axis=0), axis=-1).mean() / eyes
+    assert measure("lmd_v_aligned", true, generated) == pytest.approx(wanted, rel=1e-6)
+    still = moved(true, list(LIPS), hop)
+    assert measure("lmd_v_aligned", true, still) == pytest.approx(100 * a_frame / true.pose.scale[0] / eyes, rel=1e-3)
+
+
 def test_mouth_area_of_two_squares(make_face) -> None:
     true = make_face(np.zeros(3))
     outline = np.array([[0, 0]] * 5 + [[10, 0]] * 5 + [[10, 10]] * 5 + [[0, 10]] * 5, float)  # 20 points, 4 corners
@@ -96,6 +111,14 @@ def test_best_lag_is_positive_when_the_generated_lips_are_late(make_face, openin
 def test_opening_ratio_is_the_ratio_of_spreads(make_face, opening) -> None:
     half = opening.mean() + 0.5 * (opening - opening.mean())
     assert measure("opening_ratio", make_face(opening), make_face(half, moving=True)) == pytest.approx(0.5, abs=1e-3)
+
+
+def test_opening_ratio_is_of_the_frames_in_which_both_are_seen(make_face, opening) -> None:
+    wild = opening.copy()
+    wild[60:] = 5 + 30 * (np.arange(len(opening) - 60) % 2)
+    true, generated = make_face(opening), make_face(wild)
+    true.landmarks[60:] = np.nan
+    assert measure("opening_ratio", FaceTrack(true.landmarks), generated) == pytest.approx(1.0, abs=1e-3)
 
 
 def test_jitter_of_a_face_that_hops(make_face) -> None:

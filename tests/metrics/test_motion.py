@@ -88,6 +88,21 @@ def test_rate_and_duration_of_a_face(make_face) -> None:
     assert "75 frames" in why("blink_rate", short, short)
 
 
+def test_duration_is_the_mean_of_all_blinks(make_face) -> None:
+    face = make_face(np.full(200, 5.0))
+    dips = [(30, [0.4, 0.1, 0.4]), (90, [0.4, 0.1, 0.4]), (140, [0.4] + [0.1] * 7 + [0.4])]
+    assert measure("blink_duration", face, lidded(face, eyes(200, *dips))) == pytest.approx(
+        (3 + 3 + 9) / 3 / 25, abs=0.005
+    )
+
+
+def test_rest_is_measured_by_what_the_mouth_does_often() -> None:
+    opening = np.r_[np.full(30, 1.0), np.full(69, 10.0), 50.0]  # one wide yawn is not the measure
+    assert at_rest(opening).tolist() == [True] * 30 + [False] * 70
+    opening[:30] = 2.0
+    assert not at_rest(opening).any()
+
+
 def turning(face: FaceTrack, angles: np.ndarray) -> FaceTrack:
     """The face's first frame turned by pitch, yaw, roll (T, 3) degrees."""
     frames = len(angles)

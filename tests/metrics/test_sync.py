@@ -201,6 +201,13 @@ def test_columns_share_one_score_and_name_their_network(random_weights: Path) ->
     assert any("SyncNet, syncnet_v2.model" in key for key in keys)
 
 
+def test_the_generated_face_is_scored_and_the_true_one_plays_no_part() -> None:
+    (late, wave), (face, _) = late_talk(5), late_talk(0)
+    true, generated = (FaceTrack(points.astype(np.float64) + 256) for points in (face, late))
+    clip = ClipPair(PairedTracks(true, generated), wave)
+    assert METRICS["sync_offset"].measure(clip) == METRICS["sync_offset"].measure(clip_of(late, wave)) == 5
+
+
 def test_cells_without_sound_pictures_or_weights_say_so(random_weights: Path, tmp_path: Path) -> None:
     face, wave = late_talk(0, frames=60)
     assert "no sound" in str(METRICS["sync_c"].measure(clip_of(face, None)))
