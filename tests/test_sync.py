@@ -41,6 +41,8 @@ def test_what_settles_nothing_is_not_settled() -> None:
     assert not read_curve(twins, FRAMES).settled, "two peaks"
     assert read_curve(twins, 5 * FRAMES).settled, "the same in five times the footage"
     assert not read_curve(np.linspace(-1, 1, 31), FRAMES).settled, "the end of the curve is no peak"
+    assert read_curve(twins, 5 * FRAMES).confidence == read_curve(twins, 50 * FRAMES).confidence, "20 s are enough"
+    assert read_curve(twins, 5 * FRAMES).confidence > read_curve(twins, 4 * FRAMES).confidence
     unknown = read_curve(np.full(31, np.nan), 0 * FRAMES)
     assert not unknown.settled and np.isnan(unknown.frames) and unknown.confidence == 0
     part = np.full(31, 0.0)
