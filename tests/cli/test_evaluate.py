@@ -144,7 +144,7 @@ def test_videos_of_our_checkpoints_are_made_and_scored(tmp_path, clip_store, cap
         factor = record["clips"][clip]["real_time_factor"]
         assert factor > 0 and scores["metrics"]["real_time_factor"]["clips"][clip] == factor
         assert any(note.startswith("shows the square of the true picture") for note in scores["notes"][clip])
-        assert scores["metrics"]["diversity_head"]["clips"][clip] >= 0
+        assert scores["metrics"]["diversity_head"]["clips"][clip] > 0.1  # each seed has a motion of its own
         assert scores["metrics"]["lmd"]["clips"][clip] > 0  # the square it shows is known, so places compare
 
     times = {path: path.stat().st_mtime_ns for path in made.rglob("*.mp4")}

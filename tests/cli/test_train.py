@@ -13,10 +13,12 @@ import pytest
 import torch
 
 from moda import checkpoint as checkpoints
-from moda.cli.train import main
+from moda.cli.train import build_stage, main
+from moda.config import apply_overrides, load_yaml, parse
 from moda.data.clip import ClipStore
 from moda.media.video import VideoWriter
 from moda.stages.registry import build_network
+from moda.training.config import TrainConfig
 from moda.training.trainer import Trainer
 from tests.conftest import made_once, moving_picture
 
@@ -43,6 +45,16 @@ def test_every_stage_trains(
         assert (saved.trainer is not None) == resumable
         assert saved.config["data"]["store"] == str(clip_store.root)
     assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+def test_the_seed_decides_the_first_weights() -> None:
+    tree = apply_overrides(load_yaml(CONFIGS / "debug" / "faco.yaml"), ["data.store=unused"])
+    weights = []
+    for seed in (0, 0, 1):
+        torch.rand(3)  # what was drawn before is of no matter
+        stage = build_stage(parse(TrainConfig, {**tree, "seed": seed}, source="test"), source="test")
+        weights.append(stage.network.state_dict()["decoder.layers.0.weight"])
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
 
 
 @pytest.mark.parametrize("stage", ["audio2repr", "faco"])
