@@ -67,7 +67,7 @@ class LipSync:
         source = SHIPPED if path is None else locate(path)
         if not source.is_file():
             raise CheckpointError(
-                f"no checkpoint of the offset estimator at {source}; restore assets/checkpoints/sync.pt, or train it: "
+                f"no checkpoint of the offset estimator at {source}; install moda again, or train one: "
                 f"{command('train')} --config default/sync"
             )
         checkpoint = checkpoints.load(source, stage=STAGE)

@@ -51,7 +51,10 @@ def test_what_settles_nothing_is_not_settled() -> None:
 
 
 def test_missing_checkpoint_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"no checkpoint of the offset estimator at .*x\.pt; restore .* or train"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"no checkpoint of the offset estimator at .*x\.pt; .* train one: .*moda train --config default/sync",
+    ):
         LipSync.load(tmp_path / "x.pt")
 
 
