@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import logging
 import math
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
+from moda.audio_features import frame_power
 from moda.errors import MediaError, OutputError
 from moda.files import replacing
-from moda.media.ffmpeg import QUIET, ffmpeg_program, input_arguments, last_line, require_file
-from moda.representation import SAMPLE_RATE
+from moda.media.track import read_track
+from moda.representation import FPS, SAMPLE_RATE
 
 MIN_SECONDS = 0.1
 """Shorter sounds are refused: they hold no speech, and less than three frames of video."""
-_SOUNDFILE_SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf"}
-_SEEK_FROM, _SEEK_LEAD = 60, 5
-"""Seconds from which on a start is sought, and how much before it."""
 _HALF_WIDTH = 32
 """Zero crossings on each side of the resampling filter's centre."""
+_CANCELLED, _CANCELLED_SHARE = 0.1, 0.2
+"""Two channels cancel in a frame whose mean has less than this share of the louder one's power; they are not mixed if
+such frames hold more than this share of the power."""
 
 log = logging.getLogger(__name__)
 
@@ -29,26 +29,37 @@ log = logging.getLogger(__name__)
 def read_audio(path: Path | str, start: int = 0, count: int | None = None) -> np.ndarray:
     """Read the sound of an audio or video file, or `count` samples of it from `start` on (fewer at its end).
 
-    Returns float32 (N,) in [-1, 1], mono (mean of the channels), `SAMPLE_RATE` Hz.
-    WAV, FLAC, OGG, Opus and MP3 are read by libsndfile, everything else by ffmpeg.
-    Raises `MediaError` for a file that is missing, empty or not sound, for sound that is shorter than
-    `MIN_SECONDS` as a whole and for samples that are not finite. Silence is fine.
+    Returns float32 (N,) in [-1, 1], mono, `SAMPLE_RATE` Hz: the mean of the channels, or the louder one of two that
+    would cancel each other. Of several tracks the one marked as default is read, and a line says which.
+    Raises `MediaError` for a file that is missing, empty or not sound, for sound that is shorter than `MIN_SECONDS`
+    or longer than `moda.media.track.MAX_SECONDS` as a whole and for samples that are not finite. Silence is fine.
     """
     path = Path(path)
-    require_file(path, "audio file")
-    wave = _read_soundfile(path) if path.suffix.lower() in _SOUNDFILE_SUFFIXES else None
-    end = None if count is None else start + count
-    wave = _read_ffmpeg(path, start, count) if wave is None else wave[start:end]
-    if not np.isfinite(wave).all():
-        raise MediaError(f"{int((~np.isfinite(wave)).sum())} samples are not finite (NaN or infinite) in {path}")
-    if count is None and len(wave) < MIN_SECONDS * SAMPLE_RATE:
-        seconds = len(wave) / SAMPLE_RATE
+    channels = read_track(path, start, count)
+    if not np.isfinite(channels).all():
+        bad = int((~np.isfinite(channels)).any(axis=0).sum())
+        raise MediaError(f"{bad} samples are not finite (NaN or infinite) in {path}")
+    if count is None and channels.shape[1] < MIN_SECONDS * SAMPLE_RATE:
+        seconds = channels.shape[1] / SAMPLE_RATE
         raise MediaError(f"the sound lasts {seconds:.3f} s, wanted at least {MIN_SECONDS} s: {path}")
+    wave = channels[0] if len(channels) == 1 else _mixed(channels, path)
     peak = float(np.abs(wave).max(initial=0.0))
     if peak > 1.0:
         log.info("samples reach %.3g in %s: scaled down to 1", peak, path)
         wave = wave / peak
     return np.ascontiguousarray(wave, dtype=np.float32)
+
+
+def _mixed(channels: np.ndarray, path: Path) -> np.ndarray:
+    """The mean (N,) of (2, N) samples, or the louder channel if the two would cancel each other."""
+    mean = channels.mean(axis=0)
+    frames = max(1, math.ceil(len(mean) * FPS / SAMPLE_RATE))
+    left, right, middle = (frame_power(wave, frames) for wave in (*channels, mean))
+    louder = np.maximum(left, right)
+    if louder[middle < _CANCELLED * louder].sum() <= _CANCELLED_SHARE * louder.sum():
+        return mean
+    log.warning("the two channels of %s are of opposite sign and would cancel each other: took the louder one", path)
+    return channels[0] if left.sum() >= right.sum() else channels[1]
 
 
 def write_wav(path: Path | str, wave: np.ndarray, sample_rate: int = SAMPLE_RATE) -> None:
@@ -75,37 +86,3 @@ def resample(wave: np.ndarray, source: int, target: int = SAMPLE_RATE) -> np.nda
     widest = max(up, down)
     taps = signal.firwin(2 * _HALF_WIDTH * widest + 1, 0.95 / widest, window=("kaiser", 9.0))
     return np.asarray(signal.resample_poly(wave, up, down, window=taps.astype(wave.dtype)), dtype=wave.dtype)
-
-
-def _read_soundfile(path: Path) -> np.ndarray | None:
-    """Mono samples at `SAMPLE_RATE`, or None if libsndfile cannot read the file."""
-    try:
-        with soundfile.SoundFile(path) as file:
-            rate = file.samplerate
-            samples = file.read(dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
-        log.debug("libsndfile cannot read %s (%s): trying ffmpeg", path, error)
-        return None
-    mono = samples.mean(axis=1)
-    return resample(mono, rate) if np.isfinite(mono).all() else mono
-
-
-def _read_ffmpeg(path: Path, start: int = 0, count: int | None = None) -> np.ndarray:
-    """Mono samples at `SAMPLE_RATE` of the first sound stream, time 0 at the file's start.
-
-    A start beyond `_SEEK_FROM` is sought with some sound before it, which is thrown away.
-    """
-    skipped = (start // SAMPLE_RATE - _SEEK_LEAD) * SAMPLE_RATE if start > _SEEK_FROM * SAMPLE_RATE else 0
-    seek = ["-ss", str(skipped // SAMPLE_RATE)] if skipped else []
-    end = "" if count is None else f",atrim=end_sample={start + count - skipped}"
-    command = [
-        *(ffmpeg_program(), *QUIET, *seek, *input_arguments(path), "-map", "0:a:0", "-vn", "-ac", "1"),
-        *("-af", f"aresample={SAMPLE_RATE}:async=1:first_pts=0{end}", "-f", "f32le", "pipe:1"),
-    ]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    if done.returncode != 0 and not done.stdout:
-        reason = last_line(done.stderr, done.returncode)
-        if b"matches no streams" in done.stderr:
-            raise MediaError(f"no sound in {path}; wanted an audio file, or a video with sound")
-        raise MediaError(f"not a sound that can be read: {path} ({reason})")
-    return np.frombuffer(done.stdout, dtype="<f4")[start - skipped :]

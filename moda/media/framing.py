@@ -18,7 +18,7 @@ import numpy as np
 
 from moda.landmarks import FACE_OVAL
 from moda.media.crop import Box
-from moda.media.ffmpeg import describe, require_file
+from moda.media.container import open_container
 from moda.representation import FRAME, Portrait
 
 FADE_BELOW, FADE_BESIDE = 0.14, 0.06
@@ -148,8 +148,8 @@ def read_square(path: Path | str) -> Square | None:
 
     Raises `MediaError` for a file that is missing or empty.
     """
-    require_file(Path(path), "video")
-    found = _TAGGED.search(describe(Path(path)))
+    with open_container(Path(path), "video") as container:
+        found = _TAGGED.search(container.metadata.get("description", ""))
     return None if found is None else Square(*(float(value) for value in found.groups()[:4]))
 
 

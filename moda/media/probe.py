@@ -1,21 +1,19 @@
-"""What a video file holds, read from what `ffmpeg -i` prints (there is no ffprobe here)."""
+"""What a video file holds."""
 
 from __future__ import annotations
 
-import math
-import re
-import subprocess
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
-from moda.errors import MediaError
-from moda.media.ffmpeg import describe, ffmpeg_program, input_arguments, last_line, require_file
-from moda.representation import FPS
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
-_STREAM = re.compile(r"^\s*Stream #\d+:\d+.*?: (Video|Audio): (.*)$", re.MULTILINE)
-_SIZE = re.compile(r"[ ,](\d{1,5})x(\d{1,5})(?=[ ,\n]|$)")
-_DURATION = re.compile(r"Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)")
-_ROTATION = re.compile(r"display ?matrix: rotation of (-?\d+(?:\.\d+)?) degrees", re.IGNORECASE)
+from moda.errors import MediaError
+from moda.media.container import main_track, open_container, tracks
+from moda.media.conversion import shown_size, upright
+from moda.media.timeline import decoded, length_of
+from moda.representation import FPS
 
 
 @dataclass(frozen=True)
@@ -23,8 +21,8 @@ class VideoInfo:
     """What a video holds.
 
     width, height: pixels as shown (rotation and pixel aspect applied, as `read_frames` yields).
-    fps: nominal frames per second. seconds: length. rotation: degrees that were applied.
-    square_pixels: False if the stored picture is stretched to be shown.
+    fps: nominal frames per second. seconds: length, 0 if it is not known. rotation: degrees that were applied.
+    pixel_aspect: width by height of a stored pixel.
     """
 
     width: int
@@ -33,36 +31,26 @@ class VideoInfo:
     seconds: float
     has_audio: bool
     rotation: int = 0
-    square_pixels: bool = True
+    pixel_aspect: Fraction = Fraction(1)
 
 
 def probe(path: Path | str) -> VideoInfo:
     """Read a video's size, rate, length and streams; raises `MediaError` if it is not a video."""
     path = Path(path)
-    require_file(path, "video")
-    text = describe(path)
-    streams = [(m.group(1), m.group(2), m.end()) for m in _STREAM.finditer(text)]
-    videos = [(line, end) for kind, line, end in streams if kind == "Video" and "attached pic" not in line]
-    has_audio = any(kind == "Audio" for kind, _, _ in streams)
-    if not streams:
-        raise MediaError(f"not a video that can be read: {path} ({_reason(text)})")
-    if not videos:
-        raise MediaError(f"no picture in {path}; wanted a video")
-    line, end = videos[0]
-    size = _SIZE.search(line)
-    if size is None or "0" in size.groups():
-        raise MediaError(f"the size of the video cannot be read, it may be cut off: {path}")
-    width, height = int(size.group(1)), int(size.group(2))
-    aspect = re.search(r"\bSAR (\d+):(\d+)", line)
-    ratio = int(aspect.group(1)) / int(aspect.group(2)) if aspect and "0" not in aspect.groups() else 1.0
-    if ratio != 1.0:
-        width = max(2, round(width * ratio))
-    following = [start for kind, _, start in streams if start > end]
-    rotation = _ROTATION.search(text, end, following[0] if following else len(text))
-    degrees = round(float(rotation.group(1))) % 360 if rotation else 0
-    if degrees in (90, 270):
-        width, height = height, width
-    return VideoInfo(width, height, _rate(line), _seconds(text, path), has_audio, degrees, ratio == 1.0)
+    with open_container(path, "video") as container:
+        stream = main_track(container, "video")
+        if not isinstance(stream, VideoStream):
+            raise MediaError(f"no picture in {path}; wanted a video")
+        aspect = Fraction(stream.sample_aspect_ratio or 1)
+        rate = float(stream.average_rate or stream.guessed_rate or FPS)
+        has_audio = bool(tracks(container, "audio"))
+        width, height, rotation = stream.codec_context.width, stream.codec_context.height, 0
+        first = _first_frame(path)
+        if first is not None:
+            (width, height), rotation = shown_size(first, aspect), upright(first)[1]
+        if width < 1 or height < 1:
+            raise MediaError(f"the size of the video cannot be read, it may be cut off: {path}")
+        return VideoInfo(width, height, rate, length_of(path), has_audio, rotation, aspect)
 
 
 def check_streams(path: Path | str, audio: bool = True) -> VideoInfo:
@@ -73,33 +61,9 @@ def check_streams(path: Path | str, audio: bool = True) -> VideoInfo:
     return info
 
 
-def _reason(text: str) -> str:
-    lines = [line for line in text.splitlines() if "Error opening input" not in line]
-    return last_line("\n".join(lines)).removesuffix(":") if lines else last_line(text)
-
-
-def _rate(line: str) -> float:
-    for unit in ("fps", "tbr"):
-        found = re.search(rf"(\d+(?:\.\d+)?)(k?) {unit}\b", line)
-        if found:
-            rate = float(found.group(1)) * (1000.0 if found.group(2) else 1.0)
-            for whole in (24, 30, 48, 60, 120):  # ffmpeg prints 29.97 for 30000/1001
-                if math.isclose(rate, whole * 1000 / 1001, abs_tol=0.006):
-                    return whole * 1000 / 1001
-            return rate
-    return FPS
-
-
-def _seconds(text: str, path: Path) -> float:
-    found = _DURATION.search(text)
-    if found is None:  # the container does not say (a raw stream, a browser's recording): count packets
-        command = [ffmpeg_program(), "-hide_banner", "-nostdin", *input_arguments(path)]
-        command += ["-map", "0:V:0", "-c", "copy", "-f", "null", "-"]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-        times = re.findall(r"time=(\d+):(\d\d):(\d\d(?:\.\d+)?)", done.stderr.decode("utf-8", "replace"))
-        if not times:
-            return 0.0
-        hours, minutes, seconds = times[-1]
-    else:
-        hours, minutes, seconds = found.groups()
-    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+def _first_frame(path: Path) -> VideoFrame | None:
+    try:
+        frame = next(decoded(path, "video", "video", quiet=True)).frame
+    except MediaError:
+        return None
+    return frame if isinstance(frame, VideoFrame) else None

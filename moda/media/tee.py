@@ -1,26 +1,33 @@
 """One decode of a source video, two outputs: a file is written while Python looks at small pictures.
 
-Frames never pass through Python on their way to the file, so their colours are converted once and
-copied never; the pictures that are looked at come as small as the one who looks can use them.
+Frames never pass through Python's arrays on their way to the file, so their colours are converted once and copied
+never; the pictures that are looked at come as small as the one who looks can use them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
+from typing import Self
 
+import av
 import cv2
 import numpy as np
+from av.error import FFmpegError
+from av.video.frame import PictureType, VideoFrame
+from av.video.stream import VideoStream
 
 from moda.errors import OutputError
-from moda.media.ffmpeg import QUIET, ffmpeg_program, input_arguments
+from moda.media.conversion import Conversion, Picture
 from moda.media.probe import VideoInfo
-from moda.media.video import crop_filter, pipe_frames, time_filters
+from moda.media.video import check_crop, scaling, timed_frames
 from moda.representation import FPS
 
 CRF, GOP, PRESET = 16, 12, "ultrafast"
 """Of the stored video. The preset only trades file size for time: "veryfast" took a quarter more CPU over all steps."""
-_COLOUR = ("-colorspace", "smpte170m", "-color_primaries", "smpte170m", "-color_trc", "smpte170m", "-color_range", "tv")
+_SMPTE170M, _LIMITED_RANGE = 6, 1
+_FOR_VIDEO = ":out_color_matrix=bt601:out_range=tv"
 SEEK_FROM = 10.0
 """Later starts are sought, not decoded to; the seek aims some seconds before the start."""
 LEAD = 100
@@ -44,22 +51,29 @@ def frames_with_thumbnails(
     grey levels a frame (`read_thumbnails`). start, stop: frames at 25 fps.
     Raises `MediaError` if not one frame can be decoded, `OutputError` if the file cannot be written.
     """
-    width, tall = info.width, info.height
-    if tall > height:
-        width, tall = max(2, round(width * height / tall)), height
-    seek, trim = _from(start, stop)
-    graph = (
-        f"[0:V:0]{','.join([*time_filters(info), *trim])},split[all][few];"
-        f"[all]scale={side}:{side}:flags=area,format=gray[small];"
-        f"[few]framestep={every},scale={width}:{tall}:flags=bilinear,format=rgb24[seen]"
-    )
-    command = [
-        *(ffmpeg_program(), *QUIET, "-y", "-threads", "1", *seek, *input_arguments(path), "-an"),
-        *("-filter_complex", graph, "-filter_complex_threads", "1"),
-        *("-map", "[small]", "-fps_mode", "passthrough", "-f", "rawvideo", f"file:{thumbnails.absolute()}"),
-        *("-map", "[seen]", "-fps_mode", "passthrough", "-f", "rawvideo", "pipe:1"),
-    ]
-    yield from pipe_frames(command, path, (tall, width, 3), writes=thumbnails)
+    shown = info.width, info.height
+    seen = shown if info.height <= height else (max(2, round(info.width * height / info.height)), height)
+    small = Conversion(Picture(shown, None, (side, side), "gray", "flags=area"), info.pixel_aspect, path)
+    look = Conversion(Picture(shown, None, seen, "rgb24", "flags=bilinear"), info.pixel_aspect, path)
+    try:
+        with thumbnails.open("wb") as file:
+            for number, frame in _frames(path, start, stop):
+                file.write(small(frame).to_ndarray().tobytes())
+                if number % every == 0:
+                    yield look(frame).to_ndarray()
+    except OSError as error:
+        raise OutputError(f"cannot write {thumbnails}: {error.strerror or error}") from error
+
+
+def _frames(path: Path, start: int, stop: int | None) -> Iterator[tuple[int, VideoFrame]]:
+    """Frames [start, stop) at 25 fps, numbered from 0."""
+    number = 0
+    for frame, count in timed_frames(path, FPS, start=start, lead=LEAD if start > SEEK_FROM * FPS else 0):
+        for _ in range(count):
+            if stop is not None and number >= stop - start:
+                return
+            yield number, frame
+            number += 1
 
 
 def read_thumbnails(path: Path, side: int) -> np.ndarray:
@@ -89,41 +103,55 @@ def frames_while_storing(
     the iterator ends by itself, and not before. A file that was there is removed first, not written into.
     Raises `MediaError` if not one frame can be decoded, `OutputError` if the file cannot be written.
     """
-    left, top, box = crop
-    cut = crop_filter(info, path, left, top, box)
-    seek, trim = _from(start, stop)
+    check_crop(info, path, *crop)
     assert side % 2 == 0 and size % 2 == 0, "4:2:0 pictures have even sides"
-
-    def scale(wanted: int) -> str:
-        flags = "flags=" + ("area" if wanted < box else "bicubic") + "+accurate_rnd"
-        return f"scale={wanted}:{wanted}:{flags}:out_color_matrix=bt601:out_range=tv,format=yuv420p"
-
-    graph = (
-        f"[0:V:0]{','.join([*time_filters(info), *trim, cut, scale(size)])},split[kept][whole];"
-        f"[whole]scale={side}:{side}:flags=bilinear,format=yuv420p[seen]"
+    box = (crop[2], crop[2])
+    picture = Picture(
+        (info.width, info.height), crop, (size, size), "yuv420p", scaling(box, (size, size)) + _FOR_VIDEO
     )
-    command = [
-        *(ffmpeg_program(), *QUIET, "-y", "-threads", "1", *seek, *input_arguments(path), "-an"),
-        *("-filter_complex", graph, "-filter_complex_threads", "1", "-map", "[kept]", "-fps_mode", "passthrough"),
-        *("-c:v", "libx264", "-crf", str(CRF), "-preset", PRESET, "-threads", "1"),
-        *("-g", str(GOP), "-keyint_min", str(GOP), "-sc_threshold", "0", "-bf", "0", *_COLOUR),
-        *("-map_metadata", "-1", *(part for key, value in tags.items() for part in ("-metadata", f"{key}={value}"))),
-        *("-movflags", "+faststart", "-f", "mp4", f"file:{stored.absolute()}"),
-        *("-map", "[seen]", "-fps_mode", "passthrough", "-f", "rawvideo", "pipe:1"),
-    ]
+    whole = Conversion(picture, info.pixel_aspect, path)
+    look = Conversion(Picture((size, size), None, (side, side), "yuv420p", "flags=bilinear"), None, path)
     try:
         stored.unlink(missing_ok=True)  # it may have another name, too (`data_prepare.own_files.link_files`)
+        with _Store(stored, size, tags) as store:
+            for _, frame in _frames(path, start, stop):
+                kept = whole(frame)
+                planes = look(kept).to_ndarray()
+                store.write(kept)
+                yield cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420)
     except OSError as error:
         raise OutputError(f"cannot write {stored}: {error.strerror or error}") from error
-    for planes in pipe_frames(command, path, (side * 3 // 2, side), strict=True, writes=stored):
-        yield cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420)
 
 
-def _from(start: int, stop: int | None) -> tuple[list[str], list[str]]:
-    """Seeking options, and filters after which frames [start, stop) at 25 fps are left, numbered from 0."""
-    second = int(FPS)  # whole seconds are exact in the time base of any video: no frame is rounded another way
-    skipped = (start - LEAD) // second * second if start > SEEK_FROM * FPS else 0
-    seek = ["-ss", str(skipped // second)] if skipped else []
-    end = "" if stop is None else f":end_frame={stop - skipped}"
-    trim = [f"trim=start_frame={start - skipped}{end}"] if start or end else []
-    return seek, [*trim, f"setpts=N/({FPS}*TB)"]
+class _Store:
+    """An MP4 of square yuv420p frames at 25 fps, which is whole when the `with` block ends well."""
+
+    def __init__(self, path: Path, size: int, tags: dict[str, str]) -> None:
+        self._container = av.open(str(path.absolute()), "w", format="mp4", options={"movflags": "faststart"})
+        self._container.metadata.update(tags)
+        options = {"crf": str(CRF), "preset": PRESET, "sc_threshold": "0", "keyint_min": str(GOP), "threads": "1"}
+        stream = self._container.add_stream("libx264", rate=Fraction(FPS), options=options)
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height, stream.pix_fmt = size, size, "yuv420p"
+        context = stream.codec_context
+        context.gop_size, context.max_b_frames, context.thread_count = GOP, 0, 1
+        context.colorspace = context.color_primaries = context.color_trc = _SMPTE170M
+        context.color_range = _LIMITED_RANGE
+        self._stream, self._count = stream, 0
+
+    def write(self, frame: VideoFrame) -> None:
+        """Append a frame."""
+        frame.pts, frame.time_base = self._count, 1 / Fraction(FPS)
+        frame.pict_type = PictureType.NONE  # the source's groups of pictures are not this one's
+        self._count += 1
+        self._container.mux(self._stream.encode(frame))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._container.mux(self._stream.encode(None))
+        finally:
+            self._container.close()

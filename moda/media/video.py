@@ -1,32 +1,33 @@
-"""Video in and out through pipes of ffmpeg: RGB uint8 frames, (H, W, 3)."""
+"""Video in and out: RGB uint8 frames, (H, W, 3)."""
 
 from __future__ import annotations
 
-import errno
-import logging
 import math
 import os
-import subprocess
-import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
+from fractions import Fraction
 from pathlib import Path
 from typing import Self
 
-import cv2
 import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
-from moda.errors import MediaError, OutputError
-from moda.media.ffmpeg import QUIET, ffmpeg_program, input_arguments, last_line, require_file
+from moda.errors import MediaError
+from moda.media.container import main_track, open_container
+from moda.media.conversion import Conversion, Picture
 from moda.media.probe import VideoInfo, check_streams, probe
+from moda.media.timeline import decoded
 from moda.media.video_writer import VideoWriter
 from moda.representation import FPS
 
 __all__ = ["VideoInfo", "VideoReader", "VideoWriter", "check_streams", "probe", "read_frames"]
 
-log = logging.getLogger(__name__)
-_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-_CANNOT_WRITE = (b"Error opening output", *(os.strerror(number).encode() for number in _FULL))
-"""What ffmpeg says if it is the file to be written that fails, and not the one that is read."""
+_MAX_HOLD_SECONDS = 3600.0
+"""One picture that is shown for longer is a damaged time."""
 
 
 def read_frames(
@@ -36,90 +37,89 @@ def read_frames(
     crop: tuple[int, int, int] | None = None,
     threads: int = 1,
 ) -> Iterator[np.ndarray]:
-    """Yield the frames of a video, RGB uint8 (H, W, 3), one at a time.
+    """Yield the frames of a video, RGB uint8 (H, W, 3), one at a time; they are read-only.
 
     fps: resampled by time to this rate (frame i shows the moment i / fps); None = as stored.
     size: scale to this side, or (width, height). crop: (left, top, side) in pixels of the shown
     picture, cut before scaling. threads: of the decoder.
+    A stream that changes its size in the middle keeps that of its start, HDR is tone-mapped.
     Raises `MediaError` if there is no video, or not one frame of it can be decoded.
     """
     path = Path(path)
     info = probe(path)
-    width, height = info.width, info.height
-    filters = time_filters(info, fps)
     if crop is not None:
-        filters.append(crop_filter(info, path, *crop))
-        width = height = crop[2]
-    if size is not None:
-        wanted = (size, size) if isinstance(size, int) else size
-        if wanted != (width, height):
-            shrinking = wanted[0] * wanted[1] < width * height
-            filters.append(f"scale={wanted[0]}:{wanted[1]}:flags={'area' if shrinking else 'bicubic'}+accurate_rnd")
-        width, height = wanted
-    command = [
-        *(ffmpeg_program(), *QUIET, "-threads", str(threads), *input_arguments(path), "-map", "0:V:0", "-an"),
-        *(("-vf", ",".join(filters)) if filters else ()),
-        *("-fps_mode", "passthrough", "-filter_threads", str(threads), "-threads", str(threads)),
-        *("-pix_fmt", "rgb24", "-f", "rawvideo", "pipe:1"),
-    ]
-    return pipe_frames(command, path, (height, width, 3))
+        check_crop(info, path, *crop)
+    cut = (info.width, info.height) if crop is None else (crop[2], crop[2])
+    wanted = cut if size is None else (size, size) if isinstance(size, int) else size
+    picture = Picture((info.width, info.height), crop, wanted, "rgb24", scaling(cut, wanted))
+    return _arrays(path, fps, Conversion(picture, info.pixel_aspect, path), threads)
 
 
-def time_filters(info: VideoInfo, fps: float | None = FPS) -> list[str]:
-    """Filters for ffmpeg: frames by time at `fps` (None = as stored), with square pixels."""
-    filters = [] if fps is None else [f"fps=fps={fps:.10g}:start_time=0"]
-    return filters if info.square_pixels else [*filters, f"scale={info.width}:{info.height}", "setsar=1"]
+def scaling(source: tuple[int, int], target: tuple[int, int]) -> str:
+    """The scaler's options between two sizes (width, height)."""
+    shrinking = target[0] * target[1] < source[0] * source[1]
+    return f"flags={'area' if shrinking else 'bicubic'}+accurate_rnd"
 
 
-def crop_filter(info: VideoInfo, path: Path, left: int, top: int, side: int) -> str:
-    """A filter for ffmpeg: a square crop; raises `MediaError` if it lies outside the picture."""
+def check_crop(info: VideoInfo, path: Path, left: int, top: int, side: int) -> None:
+    """Raise `MediaError` if a square crop lies outside the picture."""
     if left < 0 or top < 0 or side < 1 or left + side > info.width or top + side > info.height:
         raise MediaError(f"the crop {(left, top, side)} lies outside the {info.width}x{info.height} picture of {path}")
-    return f"crop={side}:{side}:{left}:{top}:exact=1"
 
 
-def pipe_frames(
-    command: list[str], path: Path, shape: tuple[int, ...], strict: bool = False, writes: Path | None = None
-) -> Iterator[np.ndarray]:
-    """Run ffmpeg and yield what it writes to its output in uint8 arrays of `shape`.
+def _arrays(path: Path, fps: float | None, conversion: Conversion, threads: int) -> Iterator[np.ndarray]:
+    for frame, count in timed_frames(path, fps, threads=threads):
+        array = conversion(frame).to_ndarray()
+        array.flags.writeable = False
+        for _ in range(count):
+            yield array
 
-    writes: a file that ffmpeg makes besides. Raises `OutputError` if that cannot be written, `MediaError`
-    if there is not one frame, or, with `strict`, if ffmpeg ends with an error; else an error at the end
-    (a damaged file) is logged.
+
+def timed_frames(
+    path: Path, fps: float | None = FPS, *, start: int = 0, lead: int = 0, threads: int = 1
+) -> Iterator[tuple[VideoFrame, int]]:
+    """Yield the frames of a video that are seen at `fps`, and for how many of its ticks; None = each frame once.
+
+    Tick i is the moment i / fps; each frame is moved to the nearest tick, of several on one tick the last is seen.
+    The first frame is seen from the file's start on. start: the first tick that is wanted. lead: ticks before it
+    that are decoded, if it is sought; 0 = never seek.
+    Raises `MediaError` if not one frame can be decoded.
     """
-    count, length = 0, math.prod(shape)
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, bufsize=max(length, 1 << 16),
-            restore_signals=False,  # a limit on file size is then an error that ffmpeg can name
-        )  # fmt: skip
-        assert process.stdout is not None
-        try:
-            while len(data := process.stdout.read(length)) == length:
-                count += 1
-                yield np.frombuffer(data, dtype=np.uint8).reshape(shape)
-            code = process.wait()
-            errors.seek(0)
-            said = errors.read()
-        finally:
-            process.stdout.close()
-            if process.poll() is None:
-                process.kill()
-            process.wait()
-    if writes is not None and any(words in said for words in _CANNOT_WRITE):
-        raise OutputError(f"cannot write {writes}: {last_line(said, code)}")
-    if count == 0:
-        raise MediaError(f"not one frame can be read from {path} ({last_line(said, code)})")
-    if strict and code != 0:
-        raise MediaError(f"{path}: {count} frames read, then ffmpeg said: {last_line(said, code)}")
-    if code != 0 or said:
-        log.warning("%s: %d frames read, then ffmpeg said: %s", path, count, last_line(said, code))
+    if fps is None:
+        for moment in decoded(path, "video", "video", threads=threads):
+            yield _video(moment.frame), 1
+        return
+    rate = Fraction(fps).limit_denominator(100_000)
+    held: VideoFrame | None = None
+    tick = start
+    end = Fraction(0)
+    sought = float((start - lead) / rate) if 0 < lead < start else 0.0
+    for moment in decoded(path, "video", "video", start=sought, threads=threads):
+        time = end if moment.start is None else moment.start
+        frame = _video(moment.frame)
+        due = math.floor(time * rate + Fraction(1, 2))
+        if due - tick > _MAX_HOLD_SECONDS * rate:
+            raise MediaError(f"a picture lasts {float((due - tick) / rate) / 3600:,.0f} hours, the file is damaged: {path}")
+        if held is not None and due > tick:
+            yield held, due - tick
+            tick = due
+        held = frame
+        end = time + (moment.seconds or 1 / rate)
+    if held is not None:
+        rest = math.floor(end * rate + Fraction(1, 2)) - tick
+        if rest > 0 or (tick == start == 0):
+            yield held, max(1, rest)
+
+
+def _video(frame: object) -> VideoFrame:
+    assert isinstance(frame, VideoFrame)
+    return frame
 
 
 class VideoReader:
     """Random access by frame index to a constant-rate video as `VideoWriter` makes for the clip store.
 
-    Exact for videos without B-frames and with short groups of pictures (`gop`, `bframes=0`).
+    Fast for videos with short groups of pictures (`gop`).
     May be sent to another process: it opens the file again there. Use as a context manager or `close()`.
     """
 
@@ -128,15 +128,17 @@ class VideoReader:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        require_file(self.path, "video")
         self._process = -1
         self._next = 0
-        self._capture: cv2.VideoCapture | None = None
-        capture = self._open()
-        self._frames = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        self.fps = float(capture.get(cv2.CAP_PROP_FPS))
-        self.width = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
-        self.height = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        self._open_file: tuple[ExitStack, InputContainer, VideoStream] | None = None
+        self._decoded: Iterator[VideoFrame] = iter(())
+        _, stream = self._open()
+        self.fps = float(stream.average_rate or FPS)
+        self.width, self.height = stream.codec_context.width, stream.codec_context.height
+        length = 0.0 if stream.duration is None else float(stream.duration * stream.time_base)
+        self._frames = stream.frames or round(length * self.fps)
+        size = self.width, self.height
+        self._conversion = Conversion(Picture(size, None, size, "rgb24", scaling(size, size)), None, self.path)
 
     def __len__(self) -> int:
         return self._frames
@@ -145,25 +147,32 @@ class VideoReader:
         """Frame `index` (not negative), RGB uint8 (H, W, 3); raises `IndexError` beyond the end."""
         if not 0 <= index < self._frames:
             raise IndexError(f"frame {index} of {self._frames} in {self.path}")
-        capture = self._open()
-        if not self._next <= index <= self._next + self._AHEAD:
-            capture.set(cv2.CAP_PROP_POS_FRAMES, index)
-            self._next = index
-        while self._next < index:
-            capture.grab()
-            self._next += 1
-        good, frame = capture.read()
-        if not good:
+        container, stream = self._open()
+        try:
+            if not self._next <= index <= self._next + self._AHEAD:
+                self._next = -1
+                container.seek(self._ticks(index, stream), stream=stream, backward=True)
+                self._decoded = container.decode(stream)
+            for frame in self._decoded:
+                at = self._index(frame, stream)
+                self._next = at + 1
+                if at >= index:
+                    break
+            else:
+                at = -1
+        except (FFmpegError, OSError, ValueError) as error:
+            self.close()
+            raise MediaError(f"frame {index} of {self.path} cannot be decoded ({error})") from error
+        if at != index:
             self.close()
             raise MediaError(f"frame {index} of {self.path} cannot be decoded")
-        self._next += 1
-        return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        return self._conversion(frame).to_ndarray()
 
     def close(self) -> None:
         """Let go of the file; it opens again on the next access."""
-        if self._capture is not None and self._process == os.getpid():
-            self._capture.release()
-        self._capture = None
+        if self._open_file is not None and self._process == os.getpid():
+            self._open_file[0].close()
+        self._open_file, self._decoded = None, iter(())
 
     def __enter__(self) -> Self:
         return self
@@ -172,12 +181,31 @@ class VideoReader:
         self.close()
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_capture": None, "_process": -1}
+        return {**self.__dict__, "_open_file": None, "_process": -1, "_decoded": None, "_conversion": None}
 
-    def _open(self) -> cv2.VideoCapture:
-        if self._capture is None or self._process != os.getpid():
-            capture = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
-            if not capture.isOpened():
-                raise MediaError(f"not a video that can be read: {self.path}")
-            self._capture, self._process, self._next = capture, os.getpid(), 0
-        return self._capture
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        size = self.width, self.height
+        self._conversion = Conversion(Picture(size, None, size, "rgb24", scaling(size, size)), None, self.path)
+
+    def _ticks(self, index: int, stream: VideoStream) -> int:
+        assert stream.time_base is not None
+        return (stream.start_time or 0) + round(index / (Fraction(stream.average_rate or FPS) * stream.time_base))
+
+    def _index(self, frame: VideoFrame, stream: VideoStream) -> int:
+        assert stream.time_base is not None and frame.pts is not None
+        ticks = frame.pts - (stream.start_time or 0)
+        return round(ticks * stream.time_base * (stream.average_rate or Fraction(FPS)))
+
+    def _open(self) -> tuple[InputContainer, VideoStream]:
+        if self._open_file is None or self._process != os.getpid():
+            with ExitStack() as stack:
+                container = stack.enter_context(open_container(self.path, "video"))
+                stream = main_track(container, "video")
+                if not isinstance(stream, VideoStream):
+                    raise MediaError(f"not a video that can be read: {self.path} (no picture)")
+                stream.codec_context.thread_count = 1
+                self._open_file = stack.pop_all(), container, stream
+            self._process, self._next = os.getpid(), 0
+            self._decoded = container.decode(stream)
+        return self._open_file[1:]

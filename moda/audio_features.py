@@ -1,0 +1,60 @@
+"""How loud speech is in each frame of video, whatever else the microphone heard: rumble, hum, a steady noise."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from moda.representation import SAMPLE_RATE, samples_at
+
+SPEECH_FROM_HZ, RUMBLE_TO_HZ = 240.0, 120.0
+"""Power counts from the first frequency on (half of it remains midway); none is left below the second."""
+LOUD_PERCENTILE = 95.0
+"""Of a sound's levels, the one that stands for its speech."""
+_BLOCK_FRAMES = 1500
+"""Frames whose samples are squared at once: a minute."""
+
+
+def frame_power(wave: np.ndarray, frames: int) -> np.ndarray:
+    """(T,) mean square of each frame's samples in the band of speech (`speech_band`); (N,) at `SAMPLE_RATE` Hz.
+
+    The last frame has what is left beyond it; frames after the sound's end have 0.
+    """
+    band = speech_band(wave)
+    power = np.zeros(frames)
+    for first in range(0, frames, _BLOCK_FRAMES):
+        last = min(first + _BLOCK_FRAMES, frames)
+        begin = samples_at(first)
+        piece = band[begin : samples_at(last) if last < frames else None].astype(np.float64)
+        starts = np.array([samples_at(frame) - begin for frame in range(first, last)])
+        starts = starts[starts < len(piece)]
+        if len(starts):
+            power[first : first + len(starts)] = np.add.reduceat(piece**2, starts) / np.diff([*starts, len(piece)])
+    return power
+
+
+def speech_band(wave: np.ndarray) -> np.ndarray:
+    """(N,) samples without what lies below speech: a constant, rumble, hum of 50 or 60 Hz. Nothing is delayed."""
+    taps = _high_pass()
+    reach, block = len(taps) // 2, 1 << 15
+    step = block - len(taps) + 1
+    response = np.fft.rfft(taps, block)
+    padded = np.concatenate([np.zeros(reach, np.float32), wave, np.zeros(reach + step, np.float32)])
+    filtered = np.empty(len(wave) + step, np.float32)
+    for at in range(0, len(wave), step):
+        piece = np.fft.irfft(np.fft.rfft(padded[at : at + block], block) * response, block)
+        filtered[at : at + step] = piece[len(taps) - 1 :][: len(filtered) - at]
+    return filtered[: len(wave)]
+
+
+@lru_cache(maxsize=1)
+def _high_pass() -> np.ndarray:
+    """Taps (an odd number) of a linear-phase filter, 80 dB down below `RUMBLE_TO_HZ`."""
+    width = 2 * np.pi * (SPEECH_FROM_HZ - RUMBLE_TO_HZ) / SAMPLE_RATE
+    reach = int(np.ceil((80.0 - 8.0) / (2.285 * width) / 2))
+    cutoff = (SPEECH_FROM_HZ + RUMBLE_TO_HZ) / SAMPLE_RATE  # of half the rate
+    low = cutoff * np.sinc(cutoff * np.arange(-reach, reach + 1)) * np.kaiser(2 * reach + 1, 7.86)
+    taps = -low / low.sum()
+    taps[reach] += 1.0
+    return taps
