@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from pydantic import Field
 
+from moda.audio_features import frame_power, steady_noise
 from moda.config import Config
-from moda.representation import FPS, samples_at
+from moda.representation import FPS
 from moda.smoothing import gaussian
 
 SPEECH_PERCENTILE = 95.0
 """Of a sound's levels, the one that stands for its speech."""
-_BLOCK = 1500
-"""Frames of sound squared at once: a minute."""
 _CLOSING, _EASE = 2, 1.0
 """Frames from the end of the sound until lips begin to close, and the sigma of their easing."""
 
@@ -49,29 +50,19 @@ def clip_mean(lips: np.ndarray) -> np.ndarray:
 def mouth_gate(samples: np.ndarray, frames: int, pauses: PauseConfig | None) -> np.ndarray:
     """How far lips may move: (T,) float32, 0 in a pause, 1 elsewhere, eased over a few frames; 1 without `pauses`.
 
-    A pause is a stretch of `pauses.seconds` and more under the level that `pauses` sets. Lips have come to rest
+    A pause is a stretch of `pauses.seconds` and more under the level that `pauses` sets, or of nothing but a steady
+    noise (`moda.audio_features.steady_noise`); hum and rumble below speech do not count at all. Lips have come to rest
     0.2 s after the sound ended and leave it with the sound.
     """
     if pauses is None:
         return np.ones(frames, np.float32)
-    level = 10 * np.log10(np.maximum(_power(samples, frames), 1e-20))
+    level = 10 * np.log10(np.maximum(frame_power(samples, frames), 1e-20))
     speech = float(np.percentile(level, SPEECH_PERCENTILE))
     silent = level <= max(pauses.level_db, speech - pauses.below_speech_db)
+    silent |= steady_noise(level, speech, max(1, math.ceil(pauses.seconds * FPS)))
     edges = np.flatnonzero(np.diff(np.concatenate([[False], silent, [False]])))
     heard = np.ones(frames, np.float32)
     for first, after in zip(edges[::2], edges[1::2], strict=True):
         if after - first >= min(pauses.seconds * FPS, frames):
             heard[first + (_CLOSING if first else 0) : after] = 0.0
     return np.asarray(gaussian(heard, _EASE), np.float32)
-
-
-def _power(samples: np.ndarray, frames: int) -> np.ndarray:
-    """(T,) mean square of each frame's samples; the last frame has what is left. By blocks, for long sounds."""
-    power = np.zeros(frames)
-    for first in range(0, frames, _BLOCK):
-        last = min(first + _BLOCK, frames)
-        begin = samples_at(first)
-        piece = samples[begin : samples_at(last) if last < frames else None].astype(np.float64)
-        starts = np.array([samples_at(frame) - begin for frame in range(first, last)])
-        power[first:last] = np.add.reduceat(piece**2, starts) / np.diff([*starts, len(piece)])
-    return power

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from moda import checkpoint as checkpoints
+from moda.audio_features import frame_power
 from moda.config import parse
 from moda.errors import CheckpointError, DataError
 from moda.landmarks import LIPS, N_LANDMARKS
@@ -117,14 +118,7 @@ class LipSync:
 
 def speech_frames(wave: np.ndarray, frames: int) -> np.ndarray:
     """(N,) -> (T,) bool: is there sound within 30 dB of the clip's loud frames, here or within 3 frames?"""
-    edges = [samples_at(t) for t in range(frames + 1)]
-    power = np.zeros(frames)
-    present = min(frames, int(np.searchsorted(edges, len(wave), side="right")) - 1)
-    if present > 0:
-        starts = np.asarray(edges[:present])
-        power[:present] = np.add.reduceat(np.square(wave[: edges[present]], dtype=np.float64), starts) / np.diff(
-            edges[: present + 1]
-        )
+    power = frame_power(wave, frames)
     loud = np.quantile(power, 0.95)
     voiced = (power > loud * 1e-3) & (power > 1e-8)
     return np.asarray(np.convolve(voiced, np.ones(7), mode="same") > 0.5)

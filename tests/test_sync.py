@@ -81,8 +81,8 @@ def test_too_little_gives_an_unsettled_offset(shipped: LipSync) -> None:
 
 
 def test_speech_frames_are_the_loud_ones_and_their_neighbours() -> None:
-    wave = np.full(640 * 50, 1e-4, np.float32)
-    wave[640 * 20 : 640 * 30] = 0.1
+    wave = 1e-4 * np.sin(0.4 * np.arange(640 * 50, dtype=np.float32))
+    wave[640 * 20 + 200 : 640 * 30 - 200] *= 1000
     assert speech_frames(wave, 60).nonzero()[0].tolist() == list(range(17, 33))
 
 

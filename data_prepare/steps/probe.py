@@ -40,7 +40,7 @@ STEP = Step(
     "probe",
     needs=(),
     makes=("info",),
-    version=2,
+    version=3,
     run=run,
     settings=lambda options: {"allow_silent": options.allow_silent},
 )

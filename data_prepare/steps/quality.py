@@ -7,12 +7,13 @@ import numpy as np
 from data_prepare.job import Job, Rejected, Step
 from data_prepare.options import Limits
 from data_prepare.steps.sound import loudness
+from moda.audio_features import frame_power
 from moda.geometry import to_canonical
 from moda.landmarks import FACE_OVAL, canonical_face, lip_opening
 from moda.media.crop import face_size
 from moda.media.strip import evenly
 from moda.media.video import VideoReader
-from moda.representation import FRAME, samples_at
+from moda.representation import FRAME
 
 SILENT_DB = 30.0
 """A frame of sound so far below the clip's loud ones is a pause."""
@@ -49,8 +50,7 @@ def mesh_misfit(canonical: np.ndarray) -> float:
 
 def pauses(wave: np.ndarray, frames: int) -> float:
     """Share of the frames whose sound is `SILENT_DB` below that of the loud ones."""
-    edges = [samples_at(frame) for frame in range(frames)]
-    power = np.add.reduceat(np.square(wave, dtype=np.float64), edges) / (len(wave) / frames)
+    power = frame_power(wave, frames)
     return float((power < np.percentile(power, 95) * 10 ** (-SILENT_DB / 10)).mean())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from data_prepare.job import Job, Rejected, Step
+from moda.audio_features import speech_band
 from moda.media.audio import read_audio
 from moda.representation import SAMPLE_RATE, samples_at
 
@@ -26,7 +27,7 @@ def run(job: Job) -> None:
         wave = read_audio(job.source.path, start=max(first, 0), count=count + min(first, 0))
         heard = np.zeros(count, np.float32)
         heard[max(-first, 0) : max(-first, 0) + len(wave)] = wave
-        if loudness(heard[MARGIN:-MARGIN]) > job.options.limits.min_loudness:
+        if loudness(speech_band(heard[MARGIN:-MARGIN])) > job.options.limits.min_loudness:
             job.heard = heard
     if job.heard is None and not job.options.allow_silent:
         limit = job.options.limits.min_loudness
@@ -37,7 +38,7 @@ STEP = Step(
     "sound",
     needs=("info", "span"),
     makes=("heard",),
-    version=2,
+    version=3,
     run=run,
     settings=lambda options: {"allow_silent": options.allow_silent, "min_loudness": options.limits.min_loudness},
 )

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError
-from av.stream import Stream
+from av.video.stream import VideoStream
 
 from moda.errors import MediaError
 from moda.media.ffmpeg import require_file
-from moda.media.joined import Part, audio_parts
+from moda.media.joined import Part
 
 KINDS = (
     "3g2,3gp,aac,ac3,aiff,amr,ape,apng,asf,au,av1,avi,caf,dts,dv,eac3,flac,flv,gif,h261,h263,h264,hevc,ivf,m4a,m4v,"
@@ -90,11 +91,10 @@ def open_container(path: Path, what: str, part: Part | None = None) -> Iterator[
     file = _File(path, part)
     try:
         try:
-            container = av.open(
-                file, options=options | part.options, metadata_errors="replace", io_open=_nothing_else
-            )
+            container = av.open(file, options=options | part.options, metadata_errors="replace", io_open=_nothing_else)
         except (FFmpegError, ValueError, OSError) as error:
             raise MediaError(f"not {_article(what)} that can be read: {path} ({reason(error)})") from error
+        assert isinstance(container, InputContainer)
         with container:
             _check_claims(container, path)
             yield container
@@ -107,24 +107,25 @@ def _article(what: str) -> str:
 
 
 def reason(error: Exception) -> str:
-    """Why the libraries failed, in a few words."""
+    """Why the libraries failed to open a file or to decode a part of it, in a few words."""
     if isinstance(error, av.error.ArgumentError):
-        return "not a kind of media file that is read here"
+        megapixels = f"or a picture of more than {MAX_PIXELS / 1e6:.0f} megapixels"
+        return f"not a kind of media file that is read here, {megapixels}"
     return str(getattr(error, "strerror", None) or error)
 
 
-def tracks(container: InputContainer, kind: str) -> list[Stream]:
+def tracks(container: InputContainer, kind: str) -> list[AudioStream | VideoStream]:
     """The streams of a kind ("audio" or "video") that can be decoded; a cover picture is no video."""
     return [
         stream
         for stream in container.streams
-        if stream.type == kind
+        if isinstance(stream, AudioStream if kind == "audio" else VideoStream)
         and stream.codec_context is not None
         and not (kind == "video" and stream.disposition & av.stream.Disposition.attached_pic)
     ]
 
 
-def main_track(container: InputContainer, kind: str) -> Stream | None:
+def main_track(container: InputContainer, kind: str) -> AudioStream | VideoStream | None:
     """The stream that is marked as default, else the first; None if there is none."""
     found = tracks(container, kind)
     marked = [stream for stream in found if stream.disposition & av.stream.Disposition.default]
@@ -171,10 +172,12 @@ def check_picture(width: int, height: int, path: Path) -> None:
 
 
 def _check_claims(container: InputContainer, path: Path) -> None:
-    for stream in tracks(container, "audio"):
-        check_audio(stream.codec_context.sample_rate, stream.codec_context.channels, path)
-    for stream in tracks(container, "video"):
-        check_picture(stream.codec_context.width, stream.codec_context.height, path)
+    for stream in (*tracks(container, "audio"), *tracks(container, "video")):
+        if isinstance(stream, AudioStream):
+            check_audio(stream.codec_context.sample_rate, stream.codec_context.channels, path)
+        if isinstance(stream, VideoStream):
+            check_picture(stream.codec_context.width, stream.codec_context.height, path)
+            stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # a picture may be larger than its file says
     seconds = seconds_of(container)
     if seconds is not None and seconds > MAX_SECONDS:
         raise MediaError(f"the file says that it lasts {seconds / 3600:,.0f} hours, wanted at most 48: {path}")

@@ -8,9 +8,9 @@ from __future__ import annotations
 import logging
 import struct
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from av.filter import Graph
 from av.sidedata.sidedata import Type
@@ -31,10 +31,9 @@ log = logging.getLogger(__name__)
 
 def upright(frame: VideoFrame) -> tuple[list[str], int]:
     """Filters that turn a frame as it says it must be, and the degrees they turn it by, counter-clockwise."""
-    for side_data in frame.side_data:
-        if side_data.type != Type.DISPLAYMATRIX:
-            continue
-        a, b, _, c, d = struct.unpack("=5i", bytes(side_data)[:20])
+    matrix: Any = frame.side_data.get(Type.DISPLAYMATRIX)  # type: ignore[call-overload]
+    if matrix is not None:
+        a, b, _, c, d = struct.unpack("=5i", bytes(matrix)[:20])
         if abs(a) >= abs(b):
             turned = [name for name, flipped in (("hflip", a < 0), ("vflip", d < 0)) if flipped]
             return turned, 180 if len(turned) == 2 else 0
@@ -44,10 +43,10 @@ def upright(frame: VideoFrame) -> tuple[list[str], int]:
     return [], 0
 
 
-def shown_size(frame: VideoFrame, aspect: Fraction | None) -> tuple[int, int]:
+def shown_size(frame: VideoFrame, aspect: float) -> tuple[int, int]:
     """Width and height of a frame as it is shown: upright, with square pixels. aspect: width by height of a pixel."""
     width, height = frame.width, frame.height
-    if aspect is not None and aspect > 0 and aspect != 1 and 1 / _MAX_ASPECT <= aspect <= _MAX_ASPECT:
+    if aspect != 1 and 1 / _MAX_ASPECT <= aspect <= _MAX_ASPECT:
         width = max(2, round(width * aspect))
     return (height, width) if upright(frame)[1] in (90, 270) else (width, height)
 
@@ -72,7 +71,7 @@ class Conversion:
     aspect: width by height of a stored pixel.
     """
 
-    def __init__(self, picture: Picture, aspect: Fraction | None, path: Path) -> None:
+    def __init__(self, picture: Picture, aspect: float, path: Path) -> None:
         self._picture, self._aspect, self._path = picture, aspect, path
         self._key: tuple[object, ...] | None = None
         self._graph: Graph | None = None
@@ -102,7 +101,9 @@ class Conversion:
         if (width, height) != picture.shown:
             share = min(picture.shown[0] / width, picture.shown[1] / height)
             width, height = (max(2, round(side * share)) for side in (width, height))
-        stored = (frame.height, frame.width) if any("transpose" in name for name in turn) else (frame.width, frame.height)
+        stored = (
+            (frame.height, frame.width) if any("transpose" in name for name in turn) else (frame.width, frame.height)
+        )
         if (width, height) != stored:
             filters.append(f"scale={width}:{height}:flags=bicubic+accurate_rnd")
         if (width, height) != picture.shown:
@@ -121,8 +122,7 @@ def _graph(frame: VideoFrame, filters: list[str]) -> Graph:
     graph = Graph()
     graph.threads = 1
     colours = {
-        name: str(int(value))
-        for name, value in (("colorspace", frame.colorspace), ("range", frame.color_range))
+        name: str(int(value)) for name, value in (("colorspace", frame.colorspace), ("range", frame.color_range))
     }
     source = graph.add(
         "buffer",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
 from functools import lru_cache
 from pathlib import Path
 
@@ -23,11 +22,6 @@ def ffmpeg_program() -> str:
         return str(imageio_ffmpeg.get_ffmpeg_exe())
     except RuntimeError as error:
         raise MediaError(f"no ffmpeg found ({error}); reinstall imageio-ffmpeg or set IMAGEIO_FFMPEG_EXE") from error
-
-
-def input_arguments(path: Path) -> list[str]:
-    """`-i` for a local file: whatever its name, ffmpeg opens that file and nothing over a network."""
-    return ["-protocol_whitelist", "file,pipe", "-i", f"file:{path.absolute()}"]
 
 
 def require_file(path: Path, what: str) -> None:
@@ -54,10 +48,3 @@ def last_line(stderr: bytes | str, code: int | None = None) -> str:
     if code is not None and code < 0:
         return f"ffmpeg was ended by {signal.Signals(-code).name}"
     return f"ffmpeg exited with code {code}" if code is not None else "ffmpeg said nothing"
-
-
-def describe(path: Path) -> str:
-    """What `ffmpeg -i` prints about a file (it always "fails", as no output is named)."""
-    command = [ffmpeg_program(), "-hide_banner", "-nostdin", *input_arguments(path)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    return done.stderr.decode("utf-8", "replace")

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 
 from moda.landmarks import FACE_OVAL
-from moda.media.crop import Box
 from moda.media.container import open_container
+from moda.media.crop import Box
 from moda.representation import FRAME, Portrait
 
 FADE_BELOW, FADE_BESIDE = 0.14, 0.06

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 from av.video.frame import VideoFrame
@@ -31,7 +30,7 @@ class VideoInfo:
     seconds: float
     has_audio: bool
     rotation: int = 0
-    pixel_aspect: Fraction = Fraction(1)
+    pixel_aspect: float = 1.0
 
 
 def probe(path: Path | str) -> VideoInfo:
@@ -41,7 +40,7 @@ def probe(path: Path | str) -> VideoInfo:
         stream = main_track(container, "video")
         if not isinstance(stream, VideoStream):
             raise MediaError(f"no picture in {path}; wanted a video")
-        aspect = Fraction(stream.sample_aspect_ratio or 1)
+        aspect = float(stream.sample_aspect_ratio or 1)
         rate = float(stream.average_rate or stream.guessed_rate or FPS)
         has_audio = bool(tracks(container, "audio"))
         width, height, rotation = stream.codec_context.width, stream.codec_context.height, 0
@@ -49,7 +48,7 @@ def probe(path: Path | str) -> VideoInfo:
         if first is not None:
             (width, height), rotation = shown_size(first, aspect), upright(first)[1]
         if width < 1 or height < 1:
-            raise MediaError(f"the size of the video cannot be read, it may be cut off: {path}")
+            raise MediaError(f"the size of the video cannot be read, it is cut off or too large: {path}")
         return VideoInfo(width, height, rate, length_of(path), has_audio, rotation, aspect)
 
 

@@ -14,7 +14,6 @@ from typing import Self
 import av
 import cv2
 import numpy as np
-from av.error import FFmpegError
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
@@ -106,11 +105,9 @@ def frames_while_storing(
     check_crop(info, path, *crop)
     assert side % 2 == 0 and size % 2 == 0, "4:2:0 pictures have even sides"
     box = (crop[2], crop[2])
-    picture = Picture(
-        (info.width, info.height), crop, (size, size), "yuv420p", scaling(box, (size, size)) + _FOR_VIDEO
-    )
+    picture = Picture((info.width, info.height), crop, (size, size), "yuv420p", scaling(box, (size, size)) + _FOR_VIDEO)
     whole = Conversion(picture, info.pixel_aspect, path)
-    look = Conversion(Picture((size, size), None, (side, side), "yuv420p", "flags=bilinear"), None, path)
+    look = Conversion(Picture((size, size), None, (side, side), "yuv420p", "flags=bilinear"), 1.0, path)
     try:
         stored.unlink(missing_ok=True)  # it may have another name, too (`data_prepare.own_files.link_files`)
         with _Store(stored, size, tags) as store:
@@ -119,7 +116,7 @@ def frames_while_storing(
                 planes = look(kept).to_ndarray()
                 store.write(kept)
                 yield cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420)
-    except OSError as error:
+    except (OSError, FFmpegError) as error:
         raise OutputError(f"cannot write {stored}: {error.strerror or error}") from error
 
 

@@ -14,23 +14,27 @@ from functools import lru_cache
 from pathlib import Path
 
 from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
-from av.stream import Discard, Stream
+from av.stream import Discard
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from moda.errors import MediaError
 from moda.media.container import has_times, main_track, open_container, reason, seconds_of, start_of, tracks
 from moda.media.joined import audio_parts
 
 _BACK_SECONDS, _FAR_SECONDS = 0.2, 10.0
-"""Times that fall back by more, or leap ahead by more in a stream that may be joined, are those of another recording."""
+"""Times that fall back by more, or leap ahead by more in a file that may be joined, are another recording's."""
 _JOINABLE = {"mpegts", "mpeg", "flv", "ogg", "avi", "mpegvideo"}
 """Kinds of files that are joined by appending one to the other, so that the clock starts anew in the middle."""
 _HONEST = {"flac", "mov", "matroska", "wav"}
 _SHORT_SECONDS = 1.0
 """A file of these kinds that ends so much before it says is cut off."""
+
+_Track = AudioStream | VideoStream
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +89,7 @@ def decoded(
                     begun = timeline.moment(frame)
                     if sought and count == 1 and (begun is None or begun > start):
                         break
-                    yield Moment(begun, (frame.duration or 0) * stream.time_base, frame)
+                    yield Moment(begun, timeline.seconds(frame.duration), frame)
                     reached += frame.samples / frame.sample_rate if isinstance(frame, AudioFrame) else 0.0
                 else:
                     continue
@@ -100,9 +104,7 @@ def decoded(
     if bad or why:
         log.warning("%s: %d frames read, %d parts damaged: %s", path, count, bad, why)
     elif claimed > reached + _SHORT_SECONDS:
-        log.warning(
-            "%s says that it lasts %.1f s, but %.1f s could be read: it may be cut off", path, claimed, reached
-        )
+        log.warning("%s says that it lasts %.1f s, but %.1f s could be read: it may be cut off", path, claimed, reached)
 
 
 def length_of(path: Path) -> float:
@@ -157,7 +159,7 @@ def _missing(container: InputContainer, kind: str, path: Path) -> str:
     return f"no picture in {path}; wanted a video"
 
 
-def _say_which(container: InputContainer, stream: Stream, kind: str, path: Path) -> None:
+def _say_which(container: InputContainer, stream: _Track, kind: str, path: Path) -> None:
     found = tracks(container, kind)
     if len(found) > 1:
         name = stream.metadata.get("title") or stream.language
@@ -171,7 +173,7 @@ def _say_which(container: InputContainer, stream: Stream, kind: str, path: Path)
 class _Timeline:
     """Packets with the times that the whole file has, even if it was joined from several recordings."""
 
-    def __init__(self, container: InputContainer, stream: Stream, clock: Fraction, path: Path) -> None:
+    def __init__(self, container: InputContainer, stream: _Track, clock: Fraction, path: Path) -> None:
         self._container, self._stream, self._path = container, stream, path
         self._joinable = bool(_kinds(container) & _JOINABLE)
         self._timed = has_times(container)
@@ -207,7 +209,11 @@ class _Timeline:
         if not self._timed:
             return None
         ticks = frame.pts if frame.pts is not None else frame.dts
-        return None if ticks is None else ticks * self._stream.time_base
+        return None if ticks is None else self.seconds(ticks)
+
+    def seconds(self, ticks: int | None) -> Fraction:
+        """Ticks of the track's clock in seconds; 0 for None."""
+        return Fraction(0) if ticks is None else ticks * (self._stream.time_base or Fraction(1))
 
     def _place(self, packet: Packet) -> int:
         """Move a packet's times to the whole file's clock; 1 if a new recording begins with it."""

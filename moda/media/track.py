@@ -38,33 +38,46 @@ def read_track(path: Path, start: int = 0, count: int | None = None) -> np.ndarr
     Returns float32 (1, N) or (2, N) at `SAMPLE_RATE` Hz, fewer at the track's end; time 0 is the file's start.
     Raises `MediaError` as `decoded` does, and for sound that is longer than `MAX_SECONDS`.
     """
-    track = _Track(start, None if count is None else start + count, path)
-    sought = start / SAMPLE_RATE - LEAD_SECONDS if start > SEEK_FROM_SECONDS * SAMPLE_RATE else 0.0
+    pieces = list(track_pieces(path, start, count))
+    channels = max((len(piece) for piece in pieces), default=1)
+    whole = np.zeros((channels, sum(piece.shape[1] for piece in pieces)), np.float32)
+    at = 0
+    for piece in pieces:
+        whole[:, at : at + piece.shape[1]] = piece
+        at += piece.shape[1]
+    return whole
+
+
+def track_pieces(path: Path, start: int = 0, count: int | None = None, rate: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
+    """Yield the same piece by piece, each float32 (1, n) or (2, n), at `rate` Hz."""
+    track = _Track(start, None if count is None else start + count, rate, path)
+    sought = start / rate - LEAD_SECONDS if start > SEEK_FROM_SECONDS * rate else 0.0
     on_grid = not sought
     for moment in decoded(path, "audio", "audio file", start=sought):
-        on_grid = on_grid or moment.start is None or _on_grid(moment.start, sought + LEAD_SECONDS / 2)
+        on_grid = on_grid or moment.start is None or _on_grid(moment.start, rate, sought + LEAD_SECONDS / 2)
         if on_grid:
             track.add(moment)
+            yield from track.taken()
         if track.full:
             break
-    track.finish()
-    return track.samples()
+    track.end()
+    yield from track.taken(last=True)
 
 
-def _on_grid(start: Fraction, latest: float) -> bool:
+def _on_grid(start: Fraction, rate: int, latest: float) -> bool:
     """Does a frame start with a sample of the result, so that a part is resampled as the whole would be?
 
     From `latest` on, any will do.
     """
-    place = start * SAMPLE_RATE
+    place = start * rate
     return abs(place - round(place)) < _GRID_SAMPLES or start >= latest
 
 
 class _Track:
-    """Pieces of sound at `SAMPLE_RATE`, one behind the other; only those of the stretch that is wanted are kept."""
+    """Pieces of sound at one rate, one behind the other; only those of the stretch that is wanted are kept."""
 
-    def __init__(self, start: int, stop: int | None, path: Path) -> None:
-        self._start, self._stop, self._path = start, stop, path
+    def __init__(self, start: int, stop: int | None, rate: int, path: Path) -> None:
+        self._start, self._stop, self._rate, self._path = start, stop, rate, path
         self._pieces: list[np.ndarray] = []
         self._at = 0
         self._drop = 0
@@ -93,7 +106,7 @@ class _Track:
             self._jump(moment.start)
         if self._resampler is None or not self._resampler.fits(frame):
             self.finish()
-            self._resampler = _Resampler(frame)
+            self._resampler = _Resampler(frame, self._rate)
         for piece in self._resampler.push(frame):
             self._append(piece)
         self._due += length
@@ -105,21 +118,24 @@ class _Track:
                 self._append(piece)
             self._resampler = None
 
-    def samples(self) -> np.ndarray:
-        """(1, N) or (2, N) float32: what was kept."""
-        channels = max((len(piece) for piece in self._pieces), default=1)
-        length = sum(piece.shape[1] for piece in self._pieces)
-        whole = np.zeros((channels, length), np.float32)
-        at = 0
-        for piece in self._pieces:
-            whole[:, at : at + piece.shape[1]] = piece
-            at += piece.shape[1]
-        return whole if self.full else whole[:, : max(0, length - round(self._padding * SAMPLE_RATE))]
+    def end(self) -> None:
+        """Finish, and take off what only fills up the last frame."""
+        self.finish()
+        if not self.full and self._pieces:
+            piece = self._pieces[-1]
+            self._pieces[-1] = piece[:, : max(0, piece.shape[1] - round(self._padding * self._rate))]
+
+    def taken(self, last: bool = False) -> list[np.ndarray]:
+        """Hand over the pieces so far, and the last one, too, if it is whole."""
+        kept = [] if last else self._pieces[-1:]
+        taken = self._pieces if last else self._pieces[:-1]
+        self._pieces = kept
+        return taken
 
     def _jump(self, start: Fraction) -> None:
         """Go on at another time: silence fills a gap, and of sound that comes twice the second is dropped."""
         self.finish()
-        target = round(start * SAMPLE_RATE)
+        target = round(start * self._rate)
         self._drop = max(0, self._at - target)
         if target > self._at:
             low, high = max(self._at, self._start), target if self._stop is None else min(target, self._stop)
@@ -142,28 +158,29 @@ class _Track:
             self._pieces.append(piece[:, low:high].copy())
 
     def _check_length(self, stop: int) -> None:
-        if stop - self._start > MAX_SECONDS * SAMPLE_RATE:
+        if stop - self._start > MAX_SECONDS * self._rate:
             raise MediaError(f"the sound lasts more than {MAX_SECONDS / 3600:g} hours: {self._path}; cut it into parts")
 
 
 class _Resampler:
-    """Frames of one rate, format and layout become float32 (1 or 2, N) at `SAMPLE_RATE`."""
+    """Frames of one rate, format and layout become float32 (1 or 2, N) at `rate` Hz."""
 
-    def __init__(self, frame: AudioFrame) -> None:
+    def __init__(self, frame: AudioFrame, rate: int) -> None:
         self._key = self._of(frame)
         layout = frame.layout.name
-        self._mean = _UNKNOWN_LAYOUT.fullmatch(layout) is not None
-        wanted = "" if self._mean else f":channel_layouts={'mono' if frame.layout.nb_channels == 1 else 'stereo'}"
+        unknown = _UNKNOWN_LAYOUT.fullmatch(layout) is not None
+        self._mean = unknown and frame.layout.nb_channels > 2
+        wanted = "" if unknown else f":channel_layouts={'mono' if frame.layout.nb_channels == 1 else 'stereo'}"
         graph = Graph()
         source = graph.add(
             "abuffer",
             sample_rate=str(frame.sample_rate), sample_fmt=frame.format.name, time_base=f"1/{frame.sample_rate}",
-            channel_layout=f"{frame.layout.nb_channels}c" if self._mean else layout,
+            channel_layout=f"{frame.layout.nb_channels}c" if unknown else layout,
         )  # fmt: skip
         chain = [
             source,
-            graph.add("aresample", f"{SAMPLE_RATE}:{_RESAMPLING}"),
-            graph.add("aformat", f"sample_fmts=fltp:sample_rates={SAMPLE_RATE}{wanted}"),
+            graph.add("aresample", f"{rate}:{_RESAMPLING}"),
+            graph.add("aformat", f"sample_fmts=fltp:sample_rates={rate}{wanted}"),
             graph.add("abuffersink"),
         ]
         for one, other in pairwise(chain):

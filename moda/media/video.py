@@ -99,7 +99,9 @@ def timed_frames(
         frame = _video(moment.frame)
         due = math.floor(time * rate + Fraction(1, 2))
         if due - tick > _MAX_HOLD_SECONDS * rate:
-            raise MediaError(f"a picture lasts {float((due - tick) / rate) / 3600:,.0f} hours, the file is damaged: {path}")
+            raise MediaError(
+                f"a picture lasts {float((due - tick) / rate) / 3600:,.0f} hours, the file is damaged: {path}"
+            )
         if held is not None and due > tick:
             yield held, due - tick
             tick = due
@@ -135,10 +137,10 @@ class VideoReader:
         _, stream = self._open()
         self.fps = float(stream.average_rate or FPS)
         self.width, self.height = stream.codec_context.width, stream.codec_context.height
-        length = 0.0 if stream.duration is None else float(stream.duration * stream.time_base)
+        length = float((stream.duration or 0) * (stream.time_base or 0))
         self._frames = stream.frames or round(length * self.fps)
         size = self.width, self.height
-        self._conversion = Conversion(Picture(size, None, size, "rgb24", scaling(size, size)), None, self.path)
+        self._conversion = Conversion(Picture(size, None, size, "rgb24", scaling(size, size)), 1.0, self.path)
 
     def __len__(self) -> int:
         return self._frames
@@ -186,7 +188,7 @@ class VideoReader:
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
         size = self.width, self.height
-        self._conversion = Conversion(Picture(size, None, size, "rgb24", scaling(size, size)), None, self.path)
+        self._conversion = Conversion(Picture(size, None, size, "rgb24", scaling(size, size)), 1.0, self.path)
 
     def _ticks(self, index: int, stream: VideoStream) -> int:
         assert stream.time_base is not None
@@ -195,7 +197,7 @@ class VideoReader:
     def _index(self, frame: VideoFrame, stream: VideoStream) -> int:
         assert stream.time_base is not None and frame.pts is not None
         ticks = frame.pts - (stream.start_time or 0)
-        return round(ticks * stream.time_base * (stream.average_rate or Fraction(FPS)))
+        return round(ticks * float(stream.time_base) * float(stream.average_rate or FPS))
 
     def _open(self) -> tuple[InputContainer, VideoStream]:
         if self._open_file is None or self._process != os.getpid():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -18,9 +20,11 @@ import numpy as np
 import moda
 from moda.errors import MediaError, OutputError
 from moda.files import temporary_file
-from moda.media.ffmpeg import QUIET, ffmpeg_program, input_arguments, last_line, require_file
+from moda.media.ffmpeg import QUIET, ffmpeg_program, last_line, require_file
 from moda.media.probe import check_streams
+from moda.media.track import track_pieces
 
+_AAC_RATE_HZ = 48_000
 COMMENT = f"AI-generated talking portrait, made with MODA {moda.__version__}"
 _COLOUR = ("-colorspace", "smpte170m", "-color_primaries", "smpte170m", "-color_trc", "smpte170m")
 """BT.601, and said so: players, ffmpeg and cv2 (which knows nothing else) then show the same colours."""
@@ -151,20 +155,32 @@ class VideoWriter:
 
     def _add_sound(self, audio: Path) -> None:
         """Copy the video and encode the sound to exactly its length."""
-        seconds = self.frames / self.fps
-        filters = (
-            "aresample=async=1:first_pts=0,aformat=sample_rates=48000:channel_layouts=mono|stereo,"
-            f"apad=whole_dur={seconds:.6f},atrim=end={seconds:.6f}"
-        )
+        wanted = math.ceil(self.frames / self.fps * _AAC_RATE_HZ)
+        pieces = track_pieces(audio, count=wanted, rate=_AAC_RATE_HZ)
+        first = next(pieces, np.zeros((1, 0), np.float32))
+        channels = len(first)
         command = [
-            *(ffmpeg_program(), *QUIET, "-y", *input_arguments(self._silent), *input_arguments(audio)),
+            *(ffmpeg_program(), *QUIET, "-y", "-i", f"file:{self._silent.absolute()}"),
+            *("-f", "f32le", "-ar", str(_AAC_RATE_HZ), "-ac", str(channels), "-i", "pipe:0"),
             *("-map", "0:v:0", "-map", "1:a:0", "-map_metadata", "-1", "-c:v", "copy"),
-            *("-af", filters, "-c:a", "aac", "-b:a", "160k", *self._finish()),
+            *("-c:a", "aac", "-b:a", "160k", *self._finish()),
             *("-f", "mp4", f"file:{self._temporary.absolute()}"),
         ]
         assert self._errors is not None
         with _signals_held():
-            self._process = _start(command, self._errors)
+            self._process = _start([arg for arg in command if arg != "-nostdin"], self._errors)
+        assert self._process.stdin is not None
+        written = 0
+        try:
+            for piece in chain([first], pieces):
+                if len(piece) != channels:
+                    piece = np.broadcast_to(piece.mean(axis=0, keepdims=True), (channels, piece.shape[1]))
+                self._process.stdin.write(np.clip(piece.T, -1.0, 1.0).astype("<f4").tobytes())
+                written += piece.shape[1]
+            self._process.stdin.write(bytes(4 * channels * max(0, wanted - written)))
+            self._process.stdin.close()
+        except BrokenPipeError:
+            pass  # it has ended, and says why
         if self._process.wait() != 0:
             raise self._failure(f" with the sound of {audio}")
 

@@ -5,17 +5,16 @@ Dimension letters: T frames, N audio samples. Frames are 25 a second; values wit
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 
+from moda.audio_features import frame_power
 from moda.blinks import find_blinks
 from moda.landmarks import eye_opening
 from moda.metrics.clip_pair import ClipPair
 from moda.metrics.landmark import MIN_FRAMES, STILL
 from moda.metrics.registry import NotAvailable, Value, metric
 from moda.metrics.tracks import FaceTrack
-from moda.representation import FPS, SAMPLE_RATE, samples_at
+from moda.representation import FPS, SAMPLE_RATE
 
 MIN_BLINK_FRAMES = 75
 """Fewest tracked frames (3 s) that a blink rate is computed from."""
@@ -158,10 +157,8 @@ def at_rest(opening: np.ndarray) -> np.ndarray:
 
 
 def levels(wave: np.ndarray, frames: int) -> np.ndarray:
-    """(N,) sound at 16 kHz -> (frames,) level of each video frame's 40 ms in dB of full scale, at least -120."""
-    wave = np.asarray(wave, np.float64)
-    edges = [samples_at(frame) for frame in range(frames + 1)]
-    power = [float(np.mean(wave[start:stop] ** 2)) if start < len(wave) else 0.0 for start, stop in pairwise(edges)]
+    """(N,) sound at 16 kHz -> (frames,) level of speech in each frame of video, dB of full scale, at least -120."""
+    power = frame_power(np.asarray(wave, np.float32), frames)
     return 10 * np.log10(np.maximum(power, 1e-12))
 
 

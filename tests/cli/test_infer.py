@@ -21,10 +21,10 @@ from PIL import Image
 
 from moda.cli.infer import main
 from moda.media.audio import read_audio, write_wav
-from moda.media.ffmpeg import describe
 from moda.media.framing import read_square
 from moda.media.video import VideoWriter, probe, read_frames
 from moda.representation import Motion
+from tests.media.numbered import describe
 from tests.random_checkpoints import write_checkpoints
 
 REPOSITORY = Path(__file__).resolve().parents[2]

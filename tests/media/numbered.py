@@ -31,3 +31,9 @@ def number(frame: np.ndarray) -> int:
 def ffmpeg(*arguments: str | Path) -> None:
     """Run ffmpeg; raises if it fails."""
     subprocess.run([ffmpeg_program(), "-y", "-loglevel", "error", *map(str, arguments)], check=True)
+
+
+def describe(path: Path) -> str:
+    """What `ffmpeg -i` prints about a file (it always "fails", as no output is named)."""
+    done = subprocess.run([ffmpeg_program(), "-hide_banner", "-i", str(path)], capture_output=True, check=False)
+    return done.stderr.decode("utf-8", "replace")

@@ -12,11 +12,10 @@ import pytest
 
 from moda.errors import MediaError, OutputError
 from moda.media.audio import write_wav
-from moda.media.ffmpeg import describe
 from moda.media.tee import LEAD, SEEK_FROM, frames_while_storing, frames_with_thumbnails, read_thumbnails
 from moda.media.video import VideoReader, VideoWriter, probe, read_frames
 from moda.representation import FPS
-from tests.media.numbered import SIDE, ffmpeg, number, numbered
+from tests.media.numbered import SIDE, describe, ffmpeg, number, numbered
 
 RATES = {"24": 24.0, "25": 25.0, "29.97": float(Fraction(30000, 1001)), "30": 30.0}
 SECONDS = 14

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import signal
 import subprocess
@@ -15,9 +14,8 @@ import pytest
 
 from moda.errors import MediaError, OutputError
 from moda.media.audio import read_audio, write_wav
-from moda.media.ffmpeg import describe
 from moda.media.video import VideoReader, VideoWriter, check_streams, probe, read_frames
-from tests.media.numbered import SIDE, ffmpeg, number, numbered
+from tests.media.numbered import SIDE, describe, ffmpeg, number, numbered
 
 COUNT = 130
 

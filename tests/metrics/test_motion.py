@@ -151,7 +151,7 @@ def speech(*parts: tuple[float, float]) -> np.ndarray:
 
 def test_levels_of_a_sine_by_hand() -> None:
     sine = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(2 * FRAME_SAMPLES) / 16000)
-    assert levels(sine, 2) == pytest.approx([10 * np.log10(0.125)] * 2)
+    assert levels(sine, 2) == pytest.approx([10 * np.log10(0.125)] * 2, abs=0.01)
     assert levels(np.zeros(FRAME_SAMPLES), 2).tolist() == [-120, -120]
 
 
