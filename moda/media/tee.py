@@ -14,6 +14,7 @@ from typing import Self
 import av
 import cv2
 import numpy as np
+from av.error import FFmpegError
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 

@@ -68,8 +68,8 @@ def test_figures_of_a_clip(tmp_path):
     job.folder, job.options, job.jumps = tmp_path, Options(limits={"max_outside": 1.0}), 2
     job.shot = Shot(0, 40, Box(0, 0, 128), people=3)
     job.wave = np.zeros(40 * 640, np.float32)
-    job.wave[: 10 * 640] = -1.0
-    job.wave[10 * 640 : 20 * 640] = 0.5
+    job.wave[: 10 * 640] = np.tile(np.float32([-1.0, 0.98]), 5 * 640)
+    job.wave[10 * 640 : 20 * 640] = np.tile(np.float32([-0.5, 0.5]), 5 * 640)
     random = np.random.default_rng(0)
     with VideoWriter(tmp_path / "video.mp4", 128, 25) as writer:
         for _ in range(40):
@@ -79,7 +79,7 @@ def test_figures_of_a_clip(tmp_path):
     expected = {
         "tracked": 0.9, "face_px": height / 4, "yaw_range": 40.0, "yaw_most": 40.0, "pitch_range": 0.0,
         "lip_opening_range": 0.0, "mesh_misfit": 0.0, "out_of_crop": 5 / 40, "jumps": 2.0, "people": 3.0,
-        "loudness_dbfs": 10 * np.log10(0.25 * 1 + 0.25 * 0.25), "pauses": 0.5, "clipped": 0.25,
+        "loudness_dbfs": 10 * np.log10(0.125 * (1 + 0.98**2) + 0.25 * 0.25), "pauses": 0.5, "clipped": 0.125,
     }  # fmt: skip
     for name, value in expected.items():
         assert job.quality[name] == pytest.approx(value, abs=1e-3), name
