@@ -294,7 +294,7 @@ def _load(stage: str, path: Path, config: AnimationConfig, device: torch.device)
     network = build_network(stage, section, source=str(path))
     checkpoint.load_weights(network, loaded.weights, source=str(path))
     if stage == "renderer":
-        _check_size(network, config.size)
+        check_renderer_size(getattr(network, "config", None), config.size)
     return network.to(device)
 
 
@@ -310,9 +310,11 @@ def _with_flow_steps(section: dict[str, Any], steps: int) -> dict[str, Any]:
     return {**section, "flow": {**section.get("flow", {}), "steps": steps}}
 
 
-def _check_size(network: nn.Module, size: int) -> None:
-    """Renderers are convolutional and take other sizes than their own, but have learned detail at one."""
-    config = getattr(network, "config", None)
+def check_renderer_size(config: object, size: int) -> None:
+    """Renderers are convolutional and take other sizes than their own, but have learned detail at one.
+
+    config: the renderer's NetworkConfig. Raises `ConfigError` if it cannot render at that size.
+    """
     learned = getattr(config, "size", size)
     if learned == size:
         return

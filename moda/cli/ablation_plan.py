@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -113,15 +114,36 @@ class AblationConfig(Config):
         """The variants that are run."""
         return {name: variant for name, variant in self.variants.items() if variant is not None}
 
+    def only(self, names: Sequence[str]) -> AblationConfig:
+        """The same with these variants alone, and "full"; raises `ConfigError` for an unknown name."""
+        known = self.run()
+        for name in names:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+                hint = f"did you mean '{near[0]}'? There are" if near else "there are"
+                raise ConfigError(f"unknown variant '{name}'; {hint} {', '.join(known)}")
+        kept = {name: variant for name, variant in known.items() if name in (REFERENCE, *names)}
+        return self.model_copy(update={"variants": kept})
+
 
 @dataclass(frozen=True)
 class TrainRun:
-    """One run of the trainer: its YAML, the changes to it, and where it goes."""
+    """One run of the trainer: whose it is, its YAML, and the settings that come of it and the changes to it."""
 
+    variant: str
     stage: str
     config: Path
-    output: Path
-    changes: tuple[str, ...]
+    settings: TrainConfig
+
+    @property
+    def output(self) -> Path:
+        """Where it goes."""
+        return self.settings.output
+
+    @property
+    def last(self) -> Path:
+        """What it goes on from."""
+        return self.output / "last.pt"
 
     @property
     def checkpoint(self) -> Path:
@@ -131,13 +153,18 @@ class TrainRun:
 
 @dataclass(frozen=True)
 class Trial:
-    """One variant with one seed: the runs it adds and how it animates."""
+    """One variant with one seed: the runs it adds, those that it uses by stage, and how it animates."""
 
     variant: str
     seed: int
     runs: tuple[TrainRun, ...]
-    checkpoints: Mapping[str, Path]
+    uses: Mapping[str, TrainRun]
     changes: tuple[str, ...]
+
+    @property
+    def checkpoints(self) -> dict[str, Path]:
+        """What is trained here, by stage."""
+        return {stage: run.checkpoint for stage, run in self.uses.items()}
 
     @property
     def name(self) -> str:
@@ -180,8 +207,7 @@ def _trial(config: AblationConfig, name: str, seed: int) -> Trial:
     shared = {
         stage: _run(config, REFERENCE, stage, path, seed) for stage, path in variants[REFERENCE].trained().items()
     }
-    checkpoints = {stage: run.checkpoint for stage, run in {**shared, **runs}.items()}
-    return Trial(name, seed, tuple(runs.values()), checkpoints, (*config.set, *variants[name].set))
+    return Trial(name, seed, tuple(runs.values()), {**shared, **runs}, (*config.set, *variants[name].set))
 
 
 def _run(config: AblationConfig, variant: str, stage: str, path: Path, seed: int) -> TrainRun:
@@ -197,15 +223,15 @@ def _run(config: AblationConfig, variant: str, stage: str, path: Path, seed: int
         f"seed={seed}",
         f"device={config.device}",
     )
-    _check(apply_overrides(load_yaml(source), changes), stage, str(source))
-    return TrainRun(stage, source, output, changes)
+    return TrainRun(variant, stage, source, _parsed(apply_overrides(load_yaml(source), changes), stage, str(source)))
 
 
-def _check(tree: Tree, stage: str, source: str) -> None:
-    """Raise `ConfigError` for what the trainer would refuse."""
+def _parsed(tree: Tree, stage: str, source: str) -> TrainConfig:
+    """The settings of a run; raises `ConfigError` for what the trainer would refuse."""
     config, cls = parse(TrainConfig, tree, source=source), find_stage(stage, source=source)
     parse(cls.DataConfig, config.data, source=source, section="data")
     network = parse(cls.NetworkConfig, config.network, source=source, section="network")
     loss = parse(cls.LossConfig, config.loss, source=source, section="loss")
     if config.init is None:
         require_weights(cls, network, loss)
+    return config

@@ -26,8 +26,12 @@ Scores = Mapping[str, Mapping[str, Mapping[int, float]]]
 
 
 def collect(trials: Sequence[Trial], evaluation: Evaluation) -> dict[str, dict[str, dict[int, float]]]:
-    """Means by variant, metric and seed, over the clips on which every trial that has the metric has a value."""
+    """Means by variant, metric and seed, over the clips on which every trial that has the metric has a value.
+
+    Trials without a row, which failed, are left out.
+    """
     rows = {row.name: row for row in evaluation.rows}
+    trials = [trial for trial in trials if trial.name in rows]
     scores: dict[str, dict[str, dict[int, float]]] = {}
     for metric in evaluation.metrics:
         clips = common_clips(trials, evaluation, metric)
@@ -42,7 +46,8 @@ def collect(trials: Sequence[Trial], evaluation: Evaluation) -> dict[str, dict[s
 def common_clips(trials: Sequence[Trial], evaluation: Evaluation, metric: str) -> list[str]:
     """The clips on which every trial that has values of a metric has one."""
     rows = {row.name: row for row in evaluation.rows}
-    there = [values.keys() for trial in trials if (values := rows[trial.name].by_clip(metric))]
+    found = [rows[trial.name].by_clip(metric) for trial in trials if trial.name in rows]
+    there = [values.keys() for values in found if values]
     return sorted(set.intersection(*map(set, there))) if there else []
 
 
@@ -86,16 +91,23 @@ def mean_over_seeds(values: Sequence[float]) -> tuple[float, float] | None:
     return fmean(values) - reach, fmean(values) + reach
 
 
-def write_ablation(config: AblationConfig, trials: Sequence[Trial], evaluation: Evaluation) -> list[Path]:
-    """Write ablation.md and ablation.json into the output folder; returns their paths."""
+def write_ablation(
+    config: AblationConfig, trials: Sequence[Trial], evaluation: Evaluation, failed: Mapping[str, str]
+) -> list[Path]:
+    """Write ablation.md and ablation.json into the output folder; returns their paths.
+
+    failed: why a trial is not among the scores, by its name.
+    """
     scores = collect(trials, evaluation)
-    claims = [claim for claim in config.claims if claim.variant in scores and claim.metric in evaluation.metrics]
+    run = {trial.variant for trial in trials}
+    claims = [claim for claim in config.claims if claim.variant in run and claim.metric in evaluation.metrics]
     paths = [config.output / "ablation.md", config.output / "ablation.json"]
-    write_text(paths[0], printable(report(config, evaluation, scores, claims), keep="\n"))
+    write_text(paths[0], printable(report(config, evaluation, scores, claims, failed), keep="\n"))
     record: dict[str, Any] = {
         "format": FORMAT,
         "seeds": config.seeds,
         "samples": config.samples,
+        "failed": dict(failed),
         "clips": {metric: common_clips(trials, evaluation, metric) for metric in evaluation.metrics},
         "scores": {
             name: {m: {str(s): v for s, v in by.items()} for m, by in found.items()} for name, found in scores.items()
@@ -109,7 +121,13 @@ def write_ablation(config: AblationConfig, trials: Sequence[Trial], evaluation: 
     return paths
 
 
-def report(config: AblationConfig, evaluation: Evaluation, scores: Scores, claims: Sequence[ClaimConfig]) -> str:
+def report(
+    config: AblationConfig,
+    evaluation: Evaluation,
+    scores: Scores,
+    claims: Sequence[ClaimConfig],
+    failed: Mapping[str, str],
+) -> str:
     """The whole of ablation.md."""
     seeds = ", ".join(map(str, config.seeds))
     parts = [
@@ -118,9 +136,11 @@ def report(config: AblationConfig, evaluation: Evaluation, scores: Scores, claim
         f"{len(evaluation.clips)} clips. Mean over the clips that all trials have a value for, then over seeds "
         "(least to most). Controls are in table.md.",
         _table(scores, evaluation.metrics),
-        f"## Against {REFERENCE}, seed by seed",
-        _differences(scores, evaluation.metrics),
     ]
+    if failed:
+        parts += ["## Failed", "\n".join(f"- {name}: {why}" for name, why in failed.items())]
+    if REFERENCE in scores and len(scores) > 1:
+        parts += [f"## Against {REFERENCE}, seed by seed", _differences(scores, evaluation.metrics)]
     if claims:
         lines = []
         for claim in claims:

@@ -39,20 +39,22 @@ def _main(argv: list[str]) -> int:
     if arguments.device is not None:
         overrides.append(f"device={arguments.device}")
     config = parse(TrainConfig, apply_overrides(load_yaml(arguments.config), overrides), source=source)
+    return train(config, source, dry_run=arguments.dry_run, fresh=arguments.fresh)
+
+
+def train(config: TrainConfig, source: str, *, dry_run: bool = False, fresh: bool = False) -> int:
+    """Train a stage, or go on with it; returns the exit code, 0 or that of an interruption, and raises `ModaError`.
+
+    source: what to call the config in a message. dry_run: one batch through everything, nothing written.
+    fresh: start over although the output folder holds a run.
+    """
     with scratch_folder() as scratch:
-        return _train(_with_store(config, source, scratch if arguments.dry_run else None), source, arguments)
+        return _train(_with_store(config, source, scratch if dry_run else None), source, dry_run, fresh)
 
 
-def _train(config: TrainConfig, source: str, arguments: argparse.Namespace) -> int:
-    print(f"device: {describe_device(choose_device(config.device))}", flush=True)
+def _train(config: TrainConfig, source: str, dry_run: bool, fresh: bool) -> int:
     stage = build_stage(config, source=source)
-    for name, player in stage.players.items():
-        count = sum(p.numel() for p in player.parameters())
-        trained = sum(p.numel() for p in player.parameters() if p.requires_grad)
-        print(f"{name}: {count:,} parameters" + (f", {trained:,} of them trained" if trained != count else ""))
-    print(_summary(resolved(config, stage)), flush=True)
-
-    trainer = Trainer(config, stage, fresh=arguments.fresh)
+    trainer = Trainer(config, stage, fresh=fresh)
     if config.data.get("video") is not None:
         from moda.cli.person import prepare_person  # loads the trackers
 
@@ -60,16 +62,28 @@ def _train(config: TrainConfig, source: str, arguments: argparse.Namespace) -> i
         if trainer.runtime.main:
             prepare_person(Path(config.data["video"]), Path(config.data["store"]), size)
         trainer.runtime.wait()
-    if arguments.dry_run:
-        print(_describe(trainer.dry_run()))
+    if dry_run:
+        result = trainer.dry_run()
+        _introduce(config, stage)
+        print(_describe(result))
         return 0
     began = time.monotonic()
-    outcome = trainer.run()
+    outcome = trainer.run(on_start=lambda: _introduce(config, stage))
     score = "" if outcome.best is None else f", best score {outcome.best:.4g}"
     print(f"step {outcome.step} after {time.monotonic() - began:.0f} s{score}: {config.output}")
     if outcome.before:
         print(gain(outcome.before, outcome.after))
     return 0 if outcome.interrupted is None else 128 + outcome.interrupted
+
+
+def _introduce(config: TrainConfig, stage: Stage) -> None:
+    """Say what is trained, once nothing stands in its way any more."""
+    print(f"device: {describe_device(choose_device(config.device))}")
+    for name, player in stage.players.items():
+        count = sum(p.numel() for p in player.parameters())
+        trained = sum(p.numel() for p in player.parameters() if p.requires_grad)
+        print(f"{name}: {count:,} parameters" + (f", {trained:,} of them trained" if trained != count else ""))
+    print(_summary(resolved(config, stage)), flush=True)
 
 
 def _with_store(config: TrainConfig, source: str, scratch: Path | None) -> TrainConfig:

@@ -68,7 +68,10 @@ class PaperUNet(nn.Module):
     256 x 256 and depth 8 is too little.
     """
 
-    def __init__(self, in_channels: int = 19, out_channels: int = 3, width: int = 64, depth: int = 8) -> None:
+    DEPTH = 8
+    """Levels in the paper."""
+
+    def __init__(self, in_channels: int = 19, out_channels: int = 3, width: int = 64, depth: int = DEPTH) -> None:
         super().__init__()
         if depth < 2:
             raise ValueError(f"depth must be at least 2, got {depth}")

@@ -48,11 +48,9 @@ class Pace:
     step: float
     validation: float
 
-    def of(self, trainer: TrainerConfig) -> float:
-        """Seconds of a whole run."""
-        return (
-            self.start + trainer.steps * self.step + math.ceil(trainer.steps / trainer.validate_every) * self.validation
-        )
+    def of(self, trainer: TrainerConfig, steps: int) -> float:
+        """Seconds of so many steps of a run."""
+        return self.start + steps * self.step + math.ceil(steps / trainer.validate_every) * self.validation
 
 
 class Examiner:

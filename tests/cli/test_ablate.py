@@ -9,11 +9,14 @@ import pytest
 from moda.cli.ablate import main
 from moda.cli.ablation_plan import AblationConfig, ClaimConfig, plan
 from moda.cli.ablation_report import collect, common_clips, mean_over_seeds, verdict
+from moda.cli.ablation_runs import check_runs
+from moda.cli.train import build_stage, train
 from moda.config import apply_overrides, load_yaml, parse
 from moda.data.clip import ClipStore
-from moda.errors import ConfigError
+from moda.errors import ConfigError, TrainingError
 from moda.metrics import METRICS, MetricSettings
 from moda.metrics.rows import ClipScore, Evaluation, Row
+from moda.training import TrainConfig, Trainer
 from tests.conftest import REPOSITORY
 
 PAPER = REPOSITORY / "configs" / "ablation" / "paper.yaml"
@@ -39,7 +42,7 @@ def test_a_variant_takes_what_it_does_not_train_from_full_of_its_seed() -> None:
     assert lstm.checkpoints["renderer"] == full.checkpoints["renderer"]
     assert lstm.checkpoints["audio2repr"] != full.checkpoints["audio2repr"]
     assert faco.runs == () and faco.checkpoints == full.checkpoints and "face=rest" in faco.changes
-    assert "seed=1" in full.runs[0].changes and "trainer.steps=1000" in full.runs[0].changes
+    assert full.runs[0].settings.seed == 1 and full.runs[0].settings.trainer.steps == 1000
 
 
 def test_what_cannot_be_planned_is_named() -> None:
@@ -105,6 +108,7 @@ def test_seeds_of_nothing_trained_are_one_seed() -> None:
         ("variants.without_faco.set=[faec=rest]", r"unknown key 'faec'.*did you mean 'face'"),
         ("set=[checkpoints.faco=none.pt]", "no checkpoint of stage 'faco' for the variant 'full': none.pt"),
         ("seeds=[1, 1]", "seeds should all be different"),
+        ("train_set.renderer=[network.size=192]", "size 192 without a warp, wanted a multiple of 256"),
     ],
 )
 def test_a_mistake_shows_before_anything_is_trained(
@@ -121,23 +125,107 @@ def test_a_claimed_number_is_compared_with_the_variant_alone() -> None:
     assert verdict(claim, {"full": {}, "v": {"diversity_head": {0: 0.0, 1: 0.3}}})[0] == "does not agree"
 
 
+def tiny(store: ClipStore, output: Path, *more: str) -> list[str]:
+    """A call of configs/ablation/debug.yaml."""
+    changes = (f"store={store.root}", f"output={output}", "device=cpu", *more)
+    return ["--config", str(DEBUG), *(word for change in changes for word in ("--set", change))]
+
+
+def test_all_runs_of_the_debug_file_can_be_trained(clip_store: ClipStore, tmp_path: Path) -> None:
+    changes = (f"store={clip_store.root}", f"output={tmp_path / 'out'}", "device=cpu")
+    settings = parse(AblationConfig, apply_overrides(load_yaml(DEBUG), changes), source="debug.yaml")
+    trials = plan(settings)
+    assert {trial.variant for trial in trials} == set(load_yaml(DEBUG)["variants"])
+    assert [clip.id for clip in check_runs(settings, trials)] == [clip.id for clip in clip_store.split("val")]
+    renderers = {run.variant: run for trial in trials for run in trial.runs if run.stage == "renderer"}
+    for run in renderers.values():
+        trainer = Trainer(run.settings, build_stage(run.settings, source="test"))
+        assert trainer.dry_run().losses, run.variant
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        (["size=300"], r"variant 'without_warp': this renderer \(without a warp\) renders at 256 px"),
+        (["split=test"], "the list 'test' of the clip store .* is empty, so there is nothing to score"),
+        (["train_set.audio2repr=[data.lengths=[500]]"], "variant 'full': no usable clip"),
+    ],
+)
+def test_what_would_fail_later_is_refused_before_anything_is_trained(
+    changes: list[str], error: str, clip_store: ClipStore, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*tiny(clip_store, tmp_path / "out", *changes), "--variants", "full", "without_warp"]) == 2
+    assert re.search(error, capfd.readouterr().err)
+    assert not (tmp_path / "out").exists()
+
+
+def test_variants_are_chosen_by_name(capfd: pytest.CaptureFixture[str]) -> None:
+    assert list(config().only(["lstm"]).run()) == ["full", "lstm"]
+    assert main(["--config", str(PAPER), "--variants", "full", "without_spekattn"]) == 2
+    assert "unknown variant 'without_spekattn'; did you mean 'without_specattn'?" in capfd.readouterr().err
+    assert main(["--config", str(PAPER), "--set", "variants.lstm=null", "--variants", "lstm"]) == 2
+
+
+def test_a_dry_run_says_what_it_would_take_and_writes_nothing(
+    clip_store: ClipStore, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = tiny(clip_store, tmp_path / "out", "seeds=[0]", "samples=[0]", "train_set.renderer=[]")
+    command += ["--set", "variants.full.renderer=null"]
+    assert main([*command, "--variants", "full", "lstm", "--dry-run"]) == 0
+    said = capfd.readouterr().err
+    assert "lstm-0: trains audio2repr (lstm.yaml)" in said
+    assert re.search(r"lstm, audio2repr \(lstm.yaml\): 1 of 1 runs to do, 2 steps of [0-9.e-]+ s", said)
+    assert "animating and scoring 1 clips of the list 'val' (3 s), 2 times (2 trials, 1 samples)" in said
+    assert re.search(r"about .*: training .* measured here\), scoring .* not measured\), animating \d", said)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_fails_is_named_and_the_rest_is_scored(
+    clip_store: ClipStore, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that ends in an error, and one that ends in a defect of the program."""
+    command = tiny(clip_store, tmp_path / "out", "seeds=[0]", "samples=[0]", "variants.full.renderer=null")
+    command += ["--variants", "lstm", "without_both", "without_faco"]
+
+    def failing(settings: TrainConfig, source: str) -> int:
+        if "lstm" in str(settings.output):
+            raise TrainingError("step 2: the loss is nan")
+        if "without_both" in str(settings.output):
+            raise ZeroDivisionError("division by zero")
+        return train(settings, source)
+
+    monkeypatch.setattr("moda.cli.ablation_runs.train", failing)
+    assert main(command) == 1
+    said = capfd.readouterr()
+    record = json.loads((tmp_path / "out" / "ablation.json").read_text())
+    assert set(record["scores"]) == {"full", "without_faco"}
+    assert record["failed"]["lstm-0"] == "stage audio2repr: step 2: the loss is nan"
+    assert "ZeroDivisionError: division by zero" in record["failed"]["without_both-0"]
+    assert "Traceback" in said.err and "failed: lstm-0" in said.err
+    assert "## Failed\n\n- lstm-0: stage audio2repr: step 2: the loss is nan" in said.out
+    verdicts = {claim["variant"]: claim["verdict"] for claim in record["claims"]}
+    assert verdicts["lstm"] == "not available" and verdicts["without_faco"] != "not available"
+    # what has finished is scored without training anything
+    monkeypatch.setattr("moda.cli.ablation_runs.train", None)
+    assert main([*command, "--report"]) == 1
+    again = json.loads((tmp_path / "out" / "ablation.json").read_text())
+    assert again["scores"] == record["scores"]
+    assert again["failed"]["lstm-0"] == "stage audio2repr: not trained to its end: step 0 of 2"
+
+
+def test_an_interruption_trains_no_further_and_says_how_to_go_on(
+    clip_store: ClipStore, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[Path] = []
+    monkeypatch.setattr("moda.cli.ablation_runs.train", lambda settings, source: begun.append(settings.output) or 130)
+    assert main([*tiny(clip_store, tmp_path / "out"), "--variants", "full"]) == 130
+    assert len(begun) == 1 and "--report" in capfd.readouterr().err
+
+
 def test_end_to_end_and_again(clip_store: ClipStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Three variants, two seeds: trained, animated, scored; the LSTM draws nothing, so its diversity is 0."""
-    command = ["--config", str(DEBUG)]
-    for change in (
-        f"store={clip_store.root}",
-        f"output={tmp_path / 'out'}",
-        "variants.without_specattn=null",
-        "variants.without_probattn=null",
-        "variants.without_both=null",
-        "variants.lips_from_both=null",
-        "variants.flow=null",
-        "variants.without_tpe=null",
-        "variants.without_warp=null",
-        "variants.full.renderer=null",
-        "device=cpu",
-    ):
-        command += ["--set", change]
+    command = tiny(clip_store, tmp_path / "out", "variants.full.renderer=null")
+    command += ["--variants", "full", "lstm", "without_faco"]
     assert main(command) == 0
     record = json.loads((tmp_path / "out" / "ablation.json").read_text())
     assert set(record["scores"]) == {"full", "lstm", "without_faco"}

@@ -144,7 +144,7 @@ def test_the_end_of_the_video_is_held_out(
     shutil.copytree(clip_store.root, tmp_path / "store")
     ClipStore.open(tmp_path / "store").write_splits({"train": [first.id, last.id]})
     config = FramesConfig(store=tmp_path / "store", held_out=0.45, targets=2)
-    network = NetworkConfig(size=128, warp=False, width=4)  # with a warp, training shifts the frames' numbers
+    network = NetworkConfig(size=256, warp=False, width=4)  # with a warp, training shifts the frames' numbers
     stage = RendererStage(config, network, RendererLossConfig(perceptual=0, style=0))
     with caplog.at_level(logging.INFO, logger="moda"):
         train, end = stage.datasets()

@@ -15,8 +15,11 @@ from torch import Tensor
 from moda.config import Config
 from moda.media.conditioning import WINDOW_SHARE
 from moda.nn.temporal import TEMPORAL_CHANNELS, as_planes, temporal_embedding
+from moda.nn.unet import PaperUNet
 
 PICTURE = 3
+HALVED = 2**PaperUNet.DEPTH
+"""Factor by which the U-Net of a renderer without a warp makes its pictures smaller."""
 
 
 class DiscriminatorConfig(Config):
@@ -52,6 +55,10 @@ class NetworkConfig(Config):
 
     @model_validator(mode="after")
     def _whole_levels(self) -> NetworkConfig:
+        if not self.warp and self.size % HALVED:
+            raise ValueError(
+                f"size {self.size} without a warp, wanted a multiple of {HALVED}, as its U-Net halves it so far"
+            )
         fold = 2 ** len(self.widths)
         window = round(self.size * WINDOW_SHARE)
         if self.warp and window % fold:

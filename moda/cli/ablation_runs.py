@@ -1,0 +1,159 @@
+"""The training runs of an ablation: looked at before the first one, trained one by one, and timed."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from moda import checkpoint
+from moda.cli.ablation_plan import AblationConfig, TrainRun, Trial
+from moda.cli.train import build_stage, train
+from moda.config import parse
+from moda.data.clip import Clip, ClipStore
+from moda.errors import DataError, ModaError
+from moda.locations import find_checkpoint, locate
+from moda.pipeline import check_renderer_size
+from moda.stages.registry import find_stage
+from moda.training import Trainer
+
+T = TypeVar("T")
+Say = Callable[[str], None]
+Failures = dict[Path, str]
+"""Why a run did not end, by its output folder."""
+
+
+def check_runs(config: AblationConfig, trials: Sequence[Trial]) -> list[Clip]:
+    """Look at all that is planned before anything is trained; returns the clips that will be scored.
+
+    Every variant's stages are built and open their data, runs that are there are of the same settings, renderers
+    render at the animation's size, and checkpoints that are not trained here can be read. Raises `ModaError` naming
+    the variant.
+    """
+    clips = _scored(config)
+    looked_at: set[object] = set()
+    for trial in trials:
+        try:
+            for run in trial.runs:
+                kind = (trial.variant, run.stage)
+                if kind not in looked_at or run.last.exists():  # seeds differ in nothing else
+                    with _quiet():
+                        _opened(run).check()
+                looked_at.add(kind)
+            _check_animation(config, trial, looked_at)
+        except ModaError as error:
+            raise type(error)(f"variant '{trial.variant}': {error}") from error
+    return clips
+
+
+def _scored(config: AblationConfig) -> list[Clip]:
+    clips = ClipStore.open(locate(config.store)).split(config.split)
+    if not clips:
+        raise DataError(
+            f"the list '{config.split}' of the clip store {config.store} is empty, so there is nothing to score; name "
+            "another with split=NAME, or prepare the store with another split"
+        )
+    return clips
+
+
+def _check_animation(config: AblationConfig, trial: Trial, looked_at: set[object]) -> None:
+    animation = trial.animation(config.animation)
+    renderer = trial.uses.get("renderer")
+    if renderer is not None:
+        network = find_stage("renderer").NetworkConfig
+        section = parse(network, renderer.settings.network, source=str(renderer.config), section="network")
+        check_renderer_size(section, animation.size)
+    for stage, path in animation.checkpoints:
+        if stage not in trial.uses and path not in looked_at:
+            checkpoint.load(find_checkpoint(path), stage=stage)
+            looked_at.add(path)
+
+
+def train_runs(runs: Sequence[TrainRun], say: Say) -> tuple[Failures, int]:
+    """Train every run, or go on with it; what fails is noted and the rest goes on.
+
+    Returns what failed, and 0 or the exit code of an interruption, after which nothing more was trained.
+    """
+    failures: Failures = {}
+    for number, run in enumerate(runs, start=1):
+        say(f"run {number} of {len(runs)}: {run.output}")
+        code, why = attempt(lambda run=run: train(run.settings, str(run.config)))  # type: ignore[misc]
+        if why is not None:
+            failures[run.output] = why
+            say(f"run {number} of {len(runs)} failed: {why}")
+        elif code:
+            return failures, code
+    return failures, 0
+
+
+def attempt(work: Callable[[], T]) -> tuple[T | None, str | None]:
+    """What `work` returns, or in one line why it failed; of a defect of this program the traceback is printed."""
+    try:
+        return work(), None
+    except ModaError as error:
+        return None, " ".join(str(error).split())
+    except Exception as error:
+        traceback.print_exc()
+        return None, f"{type(error).__name__}: {' '.join(str(error).split())} (a defect of this program)"
+
+
+def unfinished(runs: Iterable[TrainRun]) -> Failures:
+    """Runs that were not trained to their end, and how far they are."""
+    found: Failures = {}
+    for run in runs:
+        steps, done = run.settings.trainer.steps, step_of(run)
+        if done < steps:
+            found[run.output] = f"not trained to its end: step {done} of {steps}"
+    return found
+
+
+def step_of(run: TrainRun) -> int:
+    """The step that a run is at; 0 where there is none."""
+    return int(checkpoint.load(run.last, stage=run.stage).info["step"]) if run.last.exists() else 0
+
+
+def seconds_left(runs: Sequence[TrainRun], steps: int, say: Say) -> float:
+    """Seconds that the runs will take, from `steps` real steps of each kind that is not finished; says them."""
+    total = 0.0
+    for kind, same in _kinds(runs).items():
+        missing = {run: run.settings.trainer.steps - step_of(run) for run in same}
+        todo = [run for run, left in missing.items() if left > 0]
+        if not todo:
+            say(f"  {kind}: {len(same)} runs, finished")
+            continue
+        with _quiet():
+            pace = _opened(todo[0]).measure(steps)
+        seconds = sum(pace.of(run.settings.trainer, missing[run]) for run in todo)
+        total += seconds
+        say(
+            f"  {kind}: {len(todo)} of {len(same)} runs to do, {sum(missing[run] for run in todo)} steps of "
+            f"{pace.step:.2g} s"
+        )
+    return total
+
+
+def _kinds(runs: Sequence[TrainRun]) -> dict[str, list[TrainRun]]:
+    """Runs by what they are but for the seed."""
+    kinds: dict[str, list[TrainRun]] = {}
+    for run in runs:
+        kinds.setdefault(f"{run.variant}, {run.stage} ({run.config.name})", []).append(run)
+    return kinds
+
+
+def _opened(run: TrainRun) -> Trainer:
+    return Trainer(run.settings, build_stage(run.settings, source=str(run.config)))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the lines that a run logs at its start."""
+    log = logging.getLogger("moda")
+    level = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
