@@ -22,6 +22,7 @@ from data_prepare.split_lists import GivenLists
 from data_prepare.splits import SplitRule
 from moda.cli.main import Parser, run, say_on
 from moda.config import Config, apply_overrides, load_yaml, parse
+from moda.data.parts import HELD_OUT
 from moda.errors import ConfigError
 from moda.locations import command
 from moda.representation import FPS
@@ -178,7 +179,12 @@ def _summary(say: Callable[[str], None], report: Report, out: Path, *, validates
         say(f"note: {note}")
     everyone = sum(people.values())
     if validates and everyone and not report.splits.lists["val"]:
+        training = (
+            f"training then holds out the last {HELD_OUT:.0%} of the time"
+            if everyone == 1
+            else "training then validates on nothing"
+        )
         say(
-            f"warning: the validation list is empty: the store holds {everyone} "
-            f"{'person' if everyone == 1 else 'people'}, and none may be in two lists"
+            f"note: the validation list is empty: the store holds {everyone} "
+            f"{'person' if everyone == 1 else 'people'}, and none may be in two lists; {training}"
         )

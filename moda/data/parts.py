@@ -5,13 +5,25 @@ A video is divided by time, never by frames at random: neighbours are nearly the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from moda.data.clip import Clip
+import numpy as np
+
+from moda.data.arrays import ARRAYS
+from moda.data.clip import SPLITS, Clip, ClipStore
+from moda.data.moments import clip_moments
 from moda.errors import DataError
-from moda.representation import FPS
+from moda.geometry import Rest
+from moda.normalization import Moments
+from moda.representation import FPS, samples_at
 
+log = logging.getLogger(__name__)
+
+HELD_OUT = 0.18
+"""Share of the time that is held out for validation where a store has no clips for it."""
 GAP = int(FPS)
 """Frames before the held-out end that are not trained on either: a second."""
 FEWEST = int(2 * FPS)
@@ -26,10 +38,97 @@ class Part:
     targets: range
     references: range
 
+    @property
+    def as_clip(self) -> Clip:
+        """Its `targets`."""
+        whole = len(self.targets) == self.clip.frames
+        return self.clip if whole else ClipPart(self.clip, self.targets)
+
     @staticmethod
     def whole(clip: Clip) -> Part:
         """All of a clip."""
         return Part(clip, range(clip.frames), range(clip.frames))
+
+
+class ClipPart(Clip):
+    """Frames of a clip as a clip of its own, counted from their first: nothing outside them is read but the subject.
+
+    Pictures are not: `video_path` is the whole clip's.
+    """
+
+    def __init__(self, clip: Clip, frames: range) -> None:
+        super().__init__(clip.folder, {**clip.record, "frames": len(frames)})
+        self.whole, self.first = clip, frames.start
+
+    def _map(self, name: str) -> np.ndarray:
+        values = self.whole._map(name)
+        return values[self.first : self.first + self.frames] if ARRAYS[name][2] else values
+
+    @cached_property
+    def rest(self) -> Rest:
+        """What the motion is relative to, of these frames alone."""
+        return Rest.of(self.pose, self.torso)
+
+    def moments(self, groups: Iterable[str]) -> dict[str, Moments]:
+        """Sums over these frames; see `Clip.moments`."""
+        found = clip_moments(self.landmarks, self.pose, self.torso, self.subject).groups
+        return {name: Moments.of(self.subject[None]) if name == "subject" else found[name] for name in groups}
+
+    def audio(self) -> np.ndarray:
+        """Sound of these frames."""
+        return self.sound(0, samples_at(self.frames))
+
+    def sound(self, start: int, stop: int) -> np.ndarray:
+        """Samples [start, stop), counted from the first frame's; see `Clip.sound`."""
+        first = samples_at(self.first)
+        return self.whole.sound(first + start, first + stop)
+
+
+def divided(
+    store: ClipStore, *, trains: Callable[[Clip], bool], validates: Callable[[Clip], bool]
+) -> tuple[list[Clip], list[Clip]]:
+    """The clips of the lists train and val; of one person with nothing to validate on, the end of the time is for that.
+
+    trains, validates: whether a clip can be used for it. What is held out, or that nothing is, is said in a line.
+    Raises `DataError` if the list `train` is empty.
+    """
+    clips, others = store.split("train"), store.split("val")
+    if not clips:
+        sizes = ", ".join(f"{name} {len(store.split(name))}" for name in SPLITS)
+        raise DataError(
+            f"the list 'train' of the clip store {store.root} is empty (clips in its lists: {sizes}); prepare it "
+            "with a share for train, as --split 0.8,0.1,0.1"
+        )
+    usable = [clip for clip in clips if trains(clip)]
+    people = {clip.identity for clip in clips}
+    if any(map(validates, others)) or not usable or (others and len(people) > 1):
+        return clips, others
+    why = "is empty" if not others else f"has no clip that can be used among its {len(others)}"
+    if len(people) > 1:
+        log.warning(
+            "the list 'val' of %s %s: nothing is validated on, and all of the %d people are trained on; prepare it "
+            "with a share for val to validate", store.root, why, len(people),
+        )  # fmt: skip
+        return clips, []
+    total = sum(clip.frames for clip in usable)
+    try:
+        before, end = hold_out_end(usable, min(0.5, max(HELD_OUT, FEWEST / total)))
+    except DataError:
+        before, end = [], []
+    train, val = ([part.as_clip for part in parts] for parts in (before, end))
+    if not any(map(trains, train)) or not any(map(validates, val)):
+        log.warning(
+            "the list 'val' of %s %s, and %.1f s of one person are too little to hold any out: nothing is validated on",
+            store.root, why, total / FPS,
+        )  # fmt: skip
+        return clips, []
+    held = sum(clip.frames for clip in val)
+    log.info(
+        "the list 'val' of %s %s, and 'train' is one person: the last %.1f s are held out for validation, %.0f %% of "
+        "the time; trained on: %.1f s, a second before them left out",
+        store.root, why, held / FPS, 100 * held / total, sum(clip.frames for clip in train) / FPS,
+    )  # fmt: skip
+    return train, val
 
 
 def hold_out_end(clips: Sequence[Clip], share: float) -> tuple[list[Part], list[Part]]:

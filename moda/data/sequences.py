@@ -28,6 +28,7 @@ from moda.config import Config
 from moda.data.augmentation import SoundAugmentation, augment_sound
 from moda.data.clip import Clip, ClipStore
 from moda.data.moments import GROUPS
+from moda.data.parts import divided
 from moda.errors import DataError
 from moda.geometry import face_offsets
 from moda.normalization import Moments
@@ -63,6 +64,10 @@ class Window(NamedTuple):
     seed: int
 
 
+def _fits(clip: Clip, shortest: int, sound: bool) -> bool:
+    return clip.frames >= shortest and (clip.has_audio or not sound)
+
+
 class MotionSequences(Dataset[dict[str, Tensor]]):
     """Windows over the clips of one split; items are addressed by `Window` or, in validation, by number.
 
@@ -90,11 +95,19 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
     def splits(
         cls, config: SequenceConfig, *, sound: bool = True, face: bool = False
     ) -> tuple[MotionSequences, MotionSequences]:
-        """The training and the validation set of a store. Raises `DataError` if either has no usable clip."""
-        store = ClipStore.open(config.store)
+        """The training and the validation set of a store; where it has no clips for the latter, see `parts.divided`.
+
+        Raises `DataError` if a list has clips, but none that can be used.
+        """
+        shortest = min(config.lengths)
+        train, val = divided(
+            ClipStore.open(config.store),
+            trains=lambda clip: _fits(clip, shortest, sound),
+            validates=lambda clip: _fits(clip, min(SHORTEST_VALIDATION, shortest), sound),
+        )
         return (
-            cls(store.split("train"), config, training=True, sound=sound, face=face),
-            cls(store.split("val"), config, training=False, sound=sound, face=face),
+            cls(train, config, training=True, sound=sound, face=face),
+            cls(val, config, training=False, sound=sound, face=face),
         )
 
     def _usable(self, clips: Sequence[Clip]) -> list[Clip]:
@@ -112,13 +125,21 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
             else:
                 kept.append(clip)
         if not kept and (self.training or clips):
-            longest = max(clips, key=lambda clip: clip.frames, default=None)
-            known = "" if longest is None else f" (the longest, {longest.id}, has {longest.frames} frames)"
             raise DataError(
-                f"no usable clip in the '{split}' split of {self.config.store}: {len(clips)} listed, wanted one of "
-                f"{shortest} frames or more{' with sound' * self.with_sound}{known}; lower data.lengths or add clips"
+                f"no usable clip in the '{split}' split of {self.config.store}: {self._missing(clips, shortest)}"
             )
         return kept
+
+    def _missing(self, clips: Sequence[Clip], shortest: int) -> str:
+        """What all clips lack, and what to do."""
+        heard = [clip for clip in clips if clip.has_audio or not self.with_sound]
+        if not heard:
+            return f"{len(clips)} listed, none with sound, which this stage is driven by; prepare videos with sound"
+        longest = max(heard, key=lambda clip: clip.frames)
+        return (
+            f"{len(clips)} listed, wanted one of {shortest} frames or more{' with sound' * self.with_sound} (the "
+            f"longest, {longest.id}, has {longest.frames} frames); lower data.lengths or add clips"
+        )
 
     def _fixed_windows(self) -> list[Window]:
         windows = []

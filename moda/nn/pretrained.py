@@ -8,9 +8,11 @@ from pathlib import Path
 
 from huggingface_hub import get_hf_file_metadata, hf_hub_url
 from safetensors import SafetensorError
+from torch import Tensor
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from moda.errors import CheckpointError, ConfigError
+from moda.nn.speech_config import SpeechConfig
 
 log = logging.getLogger(__name__)
 
@@ -20,20 +22,34 @@ HUB_TIMEOUT = 10.0
 """Seconds until the site counts as out of reach."""
 SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "conv_dim")
 FORMS = ("conv_kernel", "conv_stride", "feat_extract_norm", "conv_bias", "do_stable_layer_norm")
-TRAINING = ("hidden_dropout", "attention_dropout", "layerdrop", "apply_spec_augment", "mask_time_prob")
-"""Settings that are ours, whatever the stored model was trained with."""
 INSTEAD = (
     "fetch it where there is a network and name its folder, network.wav2vec.pretrained=FOLDER (made by "
     "save_pretrained), or train from random weights, network.wav2vec.pretrained=null network.wav2vec.freeze_cnn=false"
 )
 
 
-def load_wav2vec(source: str, wanted: Wav2Vec2Config) -> Wav2Vec2Model:
-    """The model of a folder, or of a name OWNER/NAME from the local cache, else fetched.
+def transformers_config(config: SpeechConfig) -> Wav2Vec2Config:
+    """A speech encoder's settings as `transformers` understands them; kernels and strides are wav2vec2's (50 Hz)."""
+    return Wav2Vec2Config(
+        hidden_size=config.hidden,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        intermediate_size=config.ffn,
+        conv_dim=(config.conv_dim,) * 7 if isinstance(config.conv_dim, int) else config.conv_dim,
+        feat_extract_norm=config.conv_norm,
+        conv_bias=config.conv_bias,
+        do_stable_layer_norm=config.pre_norm,
+        mask_time_prob=0.05 if config.spec_augment else 0.0,
+    )
 
-    Raises `CheckpointError` if there is none, it is incomplete or cannot be read, `ConfigError` if its sizes are not
-    those wanted.
+
+def load_wav2vec(config: SpeechConfig) -> dict[str, Tensor]:
+    """Weights of `config.pretrained`: of a folder, or of a name OWNER/NAME from the local cache, else fetched.
+
+    Raises `CheckpointError` if there are none, they are incomplete or cannot be read, `ConfigError` if their sizes are
+    not those of `config`.
     """
+    source, wanted = str(config.pretrained), transformers_config(config)
     if Path(source).is_dir():
         return _load(source, wanted, local=True)
     if not HUB_NAME.fullmatch(source):
@@ -56,7 +72,7 @@ def _require_site(name: str) -> None:
         ) from error
 
 
-def _load(source: str, wanted: Wav2Vec2Config, *, local: bool) -> Wav2Vec2Model:
+def _load(source: str, wanted: Wav2Vec2Config, *, local: bool) -> dict[str, Tensor]:
     try:
         found = Wav2Vec2Config.from_pretrained(source, local_files_only=local)
     except (OSError, ValueError) as error:
@@ -68,8 +84,7 @@ def _load(source: str, wanted: Wav2Vec2Config, *, local: bool) -> Wav2Vec2Model:
     ]
     if differing:
         raise ConfigError(f"wav2vec weights in {source} are of another size: {'; '.join(differing)}")
-    for name in TRAINING:
-        setattr(found, name, getattr(wanted, name))
+    found.mask_time_prob = wanted.mask_time_prob
     try:
         model, report = Wav2Vec2Model.from_pretrained(
             source, config=found, local_files_only=local, output_loading_info=True
@@ -81,8 +96,7 @@ def _load(source: str, wanted: Wav2Vec2Config, *, local: bool) -> Wav2Vec2Model:
         names = ", ".join(missing[:3] + [str(key) for key in list(report["mismatched_keys"])[:3]])
         raise CheckpointError(f"wav2vec weights in {source} are incomplete: {names}")
     log.info("speech encoder starts from %s", source)
-    loaded: Wav2Vec2Model = model
-    return loaded
+    return dict(model.state_dict())
 
 
 def _plain(value: object) -> object:

@@ -108,7 +108,7 @@ def test_seeds_of_nothing_trained_are_one_seed() -> None:
         ("variants.without_faco.set=[faec=rest]", r"unknown key 'faec'.*did you mean 'face'"),
         ("set=[checkpoints.faco=none.pt]", "no checkpoint of stage 'faco' for the variant 'full': none.pt"),
         ("seeds=[1, 1]", "seeds should all be different"),
-        ("train_set.renderer=[network.size=192]", "size 192 without a warp, wanted a multiple of 256"),
+        ("train_set.renderer=[network.size=128]", "size 128 without a warp, wanted a multiple of 256"),
     ],
 )
 def test_a_mistake_shows_before_anything_is_trained(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import shutil
 import signal
@@ -133,6 +135,33 @@ def test_mistakes_are_one_line(
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: ") and message in error
     assert not (tmp_path / "out" / "last.pt").exists()
+
+
+@pytest.mark.parametrize("stage", ["audio2repr", "faco"])
+def test_one_persons_footage_trains_every_stage(
+    stage: str, clip_store: ClipStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Six seconds in two clips: the last two are validated on, the second before them is left out."""
+    shutil.copytree(clip_store.root, tmp_path / "store")
+    store = ClipStore.open(tmp_path / "store")
+    for path in store.root.glob("clips/*/clip.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "identity": "me"}))
+    store.write_splits({"train": store.ids})
+    caplog.set_level(logging.INFO, logger="moda")
+    assert main(arguments(stage, store, tmp_path / "out")) == 0
+    assert "the last 2.0 s are held out for validation, 33 % of the time; trained on: 3.0 s" in caplog.text
+    assert checkpoints.load(tmp_path / "out" / "best.pt").info["metrics"]
+
+
+def test_silent_footage_is_not_called_too_short(
+    clip_store: ClipStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(clip_store.root, tmp_path / "store")
+    store = ClipStore.open(tmp_path / "store")
+    for path in store.root.glob("clips/*/clip.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "has_audio": False}))
+    assert main(arguments("audio2repr", store, tmp_path / "out")) == 2
+    assert "1 listed, none with sound, which this stage is driven by" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

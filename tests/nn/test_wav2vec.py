@@ -7,6 +7,7 @@ from safetensors.torch import load_file, save_file
 from transformers import Wav2Vec2ForCTC, Wav2Vec2Model
 
 from moda.errors import CheckpointError, ConfigError
+from moda.nn.pretrained import transformers_config
 from moda.nn.wav2vec import SpeechConfig, SpeechEncoder
 from moda.nn.waveform import normalise_wave
 
@@ -86,6 +87,55 @@ def test_frozen_cnn_gets_no_gradient_even_if_a_trainer_switches_it_on() -> None:
     assert all(p.grad is not None for p in network.model.encoder.parameters())
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"pre_norm": False, "conv_norm": "group", "conv_bias": False, "spec_augment": True},
+        {"conv_norm": "group", "conv_bias": True, "layers": 3, "heads": 4},
+    ],
+)
+def test_features_and_gradients_are_those_of_transformers(changes: dict[str, object]) -> None:
+    torch.manual_seed(0)
+    config = SMALL.model_copy(update=changes)
+    theirs = Wav2Vec2Model(transformers_config(config)).eval()
+    ours = SpeechEncoder(config).eval()
+    ours.model.load_state_dict(theirs.state_dict())
+    wave = 0.1 * torch.randn(2, 640 * 25)
+    features = theirs.feature_extractor(normalise_wave(wave, config.quiet))
+    features = torch.nn.functional.interpolate(features, size=25, mode="linear", align_corners=True)
+    wanted = theirs.encoder(theirs.feature_projection(features.transpose(1, 2))[0]).last_hidden_state
+    found = ours(wave, 25)
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+    for made in (wanted, found):
+        made.square().mean().backward()
+    gradients = dict(theirs.named_parameters())
+    for name, parameter in ours.model.named_parameters():
+        if name != "masked_spec_embed":
+            torch.testing.assert_close(parameter.grad, gradients[name].grad, rtol=1e-4, atol=1e-7)
+
+
+def test_random_weights_are_spread_as_those_of_transformers() -> None:
+    torch.manual_seed(0)
+    config = SMALL.model_copy(update={"hidden": 256, "ffn": 512, "conv_dim": 128, "spec_augment": True})
+    theirs = Wav2Vec2Model(transformers_config(config)).state_dict()
+    for name, value in SpeechEncoder(config).model.state_dict().items():
+        assert value.shape == theirs[name].shape
+        if value.numel() > 5000:
+            assert value.std().item() == pytest.approx(theirs[name].std().item(), rel=0.05), name
+
+
+@pytest.mark.parametrize(("frames", "most"), [(25, 2), (300, 2), (1000, 6)])
+def test_masks_cover_stretches_of_ten_frames(frames: int, most: int) -> None:
+    torch.manual_seed(0)
+    network = SpeechEncoder(SMALL.model_copy(update={"spec_augment": True})).model
+    for _ in range(20):
+        for row in (network.masked(torch.zeros(2, frames, 32)) != 0).all(-1):
+            assert 10 < row.sum() <= 10 * most  # two that meet are shorter than both
+            assert min(map(len, "".join("x" if masked else " " for masked in row).split())) >= 10
+    assert network.masked(torch.zeros(1, 9, 32)).eq(0).all()
+
+
 def test_spec_augment_masks_in_training_only() -> None:
     torch.manual_seed(0)
     config = SMALL.model_copy(update={"spec_augment": True, "dropout": 0.0})
@@ -102,7 +152,7 @@ def test_spec_augment_masks_in_training_only() -> None:
 def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wav2vec")
     torch.manual_seed(7)
-    Wav2Vec2Model(SMALL.transformers_config()).save_pretrained(folder)
+    Wav2Vec2Model(transformers_config(SMALL)).save_pretrained(folder)
     return folder
 
 
@@ -149,7 +199,7 @@ def test_without_a_network_and_a_folder_one_line_says_what_to_do(
 def test_a_model_with_a_head_gives_its_encoder(tmp_path: Path) -> None:
     """facebook/wav2vec2-base-960h is one that was tuned to write text."""
     torch.manual_seed(3)
-    stored = Wav2Vec2ForCTC(SMALL.transformers_config())
+    stored = Wav2Vec2ForCTC(transformers_config(SMALL))
     stored.save_pretrained(tmp_path)
     found = SpeechEncoder(SMALL.model_copy(update={"pretrained": str(tmp_path)})).model.state_dict()
     for weight, value in stored.wav2vec2.state_dict().items():

@@ -12,6 +12,7 @@ from moda.cli import ablate, train
 from moda.config import apply_overrides, load_yaml, parse
 from moda.data.clip import ClipStore
 from moda.errors import ConfigError
+from moda.nn.pretrained import transformers_config
 from moda.stages import find_stage
 from moda.stages.audio2repr.config import NetworkConfig
 from moda.training.config import TrainConfig
@@ -90,7 +91,7 @@ def test_the_papers_stage_1_starts_from_a_folder_or_at_random_with_nothing_froze
     clip_store: ClipStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = apply_overrides(load_yaml(CONFIGS / "paper" / "audio2repr.yaml"), SMALL)["network"]
-    Wav2Vec2Model(NetworkConfig.model_validate(settings).wav2vec.transformers_config()).save_pretrained(tmp_path / "w")
+    Wav2Vec2Model(transformers_config(NetworkConfig.model_validate(settings).wav2vec)).save_pretrained(tmp_path / "w")
     assert call(clip_store, tmp_path / "out", f"network.wav2vec.pretrained={tmp_path / 'w'}", dry=True) == 0
     assert "generator/kl" in capsys.readouterr().out
     random: tuple[str, ...] = ("network.wav2vec.pretrained=null", "network.wav2vec.freeze_cnn=false")
