@@ -20,7 +20,7 @@ STATUSES = ("kept", "rejected", "failed")
 
 @dataclass(frozen=True)
 class Row:
-    """One clip, or a video that gave none. shot: seconds of the source; frames: kept ones."""
+    """One clip, or a video that gave none. shot: seconds of the source that it shows; frames: kept ones."""
 
     id: str
     source: str
@@ -40,7 +40,8 @@ class Row:
     def of(out: Path, outcome: Outcome, record: dict[str, Any], split: str) -> Row:
         """record: clip.json of a kept clip, else {}."""
         task = outcome.task
-        shot = None if task.shot is None else (round(task.shot.start / FPS, 2), round(task.shot.stop / FPS, 2))
+        shown = record.get("span") or (None if task.shot is None else (task.shot.start, task.shot.stop))
+        shot = None if shown is None else (round(shown[0] / FPS, 2), round(shown[1] / FPS, 2))
         pictures = (f"clips/{task.clip_id}/preview.jpg", f"scans/{task.source.clip_id}.jpg")
         preview = next((name for name in pictures if (out / name).is_file()), "")
         return Row(

@@ -23,14 +23,13 @@ from data_prepare.report_words import (
     finite,
     mapping,
     number,
-    reason_group,
     sequence,
-    summed_up,
     without_paths,
 )
 from moda.data.clip import SPLITS
 from moda.files import write_text
 from moda.printing import html_text as text
+from moda.reasons import reason_group, summed_up
 from moda.representation import FPS
 
 MOST_REASONS = 12

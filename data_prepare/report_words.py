@@ -44,7 +44,6 @@ FIGURES: dict[str, Figure] = {
 }
 """Figures that are known here; any other is shown under its own name."""
 MINUS = "\N{MINUS SIGN}"
-_NUMBER = re.compile(r"(?<![A-Za-z0-9_.])[-+]?\d+(?:\.\d+)?")
 _PATH = re.compile(r"(?<!\S)\S*/\S*")
 
 
@@ -125,22 +124,3 @@ def without_paths(reason: str, source: str = "") -> str:
     if source:
         reason = re.sub(r"\S*" + re.escape(source), "…", reason)
     return _PATH.sub("…", reason).strip() or "no reason given"
-
-
-def reason_group(reason: str) -> str:
-    """A reason without what differs from clip to clip: those that agree in this are counted together."""
-    return _NUMBER.sub("#", reason)
-
-
-def summed_up(reasons: Sequence[str]) -> str:
-    """One line for reasons of one group: numbers that differ become a range."""
-    found = [_NUMBER.findall(reason) for reason in reasons]
-    if len({len(numbers) for numbers in found}) > 1:  # one of them holds the sign for a number itself
-        return reasons[0]
-    spans = iter([_span(column) for column in zip(*found, strict=True)])
-    return _NUMBER.sub(lambda match: next(spans), reasons[0])
-
-
-def _span(numbers: Sequence[str]) -> str:
-    ordered = sorted(set(numbers), key=float)
-    return ordered[0] if len(ordered) == 1 else f"{ordered[0]}–{ordered[-1]}"

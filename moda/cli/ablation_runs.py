@@ -119,19 +119,15 @@ def seconds_left(runs: Sequence[TrainRun], steps: int, say: Say) -> float:
     """Seconds that the runs will take, from `steps` real steps of each kind that is not finished; says them."""
     total = 0.0
     for kind, same in _kinds(runs).items():
-        missing = {run: run.settings.trainer.steps - step_of(run) for run in same}
-        todo = [run for run, left in missing.items() if left > 0]
+        todo = [(run, left) for run in same if (left := run.settings.trainer.steps - step_of(run)) > 0]
         if not todo:
             say(f"  {kind}: {len(same)} runs, finished")
             continue
         with _quiet():
-            pace = _opened(todo[0]).measure(steps)
-        seconds = sum(pace.of(run.settings.trainer, missing[run]) for run in todo)
-        total += seconds
-        say(
-            f"  {kind}: {len(todo)} of {len(same)} runs to do, {sum(missing[run] for run in todo)} steps of "
-            f"{pace.step:.2g} s"
-        )
+            pace = _opened(todo[0][0]).measure(steps)
+        total += sum(pace.of(run.settings.trainer, left) for run, left in todo)
+        left = sum(left for _, left in todo)
+        say(f"  {kind}: {len(todo)} of {len(same)} runs to do, {left} steps of {pace.step:.2g} s")
     return total
 
 

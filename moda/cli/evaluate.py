@@ -61,6 +61,7 @@ def _main(argv: Sequence[str] | None) -> int:
     options = _parser().parse_args(argv)
     # Imported here so that --help and mistakes in the call answer at once.
     from moda.cli.evaluation_config import read_config
+    from moda.metrics.cells import listed
     from moda.metrics.evaluate import evaluate
     from moda.metrics.records import write_report
     from moda.metrics.table import printed_text, table_text
@@ -102,9 +103,9 @@ def _main(argv: Sequence[str] | None) -> int:
     print(table_text(evaluation))
     if printed is not None:
         print(f"\n{printed_text(printed)}")
-    for row in evaluation.rows:
-        for clip, why in row.refused.items():
-            say(f"not scored: {row.name}, {clip}: {why}")
+    _, refused, _ = listed(evaluation)
+    for line in refused:
+        say(f"not scored: {line}")
     for remark in evaluation.remarks:
         say(f"remark: {remark}")
     say("seconds: " + ", ".join(f"{part} {seconds:.1f}" for part, seconds in evaluation.seconds.items()))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -12,8 +11,8 @@ import numpy as np
 from moda.metrics.clip_pair import MetricSettings
 from moda.metrics.intervals import Interval, mean_interval
 from moda.metrics.registry import Metric
-from moda.metrics.rows import Row
-from moda.metrics.values import NotAvailable
+from moda.metrics.rows import Evaluation, Row
+from moda.reasons import folded
 
 ARROWS = {"lower": "↓", "higher": "↑", "one": "→1", "zero": "→0", "none": ""}
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -27,15 +26,15 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 """Which metrics stand in one table, by title; those of no group come last, under `REST`."""
 REST = "Picture and making"
-REASON = 60
-"""Characters of a reason that a cell shows; the whole of it is in the list below the table."""
+NONE = "n/a"
+"""What stands in a cell without a value; why is in the list below the tables, once."""
 
 
 @dataclass(frozen=True)
 class Cell:
     """A row's value of a metric.
 
-    text: the mean, or "not available: why". interval: 95 % of the mean, where there is one. range: lowest and
+    text: the mean, or `NONE`. interval: 95 % of the mean, where there is one. range: lowest and
     highest value, for metrics with a sign. n: values, of so many scored clips.
     """
 
@@ -62,11 +61,9 @@ def groups(metrics: Mapping[str, Metric]) -> list[tuple[str, list[Metric]]]:
 def cell(row: Row, metric: Metric) -> Cell:
     """What stands in the table."""
     of = len(row.scores)
-    if not row.scores:
-        return Cell(str(NotAvailable("no clip could be scored, see Not scored")), "", "", 0, of, False)
     values = row.values(metric.name)
     if not values:
-        return Cell(str(NotAvailable(_reasons(row.missing(metric.name).values()))), "", "", 0, of, False)
+        return Cell(NONE, "", "", 0, of, False)
     signed = metric.better == "zero"
     mean = f"{fmean(values):{'+' if signed else ''}.{metric.digits}f}"
     extent = f"({min(values):+g} to {max(values):+g})" if signed and len(values) > 1 else ""
@@ -76,22 +73,6 @@ def cell(row: Row, metric: Metric) -> Cell:
 def interval_text(interval: Interval | None, digits: int) -> str:
     """Both ends in brackets, or nothing."""
     return "" if interval is None else f"[{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
-
-
-def _reasons(whys: Collection[str]) -> str:
-    """The reasons, commonest first, with their number where they are not those of all clips."""
-    counts = Counter(whys)
-    if len(counts) > 1:  # the same kind with other figures: say the kind
-        counts = Counter(why.split(": ")[0] for why in whys)
-    shown = "; ".join(
-        _short(why) if n == len(whys) else f"{_short(why)} ({n} of {len(whys)} clips)"
-        for why, n in counts.most_common(2)
-    )
-    return shown + (f"; {len(counts) - 2} other reasons" if len(counts) > 2 else "")
-
-
-def _short(why: str) -> str:
-    return why if len(why) <= REASON else f"{why[: REASON - 3].rstrip()}..."
 
 
 def title(metric: Metric) -> str:
@@ -123,13 +104,23 @@ def clip_count(row: Row) -> str:
     return str(of) if not row.refused else f"{len(row.scores)} of {of}"
 
 
-def listed(row: Row, metrics: Mapping[str, Metric]) -> tuple[list[str], list[str], list[str]]:
-    """A row's notes, refusals and missing values, a line each; equal reasons of several metrics share a line."""
-    notes = [f"{row.name}, {clip}: {note}" for clip, score in row.scores.items() for note in score.notes]
-    refused = [f"{row.name}, {clip}: {why}" for clip, why in row.refused.items()]
-    whys: dict[tuple[str, str], list[str]] = {}
-    for metric in metrics.values():
-        for clip, why in row.missing(metric.name).items():
-            whys.setdefault((clip, why), []).append(metric.label)
-    missing = [f"{row.name}, {clip}: {', '.join(labels)}: {why}" for (clip, why), labels in whys.items()]
-    return notes, refused, missing
+def listed(evaluation: Evaluation) -> tuple[list[str], list[str], list[str]]:
+    """Remarks, refusals and missing values, each kind of reason once, with the rows and clips that it is said of."""
+    rows, metrics = evaluation.rows, evaluation.metrics
+    scored = {row.name: len(row.scores) for row in rows if row.scores}
+    notes = [(row.name, clip, note) for row in rows for clip, score in row.scores.items() for note in score.notes]
+    refused = [(row.name, clip, why) for row in rows for clip, why in row.refused.items()]
+    missing: dict[str, list[tuple[str, str, str]]] = {}
+    for row in rows:
+        whys: dict[tuple[str, str], list[str]] = {}
+        for metric in metrics.values():
+            for clip, why in row.missing(metric.name).items():
+                whys.setdefault((clip, why), []).append(metric.label)
+        for (clip, why), labels in whys.items():
+            missing.setdefault(", ".join(labels), []).append((row.name, clip, why))
+    everything = {row.name: len(row.scores) + len(row.refused) for row in rows}
+    return (
+        [*evaluation.remarks, *(f"{where}: {note}" for where, note in folded(notes, scored))],
+        [f"{where}: {why}" for where, why in folded(refused, everything)],
+        [f"{where}: {labels}: {why}" for labels, said in missing.items() for where, why in folded(said, scored)],
+    )

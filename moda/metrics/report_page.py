@@ -133,10 +133,7 @@ def _pair(comparison: Comparison, evaluation: Evaluation) -> str:
 
 
 def _lists(evaluation: Evaluation) -> list[str]:
-    remarks, refused, missing = list(evaluation.remarks), list[str](), list[str]()
-    for row in evaluation.rows:
-        for found, lines in zip((remarks, refused, missing), listed(row, evaluation.metrics), strict=True):
-            found += lines
+    remarks, refused, missing = listed(evaluation)
     meanings = [f"{m.label}: {definition(m, evaluation.settings)}" for m in evaluation.metrics.values()]
     blocks = [
         ("Not scored", refused, bool(refused) and len(refused) <= 12),

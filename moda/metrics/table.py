@@ -16,7 +16,8 @@ from moda.representation import FPS, FRAME
 
 EXPLANATION = (
     "Means over clips; in brackets the 95 % bootstrap interval of the mean over clips, from {fewest} clips on; `n` is "
-    "given where it is not the row's number of clips. Rows in italics are controls, computed from the true tracks: a "
+    "given where it is not the row's number of clips. n/a: not available, why is said below. "
+    "Rows in italics are controls, computed from the true tracks: a "
     "method that does not beat the still mouth has not shown good lips. A signed value is given with its lowest and "
     "highest."
 )
@@ -91,10 +92,7 @@ def report_text(evaluation: Evaluation, printed: PrintedTable | None = None) -> 
         "\n".join(f"- **{m.label}**: {definition(m, evaluation.settings)}" for m in evaluation.metrics.values()),
         f"Landmarks: {tracker_version()}, {FPS:g} frames/s; px are pixels of the square frame, {FRAME} wide.",
     ]
-    remarks, refused, missing = list(evaluation.remarks), list[str](), list[str]()
-    for row in evaluation.rows:
-        for found, lines in zip((remarks, refused, missing), listed(row, evaluation.metrics), strict=True):
-            found += lines
+    remarks, refused, missing = listed(evaluation)
     for name, lines in (("Remarks", remarks), ("Not scored", refused), ("Not available", missing)):
         if lines:
             parts += [f"## {name}", "\n".join(f"- {printable(line)}" for line in lines)]

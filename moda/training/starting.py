@@ -10,6 +10,7 @@ from moda import checkpoint as checkpoints
 from moda.checkpoint import Checkpoint
 from moda.config import Config, differences, parse, to_dict
 from moda.errors import CheckpointError, ConfigError
+from moda.locations import find_checkpoint
 from moda.training.stage import Stage
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ def start_from(path: Path, stage: Stage) -> dict[str, Any]:
     fit; else they start anew. Returns what a checkpoint's `info` tells of it: file, step. Raises
     `CheckpointError` naming the settings or weights in which the checkpoint is another stage or network.
     """
+    path = find_checkpoint(path)
     saved = checkpoints.load(path, stage=stage.name)
     _check_network(saved, stage, path)
     checkpoints.load_weights(stage.network, saved.weights, source=str(path))

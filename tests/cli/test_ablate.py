@@ -127,7 +127,7 @@ def test_a_claimed_number_is_compared_with_the_variant_alone() -> None:
 
 def tiny(store: ClipStore, output: Path, *more: str) -> list[str]:
     """A call of configs/ablation/debug.yaml."""
-    changes = (f"store={store.root}", f"output={output}", "device=cpu", *more)
+    changes = (f"store={store.root}", f"output={output}", "device=cpu", "set=[lip_contrast=1, size=128]", *more)
     return ["--config", str(DEBUG), *(word for change in changes for word in ("--set", change))]
 
 
@@ -146,9 +146,9 @@ def test_all_runs_of_the_debug_file_can_be_trained(clip_store: ClipStore, tmp_pa
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
-        (["size=300"], r"variant 'without_warp': this renderer \(without a warp\) renders at 256 px"),
+        (["set=[size=300]"], r"variant 'without_warp': this renderer \(without a warp\) renders at 256 px"),
         (["split=test"], "the list 'test' of the clip store .* is empty, so there is nothing to score"),
-        (["train_set.audio2repr=[data.lengths=[500]]"], "variant 'full': no usable clip"),
+        (["train_set.audio2repr=['data.lengths=[500]']"], "variant 'full': no usable clip"),
     ],
 )
 def test_what_would_fail_later_is_refused_before_anything_is_trained(

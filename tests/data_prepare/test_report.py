@@ -22,7 +22,7 @@ def outcome(tmp_path, clip_id, status, shot=None, **named):
 
 def test_rows_counts_and_what_is_written(tmp_path):
     shot = Shot(25, 90, Box(0, 0, 64))
-    record = {"frames": 60, "quality": {"tracked": 1.0}, "offset": None, "has_audio": True}
+    record = {"frames": 60, "quality": {"tracked": 1.0}, "offset": None, "has_audio": True, "span": [27, 87]}
     (tmp_path / "clips" / "a_000").mkdir(parents=True)
     (tmp_path / "clips" / "a_000" / "preview.jpg").write_bytes(b"x")
     (tmp_path / "scans").mkdir()
@@ -32,7 +32,12 @@ def test_rows_counts_and_what_is_written(tmp_path):
     (tmp_path / "scans" / "a.jpg").write_bytes(b"x")
     rows.append(Row.of(tmp_path, outcome(tmp_path, "a", "failed", reason="full", step="scan"), {}, ""))
     assert rows[2].preview == "scans/a.jpg" and rows[2].shot is None
-    assert rows[0].shot == (1.0, 3.6) and rows[0].split == "train" and rows[0].frames == 60
+    assert (
+        rows[0].shot == (1.08, 3.48)
+        and rows[1].shot == (1.0, 3.6)
+        and rows[0].split == "train"
+        and rows[0].frames == 60
+    )
 
     report = Report(tuple(rows), SPLITS, (("b", "no video"),), Options(), 12.5)
     assert report.counts == {"kept": 1, "rejected": 1, "failed": 1} and report.frames == 60

@@ -14,8 +14,10 @@ from moda.metrics import METRICS
 from moda.metrics.evaluate import evaluate
 from moda.metrics.printed import read_printed
 from moda.metrics.records import clips_text, write_report
-from moda.metrics.table import table_text
+from moda.metrics.report_page import page_text
+from moda.metrics.table import report_text, table_text
 from moda.metrics.tracking import content_hash, tracker_version
+from moda.reasons import folded
 
 CONTROLS = ["ground truth", "still mouth", "truth shifted 0.2 s", "truth shifted 1 s", "other clip's mouth"]
 
@@ -115,11 +117,28 @@ def test_cells_say_why_and_how_many(videos, make_face, opening) -> None:
     correlation = rows[""].index("lip corr [r] ↑")
     assert rows["part"][0] == "2" and rows["part"][correlation] == "1.00 (n=1)"
     assert rows["part"][1] != "" and "(n=" not in rows["part"][1]
-    assert rows["none"][0] == "0 of 2" and set(rows["none"][1:]) == {
-        "not available: no clip could be scored, see Not scored"
-    }
-    assert rows["*still mouth*"][correlation] == "not available: the lips do not move"
+    assert rows["none"][0] == "0 of 2" and set(rows["none"][1:]) == {"n/a"}
+    assert rows["*still mouth*"][correlation] == "n/a"
     assert "no face in 100 of 100 frames" in clips_text(result)
+
+
+def test_what_is_not_available_is_said_once(videos) -> None:
+    result = videos.evaluate("off")
+    for text in (report_text(result), page_text(result)):
+        assert text.count("one sample only") == text.count("the lips do not move") == 1
+        assert "all rows: diversity, head, diversity, eyes: one sample only" in text
+
+
+def test_reasons_that_differ_in_figures_are_one_line() -> None:
+    said = [("ours", f"c{number}", f"{number} frames of 100 without a face") for number in range(5)]
+    said += [("theirs", "c1", "9 frames of 100 without a face"), ("theirs", "c2", "no sound")]
+    assert folded(said, {"ours": 8, "theirs": 8}) == [
+        ("ours (5 of 8 clips); theirs (c1)", "0–9 frames of 100 without a face"),
+        ("theirs, c2", "no sound"),
+    ]
+    everywhere = [(row, clip, "one sample") for row in ("ours", "theirs") for clip in "ab"]
+    assert folded(everywhere, {"ours": 2, "theirs": 2}) == [("all rows", "one sample")]
+    assert folded(everywhere, {"ours": 2, "theirs": 2, "truth": 2}) == [("ours, theirs (all clips)", "one sample")]
 
 
 def test_a_truth_that_all_methods_find_late_is_remarked_on(videos, make_face, opening) -> None:

@@ -121,7 +121,7 @@ def test_random_weights_are_spread_as_those_of_transformers() -> None:
     theirs = Wav2Vec2Model(transformers_config(config)).state_dict()
     for name, value in SpeechEncoder(config).model.state_dict().items():
         assert value.shape == theirs[name].shape
-        if value.numel() > 5000:
+        if value.numel() > 5000 and "pos_conv_embed" not in name:  # there theirs does not reach the weights
             assert value.std().item() == pytest.approx(theirs[name].std().item(), rel=0.05), name
 
 

@@ -4,10 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from data_prepare.splits import SplitRule
+from moda import checkpoint
 from moda.animation import AnimationConfig
 from moda.cli.evaluation_config import EvaluationConfig
+from moda.cli.train import build_stage
 from moda.config import load_yaml, parse
 from moda.stages import find_stage
 from moda.training.config import TrainConfig
@@ -142,3 +145,16 @@ def test_papers_losses() -> None:
     assert weights("faco") == {"standardise": False, "l1": 10.0, "adversarial": 1.0}
     renderer = weights("renderer")
     assert renderer == {"adversarial": 1.0, "l1": 100.0, "feature_matching": 10.0, "perceptual": 10.0, "style": 10.0}
+
+
+def test_the_default_stage_1_starts_from_the_shipped_speech_encoder_wherever_it_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    stage = build_stage(read("default/audio2repr.yaml"), source="default")
+    shipped = checkpoint.load(CONFIGS.parent / "assets" / "checkpoints" / "audio2repr.pt").weights
+    for name, value in stage.network.state_dict().items():
+        assert not name.startswith("wav2vec.") or torch.equal(value, shipped[name])
+    assert not torch.equal(stage.network.state_dict()["heads.lips.0.weight"], shipped["heads.lips.0.weight"])
+    said = "random weights and the speech encoder of assets/checkpoints/audio2repr.pt, which stays as it is"
+    assert stage.start == said

@@ -20,6 +20,7 @@ from moda import checkpoint
 from moda.config import differences, parse, to_dict
 from moda.errors import CheckpointError
 from moda.landmarks import N_LANDMARKS
+from moda.locations import find_checkpoint
 from moda.nn.attention import Latent, ProbAttn, SpecAttn
 from moda.nn.blinks import BlinkProcess
 from moda.nn.blocks import MLP, TemporalContext
@@ -121,7 +122,7 @@ class Audio2Repr(nn.Module):
         self.blinks = BlinkProcess(d) if config.blinks and self.flow is not None else None
         self.latent_dim += self.blinks.noise_dim if self.blinks is not None else 0  # behind the flow's
         if config.wav2vec.init is not None:
-            _start_speech_encoder(self.wav2vec, Path(config.wav2vec.init))
+            _start_speech_encoder(self.wav2vec, find_checkpoint(config.wav2vec.init))
 
     def forward(self, wave: Tensor, subject: Tensor, frames: int, noise: Tensor | None = None) -> Prediction:
         """Wave (B, N) in -1..1, subject (B, 478, 3), noise (B, T, Z) standard normal -> Prediction.
