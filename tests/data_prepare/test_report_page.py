@@ -13,9 +13,10 @@ import pytest
 
 from data_prepare.report_curve import HEIGHT, MOST_POINTS, Curves, area_path, draw, line_path, read_curves
 from data_prepare.report_page import MOST_REASONS, write_page
-from data_prepare.report_words import figure_text, number, offset_words, reason_group, summed_up, without_paths
+from data_prepare.report_words import figure_text, number, offset_words, without_paths
 from moda.errors import OutputError
 from moda.printing import html_text as text
+from moda.reasons import reason_group, summed_up
 
 EVIL = "<script>alert(1)</script> \"q\" 'a' & ünï ✓"
 VOID = {"meta", "img", "input"}
