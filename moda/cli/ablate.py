@@ -190,14 +190,14 @@ def _dry_run(config: AblationConfig, trials: Sequence[Trial], clips: Sequence[Cl
 def _animation_pace(config: AblationConfig, clip: Clip) -> float:
     """Seconds that a second of video takes by the checkpoints of the animation's own file."""
     from moda.cli.ablation_plan import Trial
-    from moda.media.picture import make_portrait, read_picture
+    from moda.cli.generate import drive_of
     from moda.pipeline import Animator, choose_device
     from moda.representation import FPS, samples_at
 
     animation = Trial("", 0, (), {}, tuple(config.set)).animation(config.animation)
     animator = Animator.from_config(animation, choose_device(config.device))
-    portrait = make_portrait(read_picture(clip.video_path), animation.size, source=clip.video_path)
+    drive = drive_of(clip.video_path, None, animation.size)
     began = time.perf_counter()
-    motion = animator.motion(clip.audio()[: samples_at(MEASURED_FRAMES)], portrait)
-    frames = sum(1 for _ in animator.frames(motion, portrait))
+    motion = animator.motion(drive.wave[: samples_at(MEASURED_FRAMES)], drive.portrait)
+    frames = sum(1 for _ in animator.frames(motion, drive.portrait))
     return (time.perf_counter() - began) * FPS / frames

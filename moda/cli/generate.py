@@ -100,7 +100,7 @@ def generate_set(
                 animator = Animator.from_config(animation, device)
             start = time.perf_counter()
             try:
-                drive = _drive(video, reference, animation.size)
+                drive = drive_of(video, reference, animation.size)
             except MediaError as error:
                 for seed in wanted:
                     records[seed].fail(clip, str(error))
@@ -184,7 +184,7 @@ def _stamp(common: tuple[object, ...], video: Path, seed: int) -> str:
     return hashlib.sha256(repr((common, contents, seed)).encode()).hexdigest()[:24]
 
 
-def _drive(video: Path, reference: Path | None, size: int) -> Drive:
+def drive_of(video: Path, reference: Path | None, size: int) -> Drive:
     """Sound and portrait of a clip; raises `MediaError` if it has no sound or no face to animate."""
     sound = sound_file(video)
     if sound == video and not probe(video).has_audio:
