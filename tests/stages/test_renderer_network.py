@@ -84,7 +84,7 @@ def test_time_reaches_the_picture_only_with_tpe():
 
 @pytest.mark.parametrize(("wrap", "time"), [(False, 7.0), (True, 7.0 - 2 * np.pi)])
 def test_time_goes_on_for_the_paper_and_comes_round_for_ours(wrap, time):
-    config = NetworkConfig(size=128, warp=False, wrap_time=wrap)
+    config = NetworkConfig(size=128, wrap_time=wrap)
     inputs = window_inputs()._replace(frame=torch.tensor([7000, 7000]))
     (planes,) = inputs.time(config, 4, 6)
     assert planes.shape == (2, 13, 4, 6)
