@@ -115,7 +115,7 @@ def load(options: argparse.Namespace) -> tuple[Audio2Repr, str]:
     """Stage 1 in eval mode, from the checkpoint or with random weights from a train config, and its name."""
     from moda import checkpoint
     from moda.config import load_yaml
-    from moda.stages.registry import build_network
+    from moda.stages.registry import build_network, load_network
 
     torch.manual_seed(0)
     if options.config is not None:
@@ -124,8 +124,7 @@ def load(options: argparse.Namespace) -> tuple[Audio2Repr, str]:
     else:
         source = str(options.checkpoint)
         loaded = checkpoint.load(options.checkpoint, stage="audio2repr")
-        network = build_network("audio2repr", loaded.config["network"], source=source)
-        checkpoint.load_weights(network, loaded.weights, source=source)
+        network = load_network(loaded, {}, source=source)
     if network.spec is None or network.heads["lips"].layers[0].in_features != network.config.d:
         raise SystemExit(f"{source}: the lips do not read SpecAttn alone; give a config with lips_from: spec")
     return network.eval(), source

@@ -40,7 +40,7 @@ from moda.cli.main import run
 from moda.data.clip import Clip, ClipStore
 from moda.files import write_json, write_text
 from moda.metrics.intervals import mean_interval
-from moda.stages.registry import build_network
+from moda.stages.registry import load_network
 from moda.stages.renderer.network import Renderer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -191,8 +191,7 @@ def yaw_table(scores: Sequence[ClipScores]) -> str:
 def load_renderer(path: Path) -> Renderer:
     """A renderer's checkpoint, for the CPU; raises `CheckpointError`."""
     loaded = checkpoint.load(path, stage="renderer", map_location="cpu")
-    network = build_network("renderer", loaded.config["network"], source=str(path))
-    checkpoint.load_weights(network, loaded.weights, source=str(path))
+    network = load_network(loaded, {}, source=str(path))
     assert isinstance(network, Renderer)
     return network.eval()
 

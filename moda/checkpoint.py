@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import pickle
-import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from moda.errors import CheckpointError, OutputError
 from moda.files import replacing
 from moda.locations import find_checkpoint
 from moda.representation import SIGNATURE
+from moda.tensor_file import read_tensors
 
 log = logging.getLogger(__name__)
 
@@ -75,31 +75,68 @@ def load(path: Path, *, stage: str | None = None, map_location: str | torch.devi
     cut short, no checkpoint of this project, holds code, or was made for another representation.
     """
     path = find_checkpoint(path)
-    tree = _read(path, map_location)
+    tree = _read(path)
     if not isinstance(tree, dict) or tree.get("kind") != KIND:
         raise CheckpointError(f"not a checkpoint of this project: {path}")
-    if tree.get("version") != VERSION:
-        raise CheckpointError(
-            f"{path} is of checkpoint version {tree.get('version')}, wanted {VERSION}; train it again"
-        )
+    version = tree.get("version")
+    if isinstance(version, Tensor) or version != VERSION:
+        raise CheckpointError(f"{path} is of checkpoint version {_short(version)}, wanted {VERSION}; train it again")
     absent = [key for key in _KEYS if key not in tree]
     if absent:
         raise CheckpointError(f"{path} lacks {', '.join(absent)}; it was not written by this project")
+    wrong = [key for key in _KEYS if not _fits(key, tree[key])]
+    if wrong:
+        raise CheckpointError(f"'{wrong[0]}' of {path} is not what this project writes there; train it again")
     checkpoint = Checkpoint(**{key: tree[key] for key in _KEYS})
     if stage is not None and checkpoint.stage != stage:
-        raise CheckpointError(f"{path} is a checkpoint of stage '{checkpoint.stage}', wanted '{stage}'")
+        raise CheckpointError(f"{path} is a checkpoint of stage '{_short(checkpoint.stage)}', wanted '{stage}'")
     check_signature(checkpoint.signature, source=str(path))
-    restored = {
-        name: value.float() if value.dtype == torch.float16 else value for name, value in checkpoint.weights.items()
+    weights = {
+        name: (value.float() if value.dtype == torch.float16 else value).to(map_location)
+        for name, value in checkpoint.weights.items()
     }
-    return replace(checkpoint, weights=restored)
+    return replace(checkpoint, weights=weights)
+
+
+def section(checkpoint: Checkpoint, name: str, *, source: str) -> dict[str, Any]:
+    """A section of the checkpoint's config; raises `CheckpointError` if there is none."""
+    found = checkpoint.config.get(name)
+    if not isinstance(found, dict):
+        raise CheckpointError(f"the checkpoint {source} does not say what {name} it holds; train it again")
+    return found
+
+
+def _fits(key: str, value: object) -> bool:
+    """Whether a part of a checkpoint is of its type, by name."""
+    if key == "stage":
+        return isinstance(value, str)
+    if key == "trainer" and value is None:
+        return True
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+        return False
+    if key == "weights":
+        return all(isinstance(each, Tensor) for each in value.values())
+    return key == "trainer" or not _has_tensor(value)
+
+
+def _has_tensor(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(_has_tensor(each) for each in value.values())
+    if isinstance(value, (list, tuple)):
+        return any(_has_tensor(each) for each in value)
+    return isinstance(value, Tensor)
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def check_signature(signature: Mapping[str, object], *, source: str, wanted: Mapping[str, object] = SIGNATURE) -> None:
     """Raise `CheckpointError` naming every entry in which a signature differs from `wanted`."""
     names = dict.fromkeys((*wanted, *signature))
     differing = [
-        f"{name} is {signature.get(name)!r}, wanted {wanted.get(name)!r}"
+        f"{_short(name)} is {_short(repr(signature.get(name)))}, wanted {wanted.get(name)!r}"
         for name in names
         if signature.get(name) != wanted.get(name)
     ]
@@ -110,15 +147,16 @@ def check_signature(signature: Mapping[str, object], *, source: str, wanted: Map
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor], *, source: str) -> None:
     """Copy weights into a module, strictly.
 
-    Raises `CheckpointError` naming what is missing, unexpected or of another shape; then nothing is copied.
+    Raises `CheckpointError` naming what is missing, unexpected, of another shape or not finite; then nothing is copied.
     """
     own = module.state_dict()
     missing = [name for name in own if name not in weights]
-    unexpected = [name for name in weights if name not in own]
+    unexpected = [str(name) for name in weights if name not in own]
+    both = {name: (weights[name], value) for name, value in own.items() if name in weights}
     shapes = [
-        f"{name} {tuple(weights[name].shape)} for {tuple(own[name].shape)}"
-        for name in own
-        if name in weights and weights[name].shape != own[name].shape
+        f"{name} {_shape(theirs)} for {tuple(ours.shape)}"
+        for name, (theirs, ours) in both.items()
+        if not _alike(theirs, ours)
     ]
     problems = [
         f"{what} {_first(names)}"
@@ -127,7 +165,21 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], *, source: st
     ]
     if problems:
         raise CheckpointError(f"weights of {source} do not fit {type(module).__name__}: {'; '.join(problems)}")
+    bad = [name for name, value in weights.items() if not torch.isfinite(value).all()]
+    if bad:
+        raise CheckpointError(f"weights of {source} are not finite: {_first(bad)}; train it again")
     module.load_state_dict(dict(weights))
+
+
+def _alike(theirs: object, ours: Tensor) -> bool:
+    """Same shape and both whole numbers or both not."""
+    if not isinstance(theirs, Tensor) or theirs.shape != ours.shape:
+        return False
+    return theirs.is_floating_point() == ours.is_floating_point()
+
+
+def _shape(value: object) -> str:
+    return f"{tuple(value.shape)}" if isinstance(value, Tensor) else f"{type(value).__name__}"
 
 
 def slim(checkpoint: Checkpoint, *, half: bool) -> Checkpoint:
@@ -153,22 +205,19 @@ def _os_error(error: BaseException | None) -> OSError | None:
     return error
 
 
-def _read(path: Path, map_location: str | torch.device) -> Any:
-    broken = f"not a checkpoint, or cut short or damaged: {path}; copy or download it again"
+def _read(path: Path) -> Any:
     try:
-        # torch.load would also read bare pickles, and does not verify the checksums of the archive
-        with zipfile.ZipFile(path) as archive:
-            if archive.testzip() is not None:
-                raise CheckpointError(broken)
-        return torch.load(path, map_location=map_location, weights_only=True)
+        return read_tensors(path)
     except FileNotFoundError as error:
         raise CheckpointError(f"no such checkpoint: {path}") from error
     except OSError as error:
         raise CheckpointError(f"cannot read the checkpoint {path}: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:
         raise CheckpointError(f"{path} holds more than weights (code) and was refused; it is not ours") from error
-    except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError, NotImplementedError) as error:
-        raise CheckpointError(broken) from error
+    except ValueError as error:
+        raise CheckpointError(
+            f"not a checkpoint, or cut short or damaged: {path} ({error}); copy or download it again"
+        ) from error
 
 
 def _first(names: Iterable[str]) -> str:

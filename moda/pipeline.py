@@ -30,7 +30,7 @@ from moda.media.in_memory import audio_from_array
 from moda.representation import FPS, SAMPLE_RATE, Motion, Portrait, frames_of, samples_at
 from moda.smoothing import gaussian, smooth_motion
 from moda.stages.faco.network import RestingFace
-from moda.stages.registry import build_network
+from moda.stages.registry import load_network
 from moda.windows import SlidingWindow, run_windowed
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
@@ -286,13 +286,8 @@ def _load(stage: str, path: Path, config: AnimationConfig, device: torch.device)
             f"{trained_by}', or name another under checkpoints.{stage} of the configuration"
         ) from error
     loaded = checkpoint.load(path, stage=stage, map_location="cpu")
-    section = loaded.config.get("network")
-    if not isinstance(section, dict):
-        raise CheckpointError(f"the checkpoint {path} does not say what network it holds; train it again")
-    if stage == "audio2repr" and config.flow_steps is not None:
-        section = _with_flow_steps(section, config.flow_steps)
-    network = build_network(stage, section, source=str(path))
-    checkpoint.load_weights(network, loaded.weights, source=str(path))
+    steps = config.flow_steps if stage == "audio2repr" else None
+    network = load_network(loaded, {} if steps is None else {"flow": {"steps": steps}}, source=str(path))
     if stage == "renderer":
         check_renderer_size(getattr(network, "config", None), config.size)
     return network.to(device)
@@ -304,10 +299,6 @@ def _trained_by(path: Path) -> str | None:
         return None
     name = Path(*path.parts[1:-1])
     return name.as_posix() if shipped(CONFIGS / f"{name}.yaml").is_file() else None
-
-
-def _with_flow_steps(section: dict[str, Any], steps: int) -> dict[str, Any]:
-    return {**section, "flow": {**section.get("flow", {}), "steps": steps}}
 
 
 def check_renderer_size(config: object, size: int) -> None:

@@ -20,11 +20,13 @@ from moda.config import parse
 from moda.errors import CheckpointError, DataError
 from moda.landmarks import LIPS, N_LANDMARKS
 from moda.locations import command, locate, shipped
+from moda.nn.building import building
 from moda.nn.lip_sync import MARGIN, LipSyncConfig, LipSyncNet, lag_curves, whole_fields
 from moda.representation import samples_at
 
 STAGE = "sync"
 SHIPPED = shipped("assets/checkpoints/sync.pt")
+_MAX_VALUES = 10_000_000
 REACH = 15
 """Offsets looked at: -REACH .. REACH frames."""
 CHUNK = 750
@@ -72,7 +74,10 @@ class LipSync:
                 f"{command('train')} --config default/sync"
             )
         checkpoint = checkpoints.load(source, stage=STAGE)
-        network = LipSyncNet(parse(LipSyncConfig, checkpoint.config["network"], source=str(source)))
+        settings = checkpoints.section(checkpoint, "network", source=str(source))
+        config = parse(LipSyncConfig, settings, source=str(source), section="network")
+        with building(str(source), values=_MAX_VALUES, error=CheckpointError):
+            network = LipSyncNet(config)
         checkpoints.load_weights(network, checkpoint.weights, source=str(source))
         return cls(network)
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from moda.checkpoint import Checkpoint, check_signature, load, load_weights, save, slim
+from moda.checkpoint import Checkpoint, check_signature, load, load_weights, save, section, slim
 from moda.errors import CheckpointError, OutputError
 from moda.representation import SIGNATURE
 
@@ -175,3 +175,63 @@ def test_slim_halves_matrices_and_comes_back_as_fp32(tmp_path: Path, checkpoint:
     assert torch.allclose(back["layer.weight"], checkpoint.weights["layer.weight"], rtol=1e-3)
     assert torch.equal(load(tmp_path / "whole.pt").weights["layer.weight"], checkpoint.weights["layer.weight"])
     assert (tmp_path / "half.pt").stat().st_size < (tmp_path / "whole.pt").stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"kind": torch.ones(2)}, "not a checkpoint of this project"),
+        ({"kind": ["moda-checkpoint"]}, "not a checkpoint of this project"),
+        ({"version": torch.ones(2)}, "wanted 1"),
+        ({"version": "1" * 10_000}, "wanted 1"),
+        ({"version": None}, "version None, wanted 1"),
+        ({"stage": 3}, "'stage' of"),
+        ({"stage": None}, "'stage' of"),
+        ({"stage": torch.ones(2)}, "'stage' of"),
+        ({"config": None}, "'config' of"),
+        ({"config": []}, "'config' of"),
+        ({"config": {3: 4}}, "'config' of"),
+        ({"config": {"network": {"a": [torch.ones(2)]}}}, "'config' of"),
+        ({"weights": []}, "'weights' of"),
+        ({"weights": {"a": [1.0]}}, "'weights' of"),
+        ({"weights": {3: torch.ones(1)}}, "'weights' of"),
+        ({"weights": None}, "'weights' of"),
+        ({"signature": None}, "'signature' of"),
+        ({"signature": {"fps": torch.ones(2)}}, "'signature' of"),
+        ({"signature": {}}, "made for another representation"),
+        ({"signature": {**SIGNATURE, "fps": "x" * 10_000}}, "made for another representation"),
+        ({"trainer": [1]}, "'trainer' of"),
+        ({"trainer": {1: 2}}, "'trainer' of"),
+        ({"info": 3}, "'info' of"),
+        ({"info": {"step": torch.ones(1)}}, "'info' of"),
+    ],
+)
+def test_a_part_of_another_type_is_named(
+    tmp_path: Path, checkpoint: Checkpoint, changes: dict[str, object], words: str
+) -> None:
+    save(tmp_path / "a.pt", checkpoint)
+    torch.save({**torch.load(tmp_path / "a.pt", weights_only=True), **changes}, tmp_path / "b.pt")
+    message = refusal(tmp_path / "b.pt", stage="tiny")
+    assert words in message and len(message) < 600
+
+
+def test_weights_that_are_no_tensors_of_the_kind_or_not_finite_are_not_taken() -> None:
+    module = nn.BatchNorm1d(2)
+    good = module.state_dict()
+    for name, value, words in (
+        ("weight", 3, "wrong shape weight int for"),
+        ("weight", torch.ones(2, dtype=torch.int64), "wrong shape weight"),
+        ("weight", torch.tensor([1.0, float("nan")]), "not finite: weight"),
+        ("running_var", torch.tensor([1.0, float("inf")]), "not finite: running_var"),
+        (5, torch.ones(1), "unexpected 5"),
+    ):
+        with pytest.raises(CheckpointError, match=words):
+            load_weights(module, {**good, name: value}, source="x")  # type: ignore[dict-item]
+    assert torch.equal(module.weight, torch.ones(2))
+
+
+def test_a_section_that_is_not_there_is_named(checkpoint: Checkpoint) -> None:
+    assert section(checkpoint, "network", source="a.pt") == {"width": 3}
+    for config in ({}, {"network": None}, {"network": [1]}):
+        with pytest.raises(CheckpointError, match=r"a\.pt does not say what network it holds"):
+            section(replace(checkpoint, config=config), "network", source="a.pt")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -325,6 +327,11 @@ def rewritten(
         ("faco", lambda tree: tree["signature"].update(fps=30.0), r"fps is 30\.0, wanted 25\.0"),
         ("renderer", lambda tree: tree["signature"].update(units="metres"), "units"),
         ("faco", lambda tree: tree["config"].pop("network"), "does not say what network"),
+        ("faco", lambda tree: tree["config"].update(network=[1]), "does not say what network"),
+        ("audio2repr", lambda tree: tree["config"]["network"].update(d=10**6), "far too many weights"),
+        ("audio2repr", lambda tree: tree["config"]["network"].update(layers=10**9), "far too many weights"),
+        ("audio2repr", lambda tree: tree["config"]["network"].update(heads=7), "no network can be built"),
+        ("audio2repr", lambda tree: tree["config"]["network"].update(heads=0), "no network can be built"),
         ("faco", lambda tree: tree["weights"].pop("normalizers.face.mean"), r"normalizers\.face\.mean"),
         ("audio2repr", lambda tree: tree.update(stage="faco"), "stage 'faco', wanted 'audio2repr'"),
     ],
@@ -354,11 +361,13 @@ def test_a_missing_checkpoint_says_what_to_do(paths: dict[str, Path], tmp_path: 
 def test_weights_that_are_not_finite_are_found(
     paths: dict[str, Path], tmp_path: Path, portrait: Portrait, stage: str
 ) -> None:
-    def change(tree: dict[str, Any]) -> None:
-        name = next(key for key in tree["weights"] if "mean" in key and ("face" in key or "lips" in key))
-        tree["weights"][name].fill_(float("nan"))
+    def change(tree: dict[str, Any], value: float = math.nan) -> None:
+        for name in ("mean", "std"):
+            tree["weights"][f"normalizers.{'lips' if stage == 'audio2repr' else 'face'}.{name}"].fill_(value)
 
-    animator = Animator.from_config(rewritten(paths, tmp_path, stage, change), CPU)
+    with pytest.raises(CheckpointError, match=r"changed\.pt are not finite: normalizers"):
+        Animator.from_config(rewritten(paths, tmp_path, stage, change), CPU)
+    animator = Animator.from_config(rewritten(paths, tmp_path, stage, partial(change, value=3e38)), CPU)
     with pytest.raises(CheckpointError, match=f"stage {stage} gave values that are not finite"):
         animator.landmarks(animator.motion(speech(1), portrait), portrait)
 

@@ -14,6 +14,7 @@ from moda.config import Tree, apply_overrides, load_yaml, parse, to_dict
 from moda.errors import ConfigError
 from moda.files import scratch_folder
 from moda.locations import command
+from moda.nn.building import building
 from moda.pipeline import choose_device, describe_device
 from moda.stages.registry import find_stage
 from moda.training.config import TrainConfig
@@ -127,7 +128,8 @@ def build_stage(config: TrainConfig, *, source: str) -> Stage:
     network = parse(cls.NetworkConfig, config.network, source=source, section="network")
     loss = parse(cls.LossConfig, config.loss, source=source, section="loss")
     seed_everything(config.seed)
-    return cls(data, network, loss)
+    with building(source):
+        return cls(data, network, loss)
 
 
 def _summary(tree: Tree) -> str:

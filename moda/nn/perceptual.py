@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from moda.errors import CheckpointError
+from moda.tensor_file import read_published
 
 log = logging.getLogger(__name__)
 
@@ -77,15 +78,16 @@ class Vgg19Features(nn.Module):
             )
             return None
         try:
-            stored = torch.load(file, map_location="cpu", weights_only=True)
+            stored = read_published(file)
         except FileNotFoundError as error:
             raise CheckpointError(f"no such file: {file}, wanted torchvision's VGG19 weights ({HUB_FILE})") from error
-        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        except (OSError, ValueError, pickle.UnpicklingError) as error:
             raise CheckpointError(f"cannot read VGG19 weights from {file}: {type(error).__name__}") from error
         network = cls()
         wanted = network.state_dict()
         if not isinstance(stored, dict) or not all(
-            isinstance(stored.get(k), Tensor) and stored[k].shape == v.shape for k, v in wanted.items()
+            isinstance(stored.get(k), Tensor) and stored[k].shape == v.shape and torch.isfinite(stored[k]).all()
+            for k, v in wanted.items()
         ):
             raise CheckpointError(f"{file} does not hold VGG19 weights, wanted torchvision's {HUB_FILE}")
         network.load_state_dict({name: stored[name] for name in wanted})

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from moda.errors import CheckpointError
+from moda.tensor_file import read_published
 
 log = logging.getLogger(__name__)
 
@@ -122,8 +123,8 @@ class SyncNet(nn.Module):
         if not file.is_file():
             raise CheckpointError(f"no SyncNet weights at {file}; give the path of syncnet_v2.model")
         try:
-            stored = torch.load(file, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+            stored = read_published(file)
+        except (OSError, ValueError, pickle.UnpicklingError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise CheckpointError(f"cannot read SyncNet weights from {file}: {reason}") from error
         network = cls()
@@ -162,4 +163,6 @@ def _differences(stored: object, wanted: dict[str, Tensor]) -> list[str]:
             problems.append(f"{name} is {type(stored[name]).__name__}, not a tensor")
         elif stored[name].shape != value.shape:
             problems.append(f"{name} is {tuple(stored[name].shape)}, not {tuple(value.shape)}")
+        elif not torch.isfinite(stored[name]).all():
+            problems.append(f"{name} is not finite")
     return problems

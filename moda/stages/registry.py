@@ -11,14 +11,18 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from moda.config import parse
-from moda.errors import ConfigError
+from moda.checkpoint import Checkpoint, load_weights, section
+from moda.config import Tree, merge, parse
+from moda.errors import CheckpointError, ConfigError
+from moda.nn.building import building
 
 if TYPE_CHECKING:
     from torch import nn
 
     from moda.training.stage import Stage
 
+_MORE_VALUES = 4_000_000
+"""That a network may make beside those its checkpoint holds: what can be computed is not stored."""
 _STAGES = {
     "audio2repr": "Audio2ReprStage",
     "faco": "FaCoStage",
@@ -62,7 +66,26 @@ def build_network(stage: str, config: dict[str, Any], *, source: str = "configur
     """
     _require(stage, source)
     module = import_module(f"moda.stages.{stage}.network")
-    network: nn.Module = module.build(parse(module.NetworkConfig, config, source=source))
+    settings = parse(module.NetworkConfig, config, source=source, section="network")
+    with building(source):
+        network: nn.Module = module.build(settings)
+    return network
+
+
+def load_network(loaded: Checkpoint, changes: Tree, *, source: str) -> nn.Module:
+    """The network of a checkpoint with its weights, on the CPU; changes: merged into its `network` section.
+
+    Raises `CheckpointError` naming `source` if its settings and weights do not fit each other; a network larger than
+    the weights is not begun.
+    """
+    config = merge(section(loaded, "network", source=source), changes)
+    values = 2 * sum(value.numel() for value in loaded.weights.values()) + _MORE_VALUES
+    try:
+        with building(source, values=values, tensors=20 * len(loaded.weights) + 1000):
+            network = build_network(loaded.stage, config, source=source)
+    except ConfigError as error:
+        raise CheckpointError(f"{error}; train it again") from error
+    load_weights(network, loaded.weights, source=source)
     return network
 
 

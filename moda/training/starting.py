@@ -37,13 +37,13 @@ def start_from(path: Path, stage: Stage) -> dict[str, Any]:
     saved = checkpoints.load(path, stage=stage.name)
     _check_network(saved, stage, path)
     checkpoints.load_weights(stage.network, saved.weights, source=str(path))
-    states = (saved.trainer or {}).get("players", {})
+    states = _dictionary((saved.trainer or {}).get("players"))
     anew = []
     for name, player in stage.players.items():
         if player is stage.network:
             continue
-        own, state = player.state_dict(), states.get(name)
-        if state is not None and {n: v.shape for n, v in own.items()} == {n: v.shape for n, v in state.items()}:
+        own, state = player.state_dict(), _dictionary(states.get(name))
+        if {n: v.shape for n, v in own.items()} == {n: getattr(v, "shape", None) for n, v in state.items()}:
             checkpoints.load_weights(player, state, source=f"{path}, player {name}")
         else:
             anew.append(name)
@@ -51,9 +51,14 @@ def start_from(path: Path, stage: Stage) -> dict[str, Any]:
     return {"file": str(path), "step": saved.info.get("step")}
 
 
+def _dictionary(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 def _check_network(saved: Checkpoint, stage: Stage, path: Path) -> None:
     """Refuse settings that differ, also those that no weight's shape shows."""
-    theirs = parse(stage.NetworkConfig, dict(saved.config.get("network", {})), source=str(path), section="network")
+    settings = checkpoints.section(saved, "network", source=str(path))
+    theirs = parse(stage.NetworkConfig, settings, source=str(path), section="network")
     changed = [
         f"network.{name} is {old!r}, here {new!r}"
         for name, old, new in differences(to_dict(theirs), to_dict(stage.network_config))

@@ -73,6 +73,7 @@ def test_weights_of_the_published_layout_load_to_the_last_value(network: SyncNet
         ({"netcnnaud.0.weight": None}, r"netcnnaud\.0\.weight is missing"),
         ({"netfclip.3.weight": torch.zeros(512, 512)}, r"netfclip\.3\.weight is \(512, 512\), not \(1024, 512\)"),
         ({"netcnnlip.21.weight": torch.zeros(1)}, r"netcnnlip\.21\.weight is unknown"),
+        ({"netfcaud.0.bias": torch.full((512,), torch.nan)}, r"netfcaud\.0\.bias is not finite"),
         ({"netfcaud.0.bias": 3}, r"netfcaud\.0\.bias is int, not a tensor"),
     ],
 )

@@ -246,10 +246,10 @@ def _start_speech_encoder(encoder: SpeechEncoder, path: Path) -> None:
         raise CheckpointError(
             f"{path} is of stage '{stored.stage}', wanted a speech encoder: {', '.join(ENCODER_FROM)}"
         )
-    section = stored.config.get("network")
-    if not isinstance(section, dict) or not isinstance(section.get("wav2vec"), dict):
+    found = checkpoint.section(stored, "network", source=str(path)).get("wav2vec")
+    if not isinstance(found, dict):
         raise CheckpointError(f"the checkpoint {path} does not say what speech encoder it holds; train it again")
-    settings = parse(SpeechConfig, section["wav2vec"], source=str(path), section="network.wav2vec")
+    settings = parse(SpeechConfig, found, source=str(path), section="network.wav2vec")
     ours = encoder.config
     differing = [
         f"{name} is {theirs!r}, here {here!r}"
