@@ -1,6 +1,7 @@
 """The condition image."""
 
 import numpy as np
+import pytest
 
 from moda import landmarks as lm
 from moda.landmarks import INNER_LIPS, N_TORSO, canonical_face
@@ -51,6 +52,15 @@ def test_every_contour_has_the_colour_of_its_group():
     for x, y, _ in shoulders():
         near = picture[int(y) - 2 : int(y) + 2, int(x) - 2 : int(x) + 2].reshape(-1, 3)
         assert np.abs(near - np.array((64, 128, 255))).max(axis=1).min() < 90
+
+
+def test_a_line_lies_where_its_points_are():
+    """Pixel i covers [i, i + 1): a line at 400 is as bright on the pixels above it as on those below."""
+    torso = shoulders()
+    torso[:, 1] = 400.0
+    for size in (512, 256):
+        light = draw_condition(frontal_face(), torso, size)[:, : size // 6, 2].sum(axis=1).astype(float)
+        assert np.average(np.arange(size) + 0.5, weights=light) == pytest.approx(400 * size / 512, abs=0.25)
 
 
 def test_drawing_scales_with_the_size():

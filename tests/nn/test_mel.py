@@ -7,6 +7,7 @@ import torch
 
 from moda.nn.mel import SLICES, LogMel, MelFront
 from moda.nn.wav2vec import SpeechConfig, SpeechEncoder
+from moda.nn.waveform import normalise_wave
 
 QUIET = 0.01
 
@@ -72,3 +73,10 @@ def test_a_frozen_encoder_gets_no_gradient_and_the_rest_does() -> None:
     head(encoder(torch.randn(1, 6400), 10)).sum().backward()
     assert head.weight.grad is not None
     assert all(p.grad is None and not p.requires_grad for p in encoder.parameters())
+
+
+@pytest.mark.parametrize(("level", "wanted"), [(0.0, 0.0), (0.01, 0.5**0.5), (0.03, 0.9**0.5), (1.0, 1.0)])
+def test_sound_about_as_loud_as_silence_is_not_blown_up(level: float, wanted: float) -> None:
+    """A square wave on an offset, its silence at an RMS of 0.01: variance 1/2 at that level, 9/10 at three times it."""
+    wave = 0.2 + level * torch.tensor([[1.0, -1.0] * 50])
+    torch.testing.assert_close(normalise_wave(wave, 0.01), wanted * torch.tensor([[1.0, -1.0] * 50]), atol=1e-4, rtol=0)

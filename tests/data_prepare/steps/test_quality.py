@@ -92,6 +92,8 @@ def test_pauses_are_frames_far_below_the_loud_ones():
     wave[20 * 640 : 45 * 640] *= 0.01
     assert pauses(wave, 100) == pytest.approx(0.25)
     assert pauses(0.1 * rng.standard_normal(100 * 640), 100) == 0.0
+    wave[20 * 640 : 45 * 640] *= 10  # 20 dB below the rest: quiet speech
+    assert pauses(wave, 100) == 0.0
 
 
 def test_a_mesh_that_is_thrown_about_misfits():
