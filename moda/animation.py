@@ -8,9 +8,14 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from moda.config import Config
+from moda.errors import CheckpointError
 from moda.lips import PauseConfig
+from moda.locations import CONFIGS, command, find_checkpoint, shipped
 from moda.representation import FPS
 from moda.smoothing import SmoothingConfig
+
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+"""Where to compute; auto takes a GPU when there is one."""
 
 
 class CheckpointPaths(Config):
@@ -72,3 +77,37 @@ class AnimationConfig(Config):
         if size % 2:
             raise ValueError("should be even, for H.264")
         return size
+
+    def stages(self, *, with_motion: bool = True) -> list[str]:
+        """The stages whose networks are needed; with_motion: False for motion that comes from a file."""
+        needed = {"audio2repr": with_motion, "faco": self.face != "rest", "renderer": True}
+        return [stage for stage, wanted in needed.items() if wanted]
+
+    def network(self, stage: str) -> Path:
+        """The file of a stage's checkpoint; raises `CheckpointError` that says how to get one."""
+        path: Path = getattr(self.checkpoints, stage)
+        try:
+            return find_checkpoint(path)
+        except CheckpointError as error:
+            trained_by = _trained_by(path) or f"default/{stage}"
+            raise CheckpointError(
+                f"no checkpoint of stage '{stage}': {path}; train it with '{command('train')} --config "
+                f"{trained_by}', or name another under checkpoints.{stage} of the configuration"
+            ) from error
+
+
+def _trained_by(path: Path) -> str | None:
+    """The configuration that ships whose run this checkpoint is of: runs/paper/faco/best.pt is paper/faco's."""
+    if path.parts[:1] != ("runs",) or len(path.parts) < 3:
+        return None
+    name = Path(*path.parts[1:-1])
+    return name.as_posix() if shipped(CONFIGS / f"{name}.yaml").is_file() else None
+
+
+class InferenceConfig(AnimationConfig):
+    """How a portrait is animated, and what of its picture the video shows."""
+
+    framing: Literal["crop", "full"] = "crop"
+    """crop: the animated square; full: the whole picture, in which it moves."""
+    long_side: int = Field(1280, ge=64, le=4096)
+    """Longest side of a video that shows the whole picture, pixels: a larger picture is scaled down."""

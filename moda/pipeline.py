@@ -11,20 +11,19 @@ import logging
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from moda import checkpoint
-from moda.animation import AnimationConfig, CheckpointPaths, GainConfig
+from moda.animation import AnimationConfig, CheckpointPaths, DeviceName, GainConfig
 from moda.config import to_dict
 from moda.errors import CheckpointError, ConfigError, DataError
 from moda.geometry import apply_head, to_image
 from moda.landmarks import N_LANDMARKS, N_TORSO, OTHERS
 from moda.lips import clip_mean, mouth_gate, with_contrast
-from moda.locations import CONFIGS, command, find_checkpoint, shipped
 from moda.media.face_checks import eyes_closed
 from moda.media.in_memory import audio_from_array
 from moda.representation import FPS, SAMPLE_RATE, Motion, Portrait, frames_of, samples_at
@@ -33,7 +32,6 @@ from moda.stages.faco.network import RestingFace
 from moda.stages.registry import load_network
 from moda.windows import SlidingWindow, run_windowed
 
-DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 _CHUNK = 300
 """Frames whose landmarks are computed at once."""
 _STRETCH = 1500
@@ -99,11 +97,8 @@ class Animator:
         """
         _require(config, AnimationConfig, "config")
         device = torch.device(device)
-        paths = {"audio2repr": config.checkpoints.audio2repr} if with_motion else {}
-        paths |= {"faco": config.checkpoints.faco, "renderer": config.checkpoints.renderer}
-        if config.face == "rest":
-            del paths["faco"]
-        networks = {stage: _load(stage, path, config, device) for stage, path in paths.items()}
+        stages = config.stages(with_motion=with_motion)
+        networks = {stage: _load(stage, config.network(stage), config, device) for stage in stages}
         return cls(config, {"faco": RestingFace(), **networks}, device)
 
     def motion(self, audio: Any, portrait: Portrait, seed: int = 0, *, sample_rate: int = SAMPLE_RATE) -> Motion:
@@ -277,28 +272,12 @@ def _cut(wave: np.ndarray, start: int, stop: int) -> np.ndarray:
 
 
 def _load(stage: str, path: Path, config: AnimationConfig, device: torch.device) -> nn.Module:
-    try:
-        path = find_checkpoint(path)
-    except CheckpointError as error:
-        trained_by = _trained_by(path) or f"default/{stage}"
-        raise CheckpointError(
-            f"no checkpoint of stage '{stage}': {path}; train it with '{command('train')} --config "
-            f"{trained_by}', or name another under checkpoints.{stage} of the configuration"
-        ) from error
     loaded = checkpoint.load(path, stage=stage, map_location="cpu")
     steps = config.flow_steps if stage == "audio2repr" else None
     network = load_network(loaded, {} if steps is None else {"flow": {"steps": steps}}, source=str(path))
     if stage == "renderer":
         check_renderer_size(getattr(network, "config", None), config.size)
     return network.to(device)
-
-
-def _trained_by(path: Path) -> str | None:
-    """The configuration that ships whose run this checkpoint is of: runs/paper/faco/best.pt is paper/faco's."""
-    if path.parts[:1] != ("runs",) or len(path.parts) < 3:
-        return None
-    name = Path(*path.parts[1:-1])
-    return name.as_posix() if shipped(CONFIGS / f"{name}.yaml").is_file() else None
 
 
 def check_renderer_size(config: object, size: int) -> None:

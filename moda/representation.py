@@ -45,6 +45,8 @@ MAX_OFFSET = 1e5
 """Pixels or degrees; no frame is so large."""
 WINDOW, STRIDE = 300, 150
 """Sliding window of inference, frames (paper, section 4)."""
+WINDOW_SHARE = 0.375
+"""Side of the mouth window, in which the renderer paints over its warp, as a share of the picture's side."""
 
 
 def frames_of(samples: int, fps: float = FPS, sample_rate: int = SAMPLE_RATE) -> int:

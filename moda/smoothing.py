@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from pydantic import Field
-from scipy.ndimage import gaussian_filter1d
 
 from moda.config import Config
 from moda.representation import FPS, Motion
@@ -38,6 +37,8 @@ def gaussian(values: np.ndarray, sigma: float, axis: int = 0) -> np.ndarray:
     sigma: frames; under 0.125 it is a copy. Symmetric, so nothing is delayed; past the ends the nearest
     frame is repeated, so constants stay what they are.
     """
+    from scipy.ndimage import gaussian_filter1d  # here, as settings are read before anything is filtered
+
     values = np.asarray(values)
     if sigma < 0:
         raise ValueError(f"sigma is {sigma}, wanted 0 or more")

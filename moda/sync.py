@@ -19,13 +19,13 @@ from moda.audio_features import frame_power
 from moda.config import parse
 from moda.errors import CheckpointError, DataError
 from moda.landmarks import LIPS, N_LANDMARKS
-from moda.locations import command, locate, shipped
+from moda.locations import SYNC_NETWORK, command, locate, shipped
 from moda.nn.building import building
 from moda.nn.lip_sync import MARGIN, LipSyncConfig, LipSyncNet, lag_curves, whole_fields
 from moda.representation import samples_at
 
 STAGE = "sync"
-SHIPPED = shipped("assets/checkpoints/sync.pt")
+SHIPPED = shipped(SYNC_NETWORK)
 _MAX_VALUES = 10_000_000
 REACH = 15
 """Offsets looked at: -REACH .. REACH frames."""

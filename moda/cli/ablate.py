@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from moda.cli.main import Parser, run, say_on
 from moda.locations import command, locate
 
@@ -61,20 +59,20 @@ def _parser() -> argparse.ArgumentParser:
 
 def _main(argv: Sequence[str] | None) -> int:
     options = _parser().parse_args(argv)
-    from moda.cli.ablation_plan import AblationConfig, plan
+    from moda.cli.ablation_plan import AblationConfig, plan, scored_clips
     from moda.config import apply_overrides, load_yaml, parse
 
     tree = apply_overrides(load_yaml(options.config), options.set)
     config = parse(AblationConfig, tree, source=str(options.config))
     if options.variants:
         config = config.only(options.variants)
-    trials = plan(config)
+    trials, clips = plan(config), scored_clips(config)
 
     from moda.cli.ablation_report import write_ablation
     from moda.cli.ablation_runs import check_runs, train_runs, unfinished
 
     runs = [run for trial in trials for run in trial.runs]
-    clips = check_runs(config, trials)
+    check_runs(config, trials)
     _say(
         f"{len(trials)} trials of {len(config.run())} variants and {len(config.seeds)} seeds, {len(runs)} training runs"
     )
@@ -102,6 +100,8 @@ def _main(argv: Sequence[str] | None) -> int:
 
 
 def _say(line: str) -> None:
+    from rich.console import Console
+
     say_on(Console(stderr=True))(line)
 
 

@@ -10,14 +10,14 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from moda.animation import AnimationConfig, DeviceName
 from moda.config import Config, Tree, apply_overrides, load_yaml, parse
-from moda.errors import CheckpointError, ConfigError
-from moda.locations import find_checkpoint, find_config
+from moda.data.clip import Clip, ClipStore
+from moda.errors import CheckpointError, ConfigError, DataError
+from moda.locations import find_checkpoint, find_config, locate
 from moda.metrics import METRICS
-from moda.pipeline import AnimationConfig, DeviceName
-from moda.stages.registry import find_stage
+from moda.stages.registry import parse_sections
 from moda.training.config import TrainConfig
-from moda.training.starting import require_weights
 
 REFERENCE = "full"
 """The variant that the others are compared with."""
@@ -201,6 +201,17 @@ def plan(config: AblationConfig) -> list[Trial]:
     return [trial for trial in trials if trial.checkpoints or trial.seed == config.seeds[0]]
 
 
+def scored_clips(config: AblationConfig) -> list[Clip]:
+    """The clips that are scored; raises `DataError` if there are none."""
+    clips = ClipStore.open(locate(config.store)).split(config.split)
+    if not clips:
+        raise DataError(
+            f"the list '{config.split}' of the clip store {config.store} is empty, so there is nothing to score; name "
+            "another with split=NAME, or prepare the store with another split"
+        )
+    return clips
+
+
 def _trial(config: AblationConfig, name: str, seed: int) -> Trial:
     variants = config.run()
     runs = {stage: _run(config, name, stage, path, seed) for stage, path in variants[name].trained().items()}
@@ -228,10 +239,6 @@ def _run(config: AblationConfig, variant: str, stage: str, path: Path, seed: int
 
 def _parsed(tree: Tree, stage: str, source: str) -> TrainConfig:
     """The settings of a run; raises `ConfigError` for what the trainer would refuse."""
-    config, cls = parse(TrainConfig, tree, source=source), find_stage(stage, source=source)
-    parse(cls.DataConfig, config.data, source=source, section="data")
-    network = parse(cls.NetworkConfig, config.network, source=source, section="network")
-    loss = parse(cls.LossConfig, config.loss, source=source, section="loss")
-    if config.init is None:
-        require_weights(cls, network, loss)
+    config = parse(TrainConfig, tree, source=source)
+    parse_sections(stage, config.data, config.network, config.loss, source=source)
     return config

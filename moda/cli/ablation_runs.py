@@ -13,12 +13,11 @@ from moda import checkpoint
 from moda.cli.ablation_plan import AblationConfig, TrainRun, Trial
 from moda.cli.train import build_stage, train
 from moda.config import parse
-from moda.data.clip import Clip, ClipStore
-from moda.errors import DataError, ModaError
-from moda.locations import find_checkpoint, locate
+from moda.errors import ModaError
+from moda.locations import find_checkpoint
 from moda.pipeline import check_renderer_size
-from moda.stages.registry import find_stage
-from moda.training import Trainer
+from moda.stages.registry import find_sections
+from moda.training.trainer import Trainer
 
 T = TypeVar("T")
 Say = Callable[[str], None]
@@ -26,14 +25,13 @@ Failures = dict[Path, str]
 """Why a run did not end, by its output folder."""
 
 
-def check_runs(config: AblationConfig, trials: Sequence[Trial]) -> list[Clip]:
-    """Look at all that is planned before anything is trained; returns the clips that will be scored.
+def check_runs(config: AblationConfig, trials: Sequence[Trial]) -> None:
+    """Look at all that is planned before anything is trained.
 
     Every variant's stages are built and open their data, runs that are there are of the same settings, renderers
     render at the animation's size, and checkpoints that are not trained here can be read. Raises `ModaError` naming
     the variant.
     """
-    clips = _scored(config)
     looked_at: set[object] = set()
     for trial in trials:
         try:
@@ -46,25 +44,14 @@ def check_runs(config: AblationConfig, trials: Sequence[Trial]) -> list[Clip]:
             _check_animation(config, trial, looked_at)
         except ModaError as error:
             raise type(error)(f"variant '{trial.variant}': {error}") from error
-    return clips
-
-
-def _scored(config: AblationConfig) -> list[Clip]:
-    clips = ClipStore.open(locate(config.store)).split(config.split)
-    if not clips:
-        raise DataError(
-            f"the list '{config.split}' of the clip store {config.store} is empty, so there is nothing to score; name "
-            "another with split=NAME, or prepare the store with another split"
-        )
-    return clips
 
 
 def _check_animation(config: AblationConfig, trial: Trial, looked_at: set[object]) -> None:
     animation = trial.animation(config.animation)
     renderer = trial.uses.get("renderer")
     if renderer is not None:
-        network = find_stage("renderer").NetworkConfig
-        section = parse(network, renderer.settings.network, source=str(renderer.config), section="network")
+        tree, source = renderer.settings.network, str(renderer.config)
+        section = parse(find_sections("renderer").network, tree, source=source, section="network")
         check_renderer_size(section, animation.size)
     for stage, path in animation.checkpoints:
         if stage not in trial.uses and path not in looked_at:

@@ -9,14 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from moda.cli.main import Parser, run, say_on
 from moda.locations import command, locate
 from moda.printing import printable
 
 if TYPE_CHECKING:
+    from moda.animation import AnimationConfig
     from moda.cli.evaluation_config import EvaluationConfig
 
 INCOMPLETE = 1
@@ -61,13 +59,19 @@ def _main(argv: Sequence[str] | None) -> int:
     options = _parser().parse_args(argv)
     # Imported here so that --help and mistakes in the call answer at once.
     from moda.cli.evaluation_config import read_config
+
+    config = read_config(options)
+    printed = config.printed_table()
+    animations = _check_inputs(config)
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     from moda.metrics.cells import listed
     from moda.metrics.evaluate import evaluate
     from moda.metrics.records import write_report
     from moda.metrics.table import printed_text, table_text
 
-    config = read_config(options)
-    printed = config.printed_table()
     console = Console(stderr=True)
     say = say_on(console)
 
@@ -86,7 +90,8 @@ def _main(argv: Sequence[str] | None) -> int:
                 tasks[part] = bar.add_task("", total=total, part=printable(part))
             bar.update(tasks[part], completed=done, total=total, description=printable(name))
 
-        folders = {name: locate(path) for name, path in config.generated.items()} | _generate(config, progress, say)
+        folders = {name: locate(path) for name, path in config.generated.items()}
+        folders |= _generate(config, animations, progress, say)
         evaluation = evaluate(
             locate(config.truth),
             folders,
@@ -113,11 +118,34 @@ def _main(argv: Sequence[str] | None) -> int:
     return 0 if evaluation.complete else INCOMPLETE
 
 
+def _check_inputs(config: EvaluationConfig) -> dict[str, AnimationConfig]:
+    """Refuse, before anything is loaded, what is not there; returns the sets' animation configurations."""
+    from moda.media.ffmpeg import require_file
+    from moda.metrics import METRICS
+    from moda.metrics.evaluate import chosen_metrics
+    from moda.metrics.folders import find_generated, find_true
+
+    find_true(locate(config.truth), config.split)
+    for folder in config.generated.values():
+        find_generated(locate(folder))
+    for name in chosen_metrics(config.skip):
+        METRICS[name].key(config.metric_settings())  # refuses weights that are not there
+    if config.reference is not None:
+        require_file(config.reference, "reference picture")
+    animations = config.animations()
+    for animation in animations.values():
+        for stage in animation.stages():
+            animation.network(stage)
+    return animations
+
+
 def _generate(
-    config: EvaluationConfig, progress: Callable[[str, int, int, str], None], say: Callable[[str], None]
+    config: EvaluationConfig,
+    animations: dict[str, AnimationConfig],
+    progress: Callable[[str, int, int, str], None],
+    say: Callable[[str], None],
 ) -> dict[str, Path]:
     """Generate the videos of our sets of checkpoints; folders by name."""
-    animations = config.animations()
     if not animations:
         return {}
     from moda.cli.generate import CheckpointSet, generate_set

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
+from moda.animation import AnimationConfig, DeviceName
 from moda.config import Config, Tree, apply_overrides, load_yaml, parse
 from moda.errors import ConfigError, ModaError
 from moda.locations import find_config, locate
@@ -15,7 +16,6 @@ from moda.metrics import MetricSettings
 from moda.metrics.controls import CONTROLS
 from moda.metrics.folders import parse_named_folders
 from moda.metrics.printed import PrintedTable, read_printed
-from moda.pipeline import AnimationConfig, DeviceName
 
 
 class SetConfig(Config):

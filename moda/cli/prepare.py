@@ -6,26 +6,23 @@ import argparse
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 
-from data_prepare import runner
-from data_prepare.hdtf import HdtfPlan, read_hdtf
 from data_prepare.options import Options
-from data_prepare.report import Report, Row
-from data_prepare.runner import prepare
-from data_prepare.sources import Source, find_sources, listed_sources
-from data_prepare.split_lists import GivenLists
-from data_prepare.splits import SplitRule
 from moda.cli.main import Parser, run, say_on
 from moda.config import Config, apply_overrides, load_yaml, parse
-from moda.data.parts import HELD_OUT
 from moda.errors import ConfigError
 from moda.locations import command
-from moda.representation import FPS
+
+if TYPE_CHECKING:
+    from data_prepare import runner
+    from data_prepare.hdtf import HdtfPlan
+    from data_prepare.report import Report, Row
+    from data_prepare.sources import Source
+    from data_prepare.split_lists import GivenLists
+    from data_prepare.splits import SplitRule
 
 LINE_EVERY = 15.0
 """Where stderr is no terminal, a line of progress in so many seconds."""
@@ -102,7 +99,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(_main, argv)
 
 
+def _rule(config: PrepareConfig) -> SplitRule | GivenLists:
+    from data_prepare.split_lists import GivenLists
+    from data_prepare.splits import SplitRule
+
+    rule = SplitRule.parse(config.split, config.seed, by_time=config.split_by == "time")
+    return rule if config.split_lists is None else GivenLists.read(config.split_lists, config.shared_people)
+
+
 def _sources(config: PrepareConfig, videos: Path, out: Path) -> tuple[list[Source], HdtfPlan]:
+    from data_prepare.hdtf import HdtfPlan, read_hdtf
+    from data_prepare.sources import find_sources, listed_sources
+
     if config.hdtf is None:
         return find_sources(videos, out, config.include, config.identities), HdtfPlan((), ())
     if config.include is not None or config.identities is not None:
@@ -114,10 +122,14 @@ def _sources(config: PrepareConfig, videos: Path, out: Path) -> tuple[list[Sourc
 def _main(argv: list[str]) -> int:
     arguments = _parser().parse_args(argv)
     config = _config(arguments)
-    rule: SplitRule | GivenLists = SplitRule.parse(config.split, config.seed, by_time=config.split_by == "time")
-    if config.split_lists is not None:
-        rule = GivenLists.read(config.split_lists, config.shared_people)
+    rule = _rule(config)
     sources, plan = _sources(config, arguments.videos, arguments.out)
+
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    from data_prepare.runner import prepare
+
     console = Console(stderr=True, highlight=False)
     say = say_on(console)
     for name, remark in plan.notes[:SHOWN]:
@@ -164,6 +176,9 @@ def _named(row: Row) -> tuple[str, str]:
 
 
 def _summary(say: Callable[[str], None], report: Report, out: Path, *, validates: bool) -> None:
+    from moda.data.parts import HELD_OUT
+    from moda.representation import FPS
+
     for status in ("rejected", "failed"):
         _list(say, status, [_named(row) for row in report.rows if row.status == status])
     _list(say, "missing", report.missing)

@@ -6,23 +6,18 @@ import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
-
-import yaml
+from typing import TYPE_CHECKING
 
 from moda.cli.main import Parser, run
-from moda.config import Tree, apply_overrides, load_yaml, parse, to_dict
 from moda.errors import ConfigError
-from moda.files import scratch_folder
 from moda.locations import command
-from moda.nn.building import building
-from moda.pipeline import choose_device, describe_device
-from moda.stages.registry import find_stage
-from moda.training.config import TrainConfig
-from moda.training.examination import DryRun
-from moda.training.randomness import seed_everything
-from moda.training.resuming import resolved
-from moda.training.stage import Stage
-from moda.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from moda.config import Tree
+    from moda.stages.registry import Sections
+    from moda.training.config import TrainConfig
+    from moda.training.examination import DryRun
+    from moda.training.stage import Stage
 
 PERSON_STORE = "clips"
 """Clip store of `data.video`, in the run's output folder."""
@@ -39,8 +34,34 @@ def _main(argv: list[str]) -> int:
     overrides = list(arguments.set)
     if arguments.device is not None:
         overrides.append(f"device={arguments.device}")
+    from moda.config import apply_overrides, load_yaml, parse
+    from moda.training.config import TrainConfig
+
     config = parse(TrainConfig, apply_overrides(load_yaml(arguments.config), overrides), source=source)
     return train(config, source, dry_run=arguments.dry_run, fresh=arguments.fresh)
+
+
+def check(config: TrainConfig, source: str, *, fresh: bool = False) -> Sections:
+    """The stage's sections, after all that can be told without loading a network: keys, and files that are not there.
+
+    Raises `ConfigError`, `CheckpointError`, `DataError` or `MediaError`.
+    """
+    from moda.data.clip import ClipStore
+    from moda.locations import find_checkpoint
+    from moda.media.ffmpeg import require_file
+    from moda.stages.registry import parse_sections
+
+    sections = parse_sections(config.stage, config.data, config.network, config.loss, source=source)
+    if config.init is not None and (fresh or not (config.output / "last.pt").exists()):
+        find_checkpoint(config.init)
+    encoder = getattr(sections.network, "wav2vec", None)
+    if encoder is not None and encoder.init is not None:
+        find_checkpoint(encoder.init)
+    if getattr(sections.data, "video", None) is not None:
+        require_file(sections.data.video, "video")
+    elif getattr(sections.data, "store", None) is not None:
+        ClipStore.open(sections.data.store)
+    return sections
 
 
 def train(config: TrainConfig, source: str, *, dry_run: bool = False, fresh: bool = False) -> int:
@@ -49,11 +70,17 @@ def train(config: TrainConfig, source: str, *, dry_run: bool = False, fresh: boo
     source: what to call the config in a message. dry_run: one batch through everything, nothing written.
     fresh: start over although the output folder holds a run.
     """
+    from moda.files import scratch_folder
+
+    check(config, source, fresh=fresh)
     with scratch_folder() as scratch:
         return _train(_with_store(config, source, scratch if dry_run else None), source, dry_run, fresh)
 
 
 def _train(config: TrainConfig, source: str, dry_run: bool, fresh: bool) -> int:
+    from moda.config import to_dict
+    from moda.training.trainer import Trainer
+
     stage = build_stage(config, source=source)
     trainer = Trainer(config, stage, fresh=fresh)
     if config.data.get("video") is not None:
@@ -79,6 +106,9 @@ def _train(config: TrainConfig, source: str, dry_run: bool, fresh: bool) -> int:
 
 def _introduce(config: TrainConfig, stage: Stage) -> None:
     """Say what is trained, once nothing stands in its way any more."""
+    from moda.pipeline import choose_device, describe_device
+    from moda.training.resuming import resolved
+
     print(f"device: {describe_device(choose_device(config.device))}")
     for name, player in stage.players.items():
         count = sum(p.numel() for p in player.parameters())
@@ -89,10 +119,7 @@ def _introduce(config: TrainConfig, stage: Stage) -> None:
 
 def _with_store(config: TrainConfig, source: str, scratch: Path | None) -> TrainConfig:
     """Where a stage can take `data.video`, its store is in the output folder; a dry run makes it in `scratch`."""
-    if (
-        config.data.get("video") is None
-        or "video" not in find_stage(config.stage, source=source).DataConfig.model_fields
-    ):
+    if config.data.get("video") is None:
         return config
     if config.data.get("store") is not None:
         raise ConfigError(
@@ -123,17 +150,20 @@ def build_stage(config: TrainConfig, *, source: str) -> Stage:
 
     source: what to call the config in a message. Raises `ConfigError` for an unknown stage or key.
     """
-    cls = find_stage(config.stage, source=source)
-    data = parse(cls.DataConfig, config.data, source=source, section="data")
-    network = parse(cls.NetworkConfig, config.network, source=source, section="network")
-    loss = parse(cls.LossConfig, config.loss, source=source, section="loss")
+    from moda.nn.building import building
+    from moda.stages.registry import find_stage, parse_sections
+    from moda.training.randomness import seed_everything
+
+    sections = parse_sections(config.stage, config.data, config.network, config.loss, source=source)
     seed_everything(config.seed)
     with building(source):
-        return cls(data, network, loss)
+        return find_stage(config.stage, source=source)(*sections)
 
 
 def _summary(tree: Tree) -> str:
     """The resolved configuration, one line a section."""
+    import yaml
+
     lines = []
     for section, value in tree.items():
         text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6).strip()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
 
-from moda.config import Config
+from moda.data.settings import SoundAugmentation
 from moda.representation import SAMPLE_RATE
 
 QUIETEST = 1e-3
@@ -13,15 +12,6 @@ QUIETEST = 1e-3
 
 LOWEST_HEARD, HIGHEST_HEARD = (80.0, 350.0), (3000.0, 4000.0)
 """Hz between which the edges of a telephone's band are drawn."""
-
-
-class SoundAugmentation(Config):
-    """How far the sound of a training window may change."""
-
-    gain_db: float = Field(9.0, ge=0, description="Gain drawn from +- this, dB.")
-    noise: float = Field(0.5, ge=0, le=1, description="Share of windows that get additive noise.")
-    snr_db: tuple[float, float] = Field((10.0, 40.0), description="Signal-to-noise ratio drawn from this range, dB.")
-    telephone: float = Field(0.0, ge=0, le=1, description="Share of windows that are heard as over a telephone.")
 
 
 def augment_sound(wave: np.ndarray, config: SoundAugmentation, random: np.random.Generator) -> np.ndarray:

@@ -31,7 +31,7 @@ from moda.geometry import Rest, motion_targets, to_canonical
 from moda.landmarks import EYES, LIPS, N_LANDMARKS
 from moda.locations import command
 from moda.media.audio import read_audio
-from moda.normalization import Moments
+from moda.moments import Moments
 from moda.reading import read_json, read_lines
 from moda.representation import FPS, SAMPLE_RATE, HeadPose, Motion
 

@@ -21,7 +21,7 @@ from moda.errors import DataError
 from moda.files import write_npz
 from moda.geometry import Rest, face_offsets, motion_targets, to_canonical
 from moda.landmarks import N_LANDMARKS, N_TORSO
-from moda.normalization import Moments
+from moda.moments import Moments
 from moda.reading import read_arrays
 from moda.representation import SHAPES as MOTION_SHAPES
 from moda.representation import HeadPose

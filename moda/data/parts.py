@@ -17,7 +17,7 @@ from moda.data.clip import SPLITS, Clip, ClipStore
 from moda.data.moments import clip_moments
 from moda.errors import DataError
 from moda.geometry import Rest
-from moda.normalization import Moments
+from moda.moments import Moments
 from moda.representation import FPS, samples_at
 
 log = logging.getLogger(__name__)

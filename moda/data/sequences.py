@@ -15,44 +15,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
-from moda.config import Config
-from moda.data.augmentation import SoundAugmentation, augment_sound
+from moda.data.augmentation import augment_sound
 from moda.data.clip import Clip, ClipStore
 from moda.data.moments import GROUPS
 from moda.data.parts import divided
+from moda.data.settings import SequenceConfig
 from moda.errors import DataError
 from moda.geometry import face_offsets
-from moda.normalization import Moments
+from moda.moments import Moments
 from moda.representation import samples_at
 
 log = logging.getLogger(__name__)
 
 SHORTEST_VALIDATION = 25
 """Validation clips shorter than the shortest window are used whole if they last a second."""
-
-
-class SequenceConfig(Config):
-    """Which windows are drawn from which clip store."""
-
-    store: Path = Field(description="Clip store made by `moda prepare`.")
-    lengths: tuple[int, ...] = Field(
-        (70, 150, 300),
-        min_length=1,
-        description="Window lengths in frames; every batch draws one. 70 admits clips of three seconds.",
-    )
-    subject_mix: float = Field(
-        0.5, ge=0, le=1, description="Training: the subject's mesh moves toward another clip's by up to this share."
-    )
-    augment: SoundAugmentation = Field(SoundAugmentation(), description="Training: changes to the sound.")
 
 
 class Window(NamedTuple):

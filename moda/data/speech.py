@@ -9,12 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from moda.config import Config
-from moda.data.augmentation import SoundAugmentation, augment_sound
+from moda.data.augmentation import augment_sound
+from moda.data.settings import SpeechDataConfig
 from moda.errors import DataError
 from moda.reading import read_arrays, read_json, read_lines
 
@@ -24,19 +23,6 @@ TEACHER_HOP = 320
 """Samples from one teacher frame to the next: 50 Hz."""
 FRAME_HOP = 640
 """Samples of one video frame at 25 fps: crops start on these."""
-
-
-class SpeechDataConfig(Config):
-    """Which crops of which labelled speech."""
-
-    root: Path = Field(description="Folder made by `python -m data_prepare.speech`.")
-    frames: int = Field(100, ge=4, description="Length of a crop in frames of 25 fps (100 = 4 s).")
-    speed: float = Field(
-        0.0, ge=0, lt=0.5, description="Training: voices faster and higher, or slower and lower, by up to this share."
-    )
-    augment: SoundAugmentation = Field(
-        SoundAugmentation(noise=0.6, snr_db=(5.0, 40.0)), description="Training: changes to the sound."
-    )
 
 
 class Crop(NamedTuple):

@@ -11,38 +11,19 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from moda.config import Config
-from moda.data.augmentation import SoundAugmentation, augment_sound
+from moda.data.augmentation import augment_sound
 from moda.data.clip import Clip, ClipStore
 from moda.data.sequences import clip_weights
+from moda.data.settings import SyncDataConfig
 from moda.errors import DataError
 from moda.landmarks import LIPS, canonical_face
 from moda.reading import read_lines
 from moda.representation import FPS, SAMPLE_RATE, samples_at
 
 log = logging.getLogger(__name__)
-
-
-class SyncDataConfig(Config):
-    """Which windows of which clips, and how they are changed."""
-
-    store: Path = Field(description="Clip store made by `moda prepare`.")
-    frames: int = Field(72, ge=40, description="Length of a window, frames; clips that are shorter are left out.")
-    reach: int = Field(15, ge=1, description="The sound is moved by up to this many frames, drawn uniformly.")
-    offsets: Path | None = Field(
-        None,
-        description="TSV of 'clip_id<TAB>frames', the frames by which the picture of a clip comes late by itself "
-        "(python -m data_prepare.offsets). Clips that it does not name are left out.",
-    )
-    augment: SoundAugmentation = Field(
-        SoundAugmentation(noise=0.5, snr_db=(5.0, 40.0)), description="Training: changes to the sound."
-    )
-    mirror: float = Field(0.5, ge=0, le=1, description="Training: share of windows whose face is mirrored.")
-    cache_frames: int = Field(300_000, ge=0, description="Frames kept in memory (about 2 kB each).")
 
 
 class SyncWindow(NamedTuple):

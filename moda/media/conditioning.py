@@ -23,7 +23,7 @@ from moda.media.crop import Box, crop_square
 from moda.media.drawing import draw_condition, polygon_mask
 from moda.media.surroundings import Target
 from moda.media.warping import ReferenceWarp, Window
-from moda.representation import FRAME, Portrait
+from moda.representation import FRAME, WINDOW_SHARE, Portrait
 
 REGION_GROWTH = 1.3
 """The region's outline: the outer lips, scaled about their centre."""
@@ -33,8 +33,6 @@ FACE_STRENGTH = 0.5
 """The region's value on the face around the mouth: the share of the warp that paint may replace there."""
 FACE_RADIUS, FACE_EDGE = 0.47, 0.12
 """How far around the window's centre that goes, and the width of its soft edge, as shares of the window's side."""
-WINDOW_SHARE = 0.375
-"""Side of the window as a share of the picture's side."""
 
 
 @dataclass(frozen=True)

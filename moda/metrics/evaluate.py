@@ -53,7 +53,7 @@ def evaluate(
     """
     if not generated:
         raise DataError("nothing to score: name at least one folder of generated videos, --generated NAME=DIR")
-    metrics = _chosen(skip)
+    metrics = chosen_metrics(skip)
     true = find_true(true_dir, split)
     methods = {name: find_generated(folder) for name, folder in generated.items()}
     paired = _paired(true_dir, true, generated, methods)
@@ -81,7 +81,8 @@ def evaluate(
     return Evaluation(true_dir, dict(generated), rows, clips, _out_of_step(rows), kept, settings, seconds)
 
 
-def _chosen(skip: Collection[str]) -> tuple[str, ...]:
+def chosen_metrics(skip: Collection[str]) -> tuple[str, ...]:
+    """Names of the metrics but those to leave out; raises `DataError` for an unknown one."""
     unknown = sorted(set(skip) - set(METRICS))
     if unknown:
         raise DataError(f"no metric of this name to leave out: {', '.join(unknown)}; there are {', '.join(METRICS)}")

@@ -9,15 +9,19 @@ import hashlib
 import weakref
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from moda.errors import CheckpointError
+from moda.locations import SYNC_NETWORK, shipped
 from moda.metrics.clip_pair import ClipPair, MetricSettings
 from moda.metrics.registry import NotAvailable, Value, metric
-from moda.metrics.sync_curve import SyncScore
-from moda.metrics.sync_landmarks import LandmarkSyncScorer
-from moda.metrics.sync_pictures import SyncNetScorer
-from moda.sync import SHIPPED
 
+if TYPE_CHECKING:  # they load torch, which reading a configuration does not need
+    from moda.metrics.sync_curve import SyncScore
+    from moda.metrics.sync_landmarks import LandmarkSyncScorer
+    from moda.metrics.sync_pictures import SyncNetScorer
+
+SHIPPED = shipped(SYNC_NETWORK)
 SOURCE = "docs/method.md, section 6; Chung and Zisserman 2016, protocol of github.com/joonson/syncnet_python"
 
 
@@ -107,11 +111,15 @@ def _score(clip: ClipPair) -> SyncScore | NotAvailable:
 
 @lru_cache(maxsize=1)
 def _landmark_scorer() -> LandmarkSyncScorer:
+    from moda.metrics.sync_landmarks import LandmarkSyncScorer
+
     return LandmarkSyncScorer()
 
 
 @lru_cache(maxsize=1)
 def _syncnet_scorer(path: Path) -> SyncNetScorer:
+    from moda.metrics.sync_pictures import SyncNetScorer
+
     return SyncNetScorer(path)
 
 

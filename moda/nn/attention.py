@@ -6,14 +6,13 @@ Masks are added to attention logits: 0 lets through, -inf shuts.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from moda.nn.positional import sinusoidal
-
-SlopeKind = Literal["faceformer", "single"]
+from moda.nn.settings import SlopeKind
 
 
 def causal_mask(frames: int, *, device: torch.device | None = None) -> Tensor:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
 
 from torch import Tensor, nn
 
+from moda.nn.settings import NormKind
+
 LEAK = 0.2
 """Negative slope of every LeakyReLU of the paper's networks (docs/method.md, sections 2, 3 and 5)."""
-
-NormKind = Literal["batch", "layer", "none"]
 
 
 class MLP(nn.Module):

@@ -11,7 +11,6 @@ Z latent channels (sum over the groups of the components kept).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 import numpy as np
 import torch
@@ -20,9 +19,8 @@ from torch import Tensor, nn
 
 from moda.errors import TrainingError
 from moda.nn.positional import fourier
+from moda.nn.settings import Solver
 from moda.normalization import Moments
-
-Solver = Literal["euler", "heun"]
 
 
 class LinearBasis(nn.Module):

@@ -17,32 +17,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from moda.config import Config
 from moda.landmarks import N_LIPS
 from moda.nn.mel import LogMel
+from moda.nn.settings import LipSyncConfig
 
 DILATIONS = (1, 2, 4)
 MARGIN = 1 + sum(DILATIONS)
 """Frames at either end without an embedding; the receptive field is 2 MARGIN + 1 = 17 frames, 0.68 s."""
 STILL = 0.5
 """Canonical pixels: lips that move less than this are not blown up to the size of speech."""
-
-
-class LipSyncConfig(Config):
-    """Size of the network."""
-
-    channels: int = 64
-    """Width of both towers."""
-    embedding: int = 16
-    """Length of an embedding."""
-    components: int = 8
-    """Principal components of the lips that are looked at."""
-    bands: int = 80
-    """Mel bands."""
-    quiet: float = 0.01
-    """RMS under which sound counts as silence, as in the other networks."""
-    dropout: float = 0.2
-    """Of whole channels, of the input and after every block."""
 
 
 class Block(nn.Module):

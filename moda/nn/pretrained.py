@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from moda.errors import CheckpointError, ConfigError
-from moda.nn.speech_config import SpeechConfig
+from moda.nn.settings import SpeechConfig
 
 log = logging.getLogger(__name__)
 

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from moda.nn.settings import UNET_LEVELS
+
 WIDEST = 8
 """Channels double level by level up to this many times the width of the first."""
 
@@ -68,10 +70,7 @@ class PaperUNet(nn.Module):
     256 x 256 and depth 8 is too little.
     """
 
-    DEPTH = 8
-    """Levels in the paper."""
-
-    def __init__(self, in_channels: int = 19, out_channels: int = 3, width: int = 64, depth: int = DEPTH) -> None:
+    def __init__(self, in_channels: int = 19, out_channels: int = 3, width: int = 64, depth: int = UNET_LEVELS) -> None:
         super().__init__()
         if depth < 2:
             raise ValueError(f"depth must be at least 2, got {depth}")

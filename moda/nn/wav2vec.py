@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from moda.nn.mel import MelFront
-from moda.nn.speech_config import SpeechConfig
+from moda.nn.settings import SpeechConfig
 from moda.nn.wav2vec_layers import Wav2Vec
 from moda.nn.waveform import normalise_wave
 

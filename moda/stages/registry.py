@@ -1,7 +1,7 @@
 """The stages by name. Modules are imported when a stage is asked for, not before.
 
-A new stage is a folder with network.py (`NetworkConfig`, `build(config) -> nn.Module`) and stage.py
-(the `Stage` class), and one line in `_STAGES`.
+A new stage is a folder with config.py (`NetworkConfig`, `LossConfig`), network.py (`build(config) -> nn.Module`) and
+stage.py (the `Stage` class), and one line in `_STAGES`.
 """
 
 from __future__ import annotations
@@ -9,28 +9,35 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from moda.checkpoint import Checkpoint, load_weights, section
 from moda.config import Tree, merge, parse
 from moda.errors import CheckpointError, ConfigError
-from moda.nn.building import building
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from moda.checkpoint import Checkpoint
     from moda.training.stage import Stage
 
 _MORE_VALUES = 4_000_000
 """That a network may make beside those its checkpoint holds: what can be computed is not stored."""
 _STAGES = {
-    "audio2repr": "Audio2ReprStage",
-    "faco": "FaCoStage",
-    "renderer": "RendererStage",
-    "speech": "SpeechStage",
-    "sync": "SyncStage",
+    "audio2repr": ("Audio2ReprStage", "SequenceConfig"),
+    "faco": ("FaCoStage", "SequenceConfig"),
+    "renderer": ("RendererStage", "FramesConfig"),
+    "speech": ("SpeechStage", "SpeechDataConfig"),
+    "sync": ("SyncStage", "SyncDataConfig"),
 }
-"""Folder of a stage under moda/stages, and the class in its stage.py."""
+"""Folder of a stage under moda/stages, the class in its stage.py, and what its data is told (moda/data/settings.py)."""
+
+
+class Sections(NamedTuple):
+    """A stage's own sections of a train YAML: their classes, or what was read of one."""
+
+    data: Any
+    network: Any
+    loss: Any
 
 
 class _Stages(Mapping[str, "type[Stage]"]):
@@ -40,7 +47,7 @@ class _Stages(Mapping[str, "type[Stage]"]):
         if name not in _STAGES:
             raise KeyError(name)
         module = import_module(f"moda.stages.{name}.stage")
-        stage: type[Stage] = getattr(module, _STAGES[name])
+        stage: type[Stage] = getattr(module, _STAGES[name][0])
         return stage
 
     def __iter__(self) -> Iterator[str]:
@@ -59,16 +66,34 @@ def find_stage(name: str, *, source: str = "configuration") -> type[Stage]:
     return STAGES[name]
 
 
+def find_sections(name: str, *, source: str = "configuration") -> Sections:
+    """The classes of a stage's sections, without loading the stage: a configuration is checked before that.
+
+    Raises `ConfigError` naming the stages there are.
+    """
+    _require(name, source)
+    data, own = import_module("moda.data.settings"), import_module(f"moda.stages.{name}.config")
+    return Sections(getattr(data, _STAGES[name][1]), own.NetworkConfig, own.LossConfig)
+
+
+def parse_sections(name: str, data: Tree, network: Tree, loss: Tree, *, source: str) -> Sections:
+    """The stage's sections of a train YAML; raises `ConfigError` for an unknown stage or key."""
+    classes = find_sections(name, source=source)
+    trees = {"data": data, "network": network, "loss": loss}
+    return Sections(*(parse(getattr(classes, key), tree, source=source, section=key) for key, tree in trees.items()))
+
+
 def build_network(stage: str, config: dict[str, Any], *, source: str = "configuration") -> nn.Module:
     """The network that a stage's checkpoint holds, with weights still to be loaded.
 
     config: the `network` section. Weights to start training from (paths in it) are not read.
     """
     _require(stage, source)
-    module = import_module(f"moda.stages.{stage}.network")
-    settings = parse(module.NetworkConfig, config, source=source, section="network")
+    from moda.nn.building import building
+
+    settings = parse(find_sections(stage).network, config, source=source, section="network")
     with building(source):
-        network: nn.Module = module.build(settings)
+        network: nn.Module = import_module(f"moda.stages.{stage}.network").build(settings)
     return network
 
 
@@ -78,6 +103,9 @@ def load_network(loaded: Checkpoint, changes: Tree, *, source: str) -> nn.Module
     Raises `CheckpointError` naming `source` if its settings and weights do not fit each other; a network larger than
     the weights is not begun.
     """
+    from moda.checkpoint import load_weights, section
+    from moda.nn.building import building
+
     config = merge(section(loaded, "network", source=source), changes)
     values = 2 * sum(value.numel() for value in loaded.weights.values()) + _MORE_VALUES
     try:

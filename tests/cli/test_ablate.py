@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from moda.cli.ablate import main
-from moda.cli.ablation_plan import AblationConfig, ClaimConfig, plan
+from moda.cli.ablation_plan import AblationConfig, ClaimConfig, plan, scored_clips
 from moda.cli.ablation_report import collect, common_clips, mean_over_seeds, verdict
 from moda.cli.ablation_runs import check_runs
 from moda.cli.train import build_stage, train
@@ -16,7 +16,8 @@ from moda.data.clip import ClipStore
 from moda.errors import ConfigError, TrainingError
 from moda.metrics import METRICS, MetricSettings
 from moda.metrics.rows import ClipScore, Evaluation, Row
-from moda.training import TrainConfig, Trainer
+from moda.training.config import TrainConfig
+from moda.training.trainer import Trainer
 from tests.conftest import REPOSITORY
 
 PAPER = REPOSITORY / "configs" / "ablation" / "paper.yaml"
@@ -136,7 +137,8 @@ def test_all_runs_of_the_debug_file_can_be_trained(clip_store: ClipStore, tmp_pa
     settings = parse(AblationConfig, apply_overrides(load_yaml(DEBUG), changes), source="debug.yaml")
     trials = plan(settings)
     assert {trial.variant for trial in trials} == set(load_yaml(DEBUG)["variants"])
-    assert [clip.id for clip in check_runs(settings, trials)] == [clip.id for clip in clip_store.split("val")]
+    check_runs(settings, trials)
+    assert [clip.id for clip in scored_clips(settings)] == [clip.id for clip in clip_store.split("val")]
     renderers = {run.variant: run for trial in trials for run in trial.runs if run.stage == "renderer"}
     for run in renderers.values():
         trainer = Trainer(run.settings, build_stage(run.settings, source="test"))

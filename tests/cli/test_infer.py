@@ -258,7 +258,7 @@ def test_bad_pictures(
         (["--save-motion", "nowhere/m.npz"], "no such folder"),
         (["--save-motion", "face.png"], "would overwrite the input face.png"),
         (["--motion", "none.npz"], "none.npz"),
-        (["--motion", "face.png"], "not a motion file: face.png"),
+        (["--motion", "face.png"], "cannot read face.png"),
         (["--face", "2"], "there is no face 2: one face found in face.png"),
         (["--framing", "full", "--long-side", "10"], "'long_side'"),
         (["--set", "framing=whole"], "'framing'"),

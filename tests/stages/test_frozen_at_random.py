@@ -103,7 +103,7 @@ def test_an_ablation_is_refused_before_its_first_run(
 ) -> None:
     changes: Any = "{audio2repr: [network.wav2vec.init=null, network.wav2vec.freeze=true]}"
     words = ["--config", str(CONFIGS / "ablation" / "stage1.yaml"), "--dry-run"]
-    for text in (f"store={clip_store.root}", f"output={tmp_path / 'out'}", f"train_set={changes}"):
+    for text in (f"store={clip_store.root}", f"output={tmp_path / 'out'}", "split=val", f"train_set={changes}"):
         words += ["--set", text]
     assert ablate.main(words) == 2
     assert "true with random weights" in capfd.readouterr().err

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from moda.config import Config, parse
-from moda.training import Stage, TrainConfig
+from moda.training.config import TrainConfig
 from moda.training.loading import TrainingStream, validation_batches
 from moda.training.runtime import Runtime
+from moda.training.stage import Stage
 
 
 class Empty(Config):

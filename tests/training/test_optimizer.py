@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from moda.config import Config, parse
-from moda.training import Stage, TrainConfig, Trainer
+from moda.training.config import TrainConfig
+from moda.training.stage import Stage
+from moda.training.trainer import Trainer
 
 LR = 0.01
 

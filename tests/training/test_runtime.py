@@ -23,7 +23,10 @@ from pathlib import Path
 import torch
 from torch import nn
 from moda.config import Config, parse
-from moda.training import Stage, TrainConfig, Trainer, seed_everything
+from moda.training.stage import Stage
+from moda.training.config import TrainConfig
+from moda.training.trainer import Trainer
+from moda.training.randomness import seed_everything
 
 torch.set_num_threads(1)
 

@@ -12,7 +12,8 @@ from torch.utils.data import Dataset
 
 from moda import checkpoint as checkpoints
 from moda.errors import CheckpointError, ConfigError
-from moda.training import Trainer, seed_everything
+from moda.training.randomness import seed_everything
+from moda.training.trainer import Trainer
 from tests.training.test_trainer import TinyData, TinyGan, TinyLoss, TinyNetwork, TinyStage, make, make_config, same
 
 

@@ -19,7 +19,10 @@ from moda import checkpoint as checkpoints
 from moda.config import Config, parse
 from moda.errors import ConfigError, DataError, OutputError, TrainingError
 from moda.normalization import Normalizer
-from moda.training import Stage, TrainConfig, Trainer, seed_everything
+from moda.training.config import TrainConfig
+from moda.training.randomness import seed_everything
+from moda.training.stage import Stage
+from moda.training.trainer import Trainer
 
 torch.set_num_threads(1)
 

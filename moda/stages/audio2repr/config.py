@@ -8,10 +8,7 @@ from pydantic import Field, model_validator
 
 from moda.config import Config
 from moda.landmarks import N_EYES, N_TORSO
-from moda.nn.attention import SlopeKind
-from moda.nn.blocks import NormKind
-from moda.nn.flow import Solver
-from moda.nn.wav2vec import SpeechConfig
+from moda.nn.settings import NormKind, SlopeKind, Solver, SpeechConfig
 from moda.representation import HEAD, STRIDE, WINDOW
 
 Source = Literal["spec", "prob", "both", "frame"]
@@ -119,3 +116,32 @@ class NetworkConfig(Config):
     def without_initial_weights(self) -> NetworkConfig:
         """The same architecture, not reading any weights to start from: for loading a checkpoint."""
         return self.model_copy(update={"wav2vec": self.wav2vec.without_initial_weights()})
+
+
+class LossConfig(Config):
+    """Weights of the terms, and their units."""
+
+    standardise: bool = True
+    """Targets are standardised by the training set's statistics. False: as they are, in pixels, degrees and shares of
+    scale (the paper names no such step)."""
+    lips: float = Field(1.0, ge=0)
+    """L1 of the lips."""
+    lips_velocity: float = Field(1.0, ge=0)
+    """L1 of the lips' movement from frame to frame."""
+    opening: float = Field(1.0, ge=0)
+    """L1 of the vertical openings of the inner lips."""
+    others: float = Field(1.0, ge=0)
+    """L1 of eyes, head and torso, each; unused with prob: flow."""
+    others_velocity: float = Field(0.5, ge=0)
+    """L1 of their movement; unused with prob: flow."""
+    kl: float = Field(1e-2, ge=0)
+    """Kullback-Leibler divergence of the VAE; unused elsewhere."""
+    flow: float = Field(1.0, ge=0)
+    """Flow matching; unused elsewhere."""
+    blinks: float = Field(1.0, ge=0)
+    """Likelihood of the onsets of blinks; unused without blinks: true."""
+
+    @property
+    def lips_learn(self) -> bool:
+        """Whether any term teaches the lips."""
+        return bool(self.lips or self.lips_velocity or self.opening)

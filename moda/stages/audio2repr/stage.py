@@ -22,7 +22,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from moda.blinks import find_blinks
@@ -34,6 +33,7 @@ from moda.landmarks import CENTRAL_LIP_PAIRS, EYES, INNER_LIP_PAIRS, LIPS, eye_o
 from moda.nn.losses import kl_divergence
 from moda.normalization import Moments, Normalizer
 from moda.representation import FPS
+from moda.stages.audio2repr.config import LossConfig as Audio2ReprLossConfig
 from moda.stages.audio2repr.config import NetworkConfig as Audio2ReprConfig
 from moda.stages.audio2repr.network import Audio2Repr, Features
 from moda.stages.audio2repr.preview import draw_curves
@@ -53,35 +53,6 @@ WEIGHTS = (
 """What to do where the speech encoder is frozen at random weights."""
 STILL = 1e-3
 """A lip opening whose standard deviation is below this many pixels does not move."""
-
-
-class Audio2ReprLossConfig(Config):
-    """Weights of the terms, and their units."""
-
-    standardise: bool = True
-    """Targets are standardised by the training set's statistics. False: as they are, in pixels, degrees and shares of
-    scale (the paper names no such step)."""
-    lips: float = Field(1.0, ge=0)
-    """L1 of the lips."""
-    lips_velocity: float = Field(1.0, ge=0)
-    """L1 of the lips' movement from frame to frame."""
-    opening: float = Field(1.0, ge=0)
-    """L1 of the vertical openings of the inner lips."""
-    others: float = Field(1.0, ge=0)
-    """L1 of eyes, head and torso, each; unused with prob: flow."""
-    others_velocity: float = Field(0.5, ge=0)
-    """L1 of their movement; unused with prob: flow."""
-    kl: float = Field(1e-2, ge=0)
-    """Kullback-Leibler divergence of the VAE; unused elsewhere."""
-    flow: float = Field(1.0, ge=0)
-    """Flow matching; unused elsewhere."""
-    blinks: float = Field(1.0, ge=0)
-    """Likelihood of the onsets of blinks; unused without blinks: true."""
-
-    @property
-    def lips_learn(self) -> bool:
-        """Whether any term teaches the lips."""
-        return bool(self.lips or self.lips_velocity or self.opening)
 
 
 class Audio2ReprStage(Stage):

@@ -11,25 +11,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from moda.config import Config
 from moda.landmarks import EYES, LIPS, N_EYES, N_LANDMARKS, N_LIPS
 from moda.nn.blocks import MLP
 from moda.normalization import Normalizer
+from moda.stages.faco.config import NetworkConfig
 
 POINTS = {"lips": N_LIPS, "eyes": N_EYES, "face": N_LANDMARKS, "subject": N_LANDMARKS}
 """Points of each group; all are (P, 3)."""
 CHANNELS = {name: 3 * points for name, points in POINTS.items()}
 """Channels of each group: its points flattened."""
-
-
-class NetworkConfig(Config):
-    """Architecture of stage 2. The defaults are the paper's, but for `keep_inputs`."""
-
-    keep_inputs: bool = True
-    """Lips and eyes of the output are the given ones. The paper's network predicts all 478 points,
-    given ones as well, and so may move the lips away from the sound."""
-    width: int = 128
-    """Unit of all widths: the paper's layers are 1, 2 and 4 times 128."""
 
 
 def normalizers() -> nn.ModuleDict:

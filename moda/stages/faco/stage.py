@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from moda.config import Config
@@ -22,24 +21,13 @@ from moda.data.sequences import MotionSequences, SequenceConfig, collate_by_leng
 from moda.landmarks import FACE_OVAL, OTHERS
 from moda.nn.gan import discriminator_loss, generator_loss
 from moda.normalization import Normalizer
+from moda.stages.faco.config import LossConfig as FaCoLossConfig
+from moda.stages.faco.config import NetworkConfig as FaCoConfig
 from moda.stages.faco.network import FaCoDiscriminator, FaCoNet
-from moda.stages.faco.network import NetworkConfig as FaCoConfig
 from moda.training.stage import Stage, Terms
 
 FLOORS = {"lips": 0.05, "eyes": 0.05, "face": 0.05, "subject": 1.0}
 """Smallest standard deviation of a channel, pixels."""
-
-
-class FaCoLossConfig(Config):
-    """Weights of the generator's terms, and their unit."""
-
-    standardise: bool = True
-    """The face to be predicted is standardised by the training set's statistics. False: as it is, in pixels (the
-    paper names no such step)."""
-    l1: float = Field(10.0, ge=0)
-    """L1 of all points (paper: 10)."""
-    adversarial: float = Field(1.0, ge=0)
-    """Least-squares adversarial term (paper: 1); 0 leaves the discriminator untrained."""
 
 
 class FaCoStage(Stage):

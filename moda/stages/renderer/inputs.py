@@ -9,63 +9,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor
 
-from moda.config import Config
-from moda.media.conditioning import WINDOW_SHARE
 from moda.nn.temporal import TEMPORAL_CHANNELS, as_planes, temporal_embedding
-from moda.nn.unet import PaperUNet
+from moda.stages.renderer.config import NetworkConfig
 
 PICTURE = 3
-HALVED = 2**PaperUNet.DEPTH
-"""Factor by which the U-Net of a renderer without a warp makes its pictures smaller."""
-
-
-class DiscriminatorConfig(Config):
-    """pix2pixHD's multi-scale PatchGAN (docs/method.md, section 5)."""
-
-    scales: int = Field(3, ge=1)
-    """Pictures halved in size that are judged; 3 in the paper."""
-    layers: int = Field(4, ge=2)
-    """Convolutions of stride 2; 4 in the paper."""
-    width: int = Field(64, ge=4)
-    """Channels of the first convolution; 64 in the paper."""
-
-
-class NetworkConfig(Config):
-    """The renderer."""
-
-    size: int = Field(256, ge=64)
-    """Side of the frames it is trained on, pixels."""
-    warp: bool = True
-    """Refine the warped reference (default), or paint everything from the landmarks (paper)."""
-    temporal: bool = True
-    """Give the network the time (TPE); off is the paper's ablation."""
-    wrap_time: bool = True
-    """Take t' modulo 2 pi, for videos of any length; the paper does not."""
-    width: int = Field(64, ge=4)
-    """Without a warp: channels of the U-Net's first level (64 in the paper)."""
-    widths: tuple[int, ...] = (24, 48, 96, 128)
-    """With a warp: channels of the levels of the refining U-Net."""
-    shift: float = Field(0.0, ge=0)
-    """With a warp: pixels by which the network may move what the warp shows; 0 leaves it where it is."""
-    discriminator: DiscriminatorConfig = DiscriminatorConfig()
-    """The adversary of training; inference does not build it."""
-
-    @model_validator(mode="after")
-    def _whole_levels(self) -> NetworkConfig:
-        if not self.warp and self.size % HALVED:
-            raise ValueError(
-                f"size {self.size} without a warp, wanted a multiple of {HALVED}, as its U-Net halves it so far"
-            )
-        fold = 2 ** len(self.widths)
-        window = round(self.size * WINDOW_SHARE)
-        if self.warp and window % fold:
-            raise ValueError(
-                f"size {self.size} makes a window of {window}, wanted a multiple of {fold} (2 to the number of widths)"
-            )
-        return self
 
 
 class RendererInput(NamedTuple):

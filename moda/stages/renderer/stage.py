@@ -13,12 +13,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
@@ -26,13 +24,15 @@ from moda.config import Config
 from moda.data.clip import Clip, ClipStore
 from moda.data.frames import FramePairs, FramesInOrder
 from moda.data.parts import Part, hold_out_end
+from moda.data.settings import FramesConfig
 from moda.errors import ConfigError, DataError
 from moda.locations import command
 from moda.nn import gan
 from moda.nn.discriminators import FeatureMaps
 from moda.nn.perceptual import Vgg19Features, perceptual_loss, style_loss
 from moda.representation import FPS
-from moda.stages.renderer.inputs import NetworkConfig as RendererConfig
+from moda.stages.renderer.config import LossConfig as RendererLossConfig
+from moda.stages.renderer.config import NetworkConfig as RendererConfig
 from moda.stages.renderer.inputs import RendererInput, to_inputs, to_signed
 from moda.stages.renderer.network import build, build_discriminator, judged
 from moda.stages.renderer.painting import Painting
@@ -45,57 +45,6 @@ PEOPLE_SHOWN = 10
 """So many names are shown where a person is not found."""
 SHARP_ENOUGH = 0.7
 """Share of the truth's sharpness below which a picture's score suffers: L1 alone likes what is blurred."""
-
-
-class FramesConfig(Config):
-    """Where the frames come from."""
-
-    video: Path | None = None
-    """Video of one person: `moda train` makes the store of it, in the run's output folder."""
-    store: Path | None = None
-    """Clip store made by `moda prepare`; null with `video`."""
-    held_out: float | None = Field(None, gt=0, le=0.5)
-    """Validate on the last share of the time of the training split's clips, which are then taken to be one video
-    in the order of the list; null validates on the split `val`."""
-    train: str = "train"
-    """Split to train on."""
-    val: str = "val"
-    """Split to validate on."""
-    identity: str | None = None
-    """Only the clips of this person; null takes all."""
-    targets: int = Field(4, ge=1)
-    """Target frames for each reference frame; a batch has trainer.batch references."""
-    colour: float = Field(0.0, ge=0)
-    """Strength of the colour augmentation, standard deviation of log gamma."""
-
-    @model_validator(mode="after")
-    def _somewhere(self) -> FramesConfig:
-        if self.store is None and self.video is None:
-            raise ValueError("neither video nor store is given: --set data.video=me.mp4, or data.store=FOLDER")
-        return self
-
-
-class RendererLossConfig(Config):
-    """Weights of the terms."""
-
-    adversarial: float = Field(1.0, ge=0)
-    """LSGAN; 0 trains without the discriminator's gradient."""
-    l1: float = Field(100.0, ge=0)
-    """L1 of pictures in [-1, 1] (paper: 100)."""
-    edges: float = Field(0.0, ge=0)
-    """L1 of horizontal and vertical differences; sharpens edges."""
-    feature_matching: float = Field(10.0, ge=0)
-    """L1 of the discriminator's inner maps (paper: 10)."""
-    perceptual: float = Field(10.0, ge=0)
-    """VGG19 (paper: 10); off, and logged, where there are no weights."""
-    style: float = Field(10.0, ge=0)
-    """Gram matrices of VGG19 (paper: 10)."""
-    mask: float = Field(0.0, ge=0)
-    """Mean of the mask: how much painting costs where the warp would do."""
-    smooth: float = Field(0.0, ge=0)
-    """L1 of the differences between neighbours of the shift, pixels; with network.shift."""
-    vgg: Path | None = None
-    """VGG19 weights in torchvision's format; without it torch.hub's cache is tried."""
 
 
 class RendererStage(Stage):

@@ -10,42 +10,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Self
 
 import torch
-from pydantic import model_validator
 from torch import Tensor, nn
 from torchaudio.functional import melscale_fbanks
 
-from moda.config import Config
 from moda.nn.flow import LinearBasis
-from moda.nn.wav2vec import SpeechConfig, SpeechEncoder
+from moda.nn.wav2vec import SpeechEncoder
 from moda.representation import FPS, SAMPLE_RATE
+from moda.stages.speech.config import NetworkConfig
 
 TEACHER_RATE = 2
 """Teacher frames (50 Hz) in a video frame (25 fps)."""
 LEAST = -12.0
 """Smallest log posterior that is told from smaller ones."""
 HOP, WINDOW, MEL_FLOOR, MEL_SPREAD = 320, 400, 1e-6, 4.0
-
-
-class NetworkConfig(Config):
-    """The encoder, and the sizes of what it is asked to predict."""
-
-    wav2vec: SpeechConfig
-    """Must equal `network.wav2vec` of the stage-1 configuration that will start from these weights."""
-    symbols: int = 191
-    """Phoneme symbols of the teacher, its blank included and last."""
-    mels: int = 80
-    """Mel bands of the second head."""
-
-    @model_validator(mode="after")
-    def _own_start(self) -> Self:
-        if self.wav2vec.init is not None:
-            raise ValueError(
-                "wav2vec.init is read by stage 1; here the run's own `init` names a checkpoint to start from"
-            )
-        return self
 
 
 @dataclass(frozen=True)

@@ -22,32 +22,18 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
 
 from moda.config import Config
 from moda.data.speech import SpeechCrops, SpeechDataConfig, crop_batches
 from moda.errors import ConfigError
 from moda.normalization import Moments
+from moda.stages.speech.config import LossConfig as SpeechLossConfig
+from moda.stages.speech.config import NetworkConfig as SpeechNetworkConfig
 from moda.stages.speech.network import TEACHER_RATE, SpeechNet, by_video_frame, log_mel
-from moda.stages.speech.network import NetworkConfig as SpeechNetworkConfig
 from moda.training.stage import Stage, Terms
 
 log = logging.getLogger(__name__)
-
-
-class SpeechLossConfig(Config):
-    """Weights of the terms."""
-
-    kl: float = Field(1.0, ge=0)
-    """Kullback-Leibler divergence from the teacher, nats a frame."""
-    mel: float = Field(0.5, ge=0)
-    """L1 of log-mel frames (spread about 1)."""
-    phonetic: float = Field(1.0, ge=0)
-    """Squared error of the phonetic channels (whitened components of the teacher's log posteriors), weighed by their
-    spread; unused where the encoder has none."""
-    temperature: float = Field(2.0, ge=1)
-    """tau: 1 takes the posteriors as they are, more brings out what the blank hides."""
 
 
 class Errors(NamedTuple):

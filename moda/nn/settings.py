@@ -1,4 +1,4 @@
-"""Settings of the speech encoder. Light to import: commands read them before they load any network."""
+"""Settings of networks. Light to import: commands read them before they load any network."""
 
 from __future__ import annotations
 
@@ -7,6 +7,15 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from moda.config import Config
+
+NormKind = Literal["batch", "layer", "none"]
+"""Norms of an MLP."""
+SlopeKind = Literal["faceformer", "single"]
+"""Slopes of M_T: 2^(-2k) a head, or the released code's 1/256."""
+Solver = Literal["euler", "heun"]
+"""Of the flow: one evaluation a step, or two."""
+UNET_LEVELS = 8
+"""Levels of the paper's renderer, each half as large as the one before."""
 
 
 class SpeechConfig(Config):
@@ -84,3 +93,20 @@ class SpeechConfig(Config):
     def without_initial_weights(self) -> SpeechConfig:
         """The same encoder, not reading any weights to start from: its own are to be loaded."""
         return self.model_copy(update={"pretrained": None, "init": None})
+
+
+class LipSyncConfig(Config):
+    """Size of the network."""
+
+    channels: int = 64
+    """Width of both towers."""
+    embedding: int = 16
+    """Length of an embedding."""
+    components: int = 8
+    """Principal components of the lips that are looked at."""
+    bands: int = 80
+    """Mel bands."""
+    quiet: float = 0.01
+    """RMS under which sound counts as silence, as in the other networks."""
+    dropout: float = 0.2
+    """Of whole channels, of the input and after every block."""

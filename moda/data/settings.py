@@ -1,0 +1,92 @@
+"""What data sets are told. Light to import: commands read them before they load any data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, model_validator
+
+from moda.config import Config
+
+
+class SoundAugmentation(Config):
+    """How far the sound of a training window may change."""
+
+    gain_db: float = Field(9.0, ge=0, description="Gain drawn from +- this, dB.")
+    noise: float = Field(0.5, ge=0, le=1, description="Share of windows that get additive noise.")
+    snr_db: tuple[float, float] = Field((10.0, 40.0), description="Signal-to-noise ratio drawn from this range, dB.")
+    telephone: float = Field(0.0, ge=0, le=1, description="Share of windows that are heard as over a telephone.")
+
+
+class SequenceConfig(Config):
+    """Which windows are drawn from which clip store."""
+
+    store: Path = Field(description="Clip store made by `moda prepare`.")
+    lengths: tuple[int, ...] = Field(
+        (70, 150, 300),
+        min_length=1,
+        description="Window lengths in frames; every batch draws one. 70 admits clips of three seconds.",
+    )
+    subject_mix: float = Field(
+        0.5, ge=0, le=1, description="Training: the subject's mesh moves toward another clip's by up to this share."
+    )
+    augment: SoundAugmentation = Field(SoundAugmentation(), description="Training: changes to the sound.")
+
+
+class SpeechDataConfig(Config):
+    """Which crops of which labelled speech."""
+
+    root: Path = Field(description="Folder made by `python -m data_prepare.speech`.")
+    frames: int = Field(100, ge=4, description="Length of a crop in frames of 25 fps (100 = 4 s).")
+    speed: float = Field(
+        0.0, ge=0, lt=0.5, description="Training: voices faster and higher, or slower and lower, by up to this share."
+    )
+    augment: SoundAugmentation = Field(
+        SoundAugmentation(noise=0.6, snr_db=(5.0, 40.0)), description="Training: changes to the sound."
+    )
+
+
+class SyncDataConfig(Config):
+    """Which windows of which clips, and how they are changed."""
+
+    store: Path = Field(description="Clip store made by `moda prepare`.")
+    frames: int = Field(72, ge=40, description="Length of a window, frames; clips that are shorter are left out.")
+    reach: int = Field(15, ge=1, description="The sound is moved by up to this many frames, drawn uniformly.")
+    offsets: Path | None = Field(
+        None,
+        description="TSV of 'clip_id<TAB>frames', the frames by which the picture of a clip comes late by itself "
+        "(python -m data_prepare.offsets). Clips that it does not name are left out.",
+    )
+    augment: SoundAugmentation = Field(
+        SoundAugmentation(noise=0.5, snr_db=(5.0, 40.0)), description="Training: changes to the sound."
+    )
+    mirror: float = Field(0.5, ge=0, le=1, description="Training: share of windows whose face is mirrored.")
+    cache_frames: int = Field(300_000, ge=0, description="Frames kept in memory (about 2 kB each).")
+
+
+class FramesConfig(Config):
+    """Where the frames come from."""
+
+    video: Path | None = None
+    """Video of one person: `moda train` makes the store of it, in the run's output folder."""
+    store: Path | None = None
+    """Clip store made by `moda prepare`; null with `video`."""
+    held_out: float | None = Field(None, gt=0, le=0.5)
+    """Validate on the last share of the time of the training split's clips, which are then taken to be one video
+    in the order of the list; null validates on the split `val`."""
+    train: str = "train"
+    """Split to train on."""
+    val: str = "val"
+    """Split to validate on."""
+    identity: str | None = None
+    """Only the clips of this person; null takes all."""
+    targets: int = Field(4, ge=1)
+    """Target frames for each reference frame; a batch has trainer.batch references."""
+    colour: float = Field(0.0, ge=0)
+    """Strength of the colour augmentation, standard deviation of log gamma."""
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> FramesConfig:
+        if self.store is None and self.video is None:
+            raise ValueError("neither video nor store is given: --set data.video=me.mp4, or data.store=FOLDER")
+        return self

@@ -1,0 +1,43 @@
+"""Settings of the speech stage."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from moda.config import Config
+from moda.nn.settings import SpeechConfig
+
+
+class NetworkConfig(Config):
+    """The encoder, and the sizes of what it is asked to predict."""
+
+    wav2vec: SpeechConfig
+    """Must equal `network.wav2vec` of the stage-1 configuration that will start from these weights."""
+    symbols: int = 191
+    """Phoneme symbols of the teacher, its blank included and last."""
+    mels: int = 80
+    """Mel bands of the second head."""
+
+    @model_validator(mode="after")
+    def _own_start(self) -> Self:
+        if self.wav2vec.init is not None:
+            raise ValueError(
+                "wav2vec.init is read by stage 1; here the run's own `init` names a checkpoint to start from"
+            )
+        return self
+
+
+class LossConfig(Config):
+    """Weights of the terms."""
+
+    kl: float = Field(1.0, ge=0)
+    """Kullback-Leibler divergence from the teacher, nats a frame."""
+    mel: float = Field(0.5, ge=0)
+    """L1 of log-mel frames (spread about 1)."""
+    phonetic: float = Field(1.0, ge=0)
+    """Squared error of the phonetic channels (whitened components of the teacher's log posteriors), weighed by their
+    spread; unused where the encoder has none."""
+    temperature: float = Field(2.0, ge=1)
+    """tau: 1 takes the posteriors as they are, more brings out what the blank hides."""
