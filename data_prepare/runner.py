@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from data_prepare.forecast import Forecast
 from data_prepare.given import Given
 from data_prepare.options import Options
 from data_prepare.own_files import check_place, remove_clip
@@ -35,11 +36,14 @@ DIED = "its process ended without a word (memory?)"
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands. done, total: videos and clips. frames: looked at so far. eta: seconds to go, or None."""
+    """Where a run stands. done, total: videos and clips. frames: looked at so far, of about `expected`. eta: seconds to
+    go, or None.
+    """
 
     done: int
     total: int
     frames: int
+    expected: int
     seconds: float
     eta: float | None
 
@@ -118,9 +122,13 @@ def _run(
     pool: Pool[Task, Outcome] = Pool(work, initialise, max(1, jobs), lambda: report())
 
     def report() -> None:
-        seconds = time.monotonic() - began
+        seconds, frames = time.monotonic() - began, pool.counter.value
+        forecast.look()
+        expected = frames if done == total else max(forecast.frames, frames)
         eta = seconds / done * (total - done) if done else None
-        on_progress(Progress(done, total, pool.counter.value, seconds, eta))
+        if 0 < frames < expected:
+            eta = seconds / frames * (expected - frames)
+        on_progress(Progress(done, total, frames, expected, seconds, eta))
 
     def note(outcome: Outcome) -> None:
         nonlocal done
@@ -143,8 +151,9 @@ def _run(
                 note(known)
         return tasks
 
+    forecast = Forecast((), 0)
     report()
-    waiting = []
+    waiting: list[Task] = []
     for task in [Task(out, source, options, source.clip_id) for source in sources]:
         known = scanned(task)
         if known is None:
@@ -152,6 +161,8 @@ def _run(
         else:
             note(known)
             waiting += clips_of(known)
+    clip_frames = sum(task.shot.stop - task.shot.start for task in waiting if task.shot is not None)
+    forecast = Forecast([task.source for task in waiting if task.shot is None], clip_frames)
     for task, result in pool.run(waiting, clips_of):
         note(result or Outcome(task, "failed", DIED, "scan" if task.shot is None else "clip"))
         report()

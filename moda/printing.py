@@ -41,12 +41,31 @@ class _Formatter(logging.Formatter):
         return printable(super().format(record), keep="\n\t")
 
 
+class _Once(logging.Filter):
+    """Lets what is said of a file through once, however often the file is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        line = record.getMessage()
+        again = record.name.startswith("moda.media") and line in self.said
+        self.said.add(line)
+        return not again
+
+
+_ONCE = _Once()
+
+
 def log_to_stderr(level: int = logging.INFO) -> None:
     """Show what this program's packages log, once; a worker process asks for it, too."""
+    _ONCE.said.clear()
     for name in ("moda", "data_prepare"):
         log = logging.getLogger(name)
         if not log.handlers:
             handler = logging.StreamHandler()
             handler.setFormatter(_Formatter("%(message)s"))
+            handler.addFilter(_ONCE)
             log.addHandler(handler)
             log.setLevel(level)

@@ -88,7 +88,7 @@ def _config(arguments: argparse.Namespace) -> PrepareConfig:
 
 def _minutes(seconds: float | None) -> str:
     if seconds is None:
-        return "?"
+        return "some time"
     whole = round(seconds)
     hours, rest = divmod(whole, 3600)
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
@@ -141,8 +141,10 @@ def _main(argv: list[str]) -> int:
 
         def show(progress: runner.Progress) -> None:
             rate = progress.frames / max(progress.seconds, 1e-6)
-            state = f"{progress.done}/{progress.total} steps, {rate:.0f} frames/s, {_minutes(progress.eta)} left"
-            bar.update(task, total=progress.total, completed=progress.done, state=state)
+            looked = f"{progress.frames:,} of about {progress.expected:,} frames, {rate:.0f} a second"
+            done = f"{progress.done} of {progress.total} videos and clips done"
+            state = f"{looked}, {_minutes(progress.eta)} left; {done}"
+            bar.update(task, total=progress.expected or None, completed=progress.frames, state=state)
             if not console.is_terminal and progress.seconds - said[0] >= LINE_EVERY:
                 said[0] = progress.seconds
                 say(state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
@@ -76,3 +77,22 @@ def test_kill_unwinds_and_the_old_handler_comes_back() -> None:
     assert ended.value.code == 143
     assert cleaned == [True]
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_what_is_said_of_a_file_is_said_once_a_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(logging.getLogger("moda"), "handlers", [])  # log to this test's stderr
+
+    def main(argv: list[str]) -> int:
+        for name in ("a.wav", "a.wav", "b.wav"):
+            logging.getLogger("moda.media.audio").info("samples reach 1.34 in %s: scaled down to 1", name)
+        for _ in range(2):
+            logging.getLogger("moda.training.loading").info("training set: 3 samples")
+        return 0
+
+    for _ in range(2):
+        assert run(main, []) == 0
+        said = capsys.readouterr().err
+        assert said.count("in a.wav") == said.count("in b.wav") == 1
+        assert said.count("training set") == 2

@@ -86,6 +86,8 @@ def test_progress_counts_videos_clips_and_frames(prepared):
     assert seen[-1].done == seen[-1].total == 9 + 4 and seen[-1].eta == 0.0
     assert seen[-1].frames > 45 + 43 + 36 + 30
     assert all(a.frames <= b.frames and a.done <= b.done for a, b in pairwise(seen))
+    early = next(progress for progress in seen if progress.frames)  # the time left is known long before a video is done
+    assert early.expected > early.frames and early.eta is not None
 
 
 def test_the_same_call_again_starts_no_process_and_changes_no_byte(store, prepared, footage, options):

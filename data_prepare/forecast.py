@@ -1,0 +1,46 @@
+"""How many frames a preparation will have to look at, known before the first video is done."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from statistics import fmean
+
+from data_prepare.sources import Source
+from moda.errors import MediaError
+from moda.media.probe import probe
+from moda.representation import FPS
+
+PASSES = 2
+"""A video is gone through once to be scanned and once more for its clips."""
+
+
+class Forecast:
+    """Frames of the videos and clips that are still to be done. `look` reads one video's length at a time, so that
+    thousands of them do not keep anybody waiting: what is not yet known is taken to be like the rest.
+    """
+
+    def __init__(self, videos: Iterable[Source], clip_frames: int) -> None:
+        """videos: to be scanned. clip_frames: of clips that are to be made of scanned ones."""
+        self._unknown = list(videos)[::-1]
+        self._videos, self._clip_frames = len(self._unknown), clip_frames
+        self._lengths: list[float] = []
+
+    def look(self) -> None:
+        """Read the length of one more video; of one that cannot be read nothing is expected."""
+        if not self._unknown:
+            return
+        source = self._unknown.pop()
+        frames = 0.0
+        if source.part is not None:
+            frames = source.part.stop - source.part.start
+        else:
+            with contextlib.suppress(MediaError, OSError):
+                frames = probe(source.path).seconds * FPS
+        self._lengths.append(frames)
+
+    @property
+    def frames(self) -> int:
+        """Frames in all; 0 where nothing is known yet."""
+        mean = fmean(self._lengths) if self._lengths else 0.0
+        return round(PASSES * self._videos * mean) + self._clip_frames
