@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from moda.data.clip import Clip
+from moda.data.fingerprint import clips_fingerprint
 from moda.data.parts import Part
 from moda.errors import DataError
 from moda.landmarks import lip_opening
@@ -86,6 +87,11 @@ class FramePairs(Dataset[dict[str, Tensor]]):
 
     def __len__(self) -> int:
         return len(self._items)
+
+    def fingerprint(self) -> str:
+        """Equal for equal parts of equal clips, wherever they lie."""
+        parts = [part for members in self._parts.values() for part in members]
+        return clips_fingerprint((part.clip for part in parts), [(part.targets, part.references) for part in parts])
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         rng = np.random.default_rng(np.random.randint(2**31) if self.train else index)

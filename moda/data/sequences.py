@@ -24,6 +24,7 @@ from torch.utils.data import Dataset, default_collate
 
 from moda.data.augmentation import augment_sound
 from moda.data.clip import Clip, ClipStore
+from moda.data.fingerprint import clips_fingerprint
 from moda.data.moments import GROUPS
 from moda.data.parts import divided
 from moda.data.settings import SequenceConfig
@@ -92,6 +93,10 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
             cls(train, config, training=True, sound=sound, face=face),
             cls(val, config, training=False, sound=sound, face=face),
         )
+
+    def fingerprint(self) -> str:
+        """Equal for equal clips, wherever they lie."""
+        return clips_fingerprint(self.clips)
 
     def _usable(self, clips: Sequence[Clip]) -> list[Clip]:
         split = "train" if self.training else "val"

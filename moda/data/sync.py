@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 from moda.data.augmentation import augment_sound
 from moda.data.clip import Clip, ClipStore
+from moda.data.fingerprint import clips_fingerprint
 from moda.data.sequences import clip_weights
 from moda.data.settings import SyncDataConfig
 from moda.errors import DataError
@@ -77,6 +78,10 @@ class SyncPairs(Dataset[dict[str, Tensor]]):
         """The training and the validation set of a store. Raises `DataError` if either has no usable clip."""
         store = ClipStore.open(config.store)
         return cls(store.split("train"), config, training=True), cls(store.split("val"), config, training=False)
+
+    def fingerprint(self) -> str:
+        """Equal for equal clips and offsets, wherever they lie."""
+        return clips_fingerprint(self.clips, sorted((self.own or {}).items()))
 
     def _fixed_windows(self) -> list[SyncWindow]:
         """Every clip cut into windows, each moved by a few offsets that are spread evenly."""

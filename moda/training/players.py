@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,21 @@ class Player:
             raise TrainingError(f"player '{name}' has no parameter to train")
         betas = config.betas
         self.optimizer = torch.optim.AdamW(self.parameters, lr=config.lr, betas=betas, weight_decay=config.weight_decay)
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Take a saved optimiser's moments; raises `ValueError` or the like if they are not of these parameters."""
+        groups = self.optimizer.param_groups
+        settings = [{name: value for name, value in group.items() if name != "params"} for group in groups]
+        self.optimizer.load_state_dict(dict(state))
+        for group, own in zip(self.optimizer.param_groups, settings, strict=True):
+            group.update(own)
+        for parameter, moments in self.optimizer.state.items():
+            if set(moments) != {"step", "exp_avg", "exp_avg_sq"}:
+                raise ValueError(f"the optimiser knows {', '.join(map(str, moments))} of a parameter")
+            for name, value in moments.items():
+                shape = () if name == "step" else parameter.shape
+                if not isinstance(value, Tensor) or value.shape != shape or not value.isfinite().all():
+                    raise ValueError(f"the optimiser's '{name}' is not of a parameter {tuple(parameter.shape)}")
 
     def zero(self) -> None:
         """Drop this player's gradients."""
@@ -78,6 +94,15 @@ class Average:
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
         self.values = {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+    def resume(self, values: Mapping[str, Tensor]) -> None:
+        """Take saved averages; raises `ValueError` if they are not of this network."""
+        if {name: value.shape for name, value in values.items()} != {n: v.shape for n, v in self.values.items()}:
+            raise ValueError("the averaged weights are of another network")
+        for name, value in values.items():
+            if not value.isfinite().all():
+                raise ValueError(f"the averaged weights '{name}' are not finite")
+            self.values[name].copy_(value)
 
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
+from torch.utils.data import Dataset
 
 from moda import checkpoint as checkpoints
 from moda.checkpoint import Checkpoint
@@ -51,7 +52,11 @@ def weights_of(stage: Stage, average: Average | None) -> dict[str, torch.Tensor]
 
 
 def pack(
-    progress: Progress, players: Sequence[Player], average: Average | None, generator: torch.Generator
+    progress: Progress,
+    players: Sequence[Player],
+    average: Average | None,
+    generator: torch.Generator,
+    data: dict[str, str],
 ) -> dict[str, Any]:
     """All that a run needs to go on, bit for bit."""
     return {
@@ -66,12 +71,28 @@ def pack(
         "average": average.values if average else None,
         "random": randomness.capture(),
         "generator": {"device": generator.device.type, "state": generator.get_state()},
+        "data": data,
     }
 
 
-def check_same_run(saved: Tree, config: Tree, path: Path) -> None:
+@runtime_checkable
+class Fingerprinted(Protocol):
+    """A dataset that can tell whether another one holds the same data."""
+
+    def fingerprint(self) -> str:
+        """Equal for equal data, wherever it lies."""
+        ...
+
+
+def fingerprints(train: Dataset[Any], validation: Dataset[Any]) -> dict[str, str]:
+    """What a run's data are known by; "" for a set that cannot tell."""
+    sets = {"training": train, "validation": validation}
+    return {name: each.fingerprint() if isinstance(each, Fingerprinted) else "" for name, each in sets.items()}
+
+
+def check_same_run(saved: Tree, config: Tree, path: Path, may_change: Collection[str] = MAY_CHANGE) -> None:
     """Raise `ConfigError` naming the settings in which a saved run differs, beyond those that may change."""
-    changed = [(name, old, new) for name, old, new in differences(saved, config) if name not in MAY_CHANGE]
+    changed = [(name, old, new) for name, old, new in differences(saved, config) if name not in may_change]
     if changed:
         listed = "; ".join(f"{name} was {old!r}, is {new!r}" for name, old, new in changed)
         raise ConfigError(
@@ -80,10 +101,22 @@ def check_same_run(saved: Tree, config: Tree, path: Path) -> None:
         )
 
 
-def require_same_run(path: Path, stage: Stage, config: TrainConfig) -> Checkpoint:
-    """Read a run's last checkpoint; raises `ConfigError` if it is of a run with other settings."""
+def require_same_run(path: Path, stage: Stage, config: TrainConfig, data: dict[str, str]) -> Checkpoint:
+    """Read a run's last checkpoint; raises `ConfigError` if it is of a run with other settings or on other data.
+
+    data: what `fingerprints` gives here. Where the run's are known, its data may lie elsewhere.
+    """
     saved = checkpoints.load(path, stage=stage.name)
-    check_same_run(_with_defaults(saved.config, stage, str(path)), resolved(config, stage), path)
+    known = (saved.trainer or {}).get("data")
+    places = {f"data.{name}" for name, value in stage.data_config if isinstance(value, Path)} if known else set()
+    check_same_run(_with_defaults(saved.config, stage, str(path)), resolved(config, stage), path, MAY_CHANGE | places)
+    if known and known != data:
+        other = [name for name in data if not isinstance(known, dict) or known.get(name) != data[name]]
+        where = ", ".join(str(value) for _, value in stage.data_config if isinstance(value, Path))
+        raise ConfigError(
+            f"{path} belongs to a run on other {' and '.join(other)} data than {where} holds now; "
+            "give it back what it had, choose another output, or start over with --fresh"
+        )
     return saved
 
 
@@ -105,26 +138,37 @@ def unpack(
     players: Sequence[Player],
     average: Average | None,
     generator: torch.Generator,
+    data: dict[str, str],
 ) -> None:
     """Load a run's last checkpoint into everything given."""
-    saved = require_same_run(path, stage, config)
+    saved = require_same_run(path, stage, config, data)
     state = saved.trainer
     if state is None:
         raise CheckpointError(f"{path} holds no trainer state, so training cannot go on from it; use --fresh")
     if config.optimizer.schedule == "cosine" and saved.config["trainer"]["steps"] != config.trainer.steps:
         log.warning("trainer.steps changed under a cosine schedule: the learning rate jumps to the new curve")
-    for player in players:
-        checkpoints.load_weights(player.module, state["players"][player.name], source=f"{path}, player {player.name}")
-        player.optimizer.load_state_dict(state["optimizers"][player.name])
-    if average is not None:
-        for name, value in average.values.items():
-            value.copy_(state["average"][name])
-    randomness.restore(state["random"])
-    if state["generator"]["device"] == generator.device.type:
-        generator.set_state(state["generator"]["state"].cpu())
-    else:
-        log.warning("the run was on %s: its noise goes on from a new seed here", state["generator"]["device"])
-        generator.manual_seed(randomness.derive(config.seed, state["step"]))
-    progress.step, progress.epoch = state["step"], state["epoch"]
-    progress.position, progress.best = state["position"], state["best"]
-    progress.metrics, progress.origin = state.get("metrics", {}), state.get("origin", {})
+    try:
+        for player in players:
+            weights = state["players"][player.name]
+            checkpoints.load_weights(player.module, weights, source=f"{path}, player {player.name}")
+            player.resume(state["optimizers"][player.name])
+        if average is not None:
+            average.resume(state["average"])
+        randomness.restore(state["random"])
+        if state["generator"]["device"] == generator.device.type:
+            generator.set_state(state["generator"]["state"].cpu())
+        else:
+            log.warning("the run was on %s: its noise goes on from a new seed here", state["generator"]["device"])
+            generator.manual_seed(randomness.derive(config.seed, state["step"]))
+        counts = [state[name] for name in ("step", "epoch", "position")]
+        if not all(type(count) is int and count >= 0 for count in counts):
+            raise ValueError(f"step, epoch and position are {counts}")
+        progress.step, progress.epoch, progress.position = counts
+        progress.best = None if state["best"] is None else float(state["best"])
+        progress.metrics = {str(name): float(value) for name, value in state.get("metrics", {}).items()}
+        progress.origin = dict(state.get("origin", {}))
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, IndexError, OverflowError) as error:
+        raise CheckpointError(
+            f"the trainer state in {path} is not one of this run ({type(error).__name__}: {error}); "
+            "start over with --fresh, or take its weights with init"
+        ) from error

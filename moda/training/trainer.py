@@ -29,7 +29,7 @@ from moda.training.examination import DryRun, Examiner, Pace, Stopwatch, shapes
 from moda.training.loading import TrainingStream, size
 from moda.training.players import Average, Player, learning_rate
 from moda.training.randomness import derive, isolated, seed_everything
-from moda.training.resuming import Progress, pack, require_same_run, resolved, unpack, weights_of
+from moda.training.resuming import Progress, fingerprints, pack, require_same_run, resolved, unpack, weights_of
 from moda.training.runtime import Runtime
 from moda.training.stage import Stage
 from moda.training.starting import require_weights, start_from
@@ -95,12 +95,16 @@ class Trainer:
         """Refuse what would end the run at its start: data that cannot be used, and another run's last.pt."""
         self._stream()
         if self.resumes:
-            require_same_run(self.last, self.stage, self.config)
+            require_same_run(self.last, self.stage, self.config, self._fingerprints)
 
     @cached_property
     def _sets(self) -> tuple[Dataset[Any], Dataset[Any]]:
         """Training and validation set, opened once."""
         return self.stage.datasets()
+
+    @cached_property
+    def _fingerprints(self) -> dict[str, str]:
+        return fingerprints(*self._sets)
 
     def _stream(self) -> TrainingStream:
         at = self.progress
@@ -117,7 +121,10 @@ class Trainer:
         self._seed()
         if self.resumes:
             players = list(self.players.values())
-            unpack(self.last, self.stage, self.config, self.progress, players, self.average, self.generator)
+            unpack(
+                self.last, self.stage, self.config, self.progress, players, self.average, self.generator,
+                self._fingerprints,
+            )  # fmt: skip
             log.info("resuming %s at step %d", self.last, self.progress.step)
         else:
             if not self.progress.origin:
@@ -341,7 +348,8 @@ class Trainer:
 
     def _save_last(self) -> None:
         if self.runtime.main:
-            self._save(self.last, pack(self.progress, list(self.players.values()), self.average, self.generator))
+            players = list(self.players.values())
+            self._save(self.last, pack(self.progress, players, self.average, self.generator, self._fingerprints))
         self.runtime.wait()
 
     def _save(self, path: Path, trainer: dict[str, Any] | None) -> None:

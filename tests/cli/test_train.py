@@ -96,6 +96,47 @@ def test_other_settings_do_not_resume_unless_fresh(
     assert main([*arguments("faco", clip_store, tmp_path, "optimizer.lr=0.01"), "--fresh"]) == 0
 
 
+@pytest.mark.parametrize("stage", ["audio2repr", "renderer"])
+def test_a_store_that_moved_is_the_same_and_other_clips_in_its_place_are_not(
+    stage: str, clip_store: ClipStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new, output = tmp_path / "old", tmp_path / "new", tmp_path / "run"
+    shutil.copytree(clip_store.root, old)
+    assert main(arguments(stage, ClipStore.open(old), output, "trainer.steps=1")) == 0
+    old.rename(new)
+    assert main(arguments(stage, ClipStore.open(new), output, "trainer.steps=2")) == 0
+    assert checkpoints.load(output / "last.pt").info["step"] == 2
+
+    first = ClipStore.open(new).split("train")[0].folder
+    for name, change in {
+        "clip.json": lambda text: text.replace(b'"identity": "', b'"identity": "x'),
+        "moments.npz": lambda data: data[:-1] + bytes([data[-1] ^ 1]),
+        "video.mp4": lambda data: data + b"more",
+    }.items():
+        kept = (first / name).read_bytes()
+        (first / name).write_bytes(change(kept))
+        capsys.readouterr()
+        code = main(arguments(stage, ClipStore.open(new), output, "trainer.steps=3"))
+        assert code == 2 and "on other training data than" in capsys.readouterr().err, name
+        (first / name).write_bytes(kept)
+    assert main(arguments(stage, ClipStore.open(new), output, "trainer.steps=3")) == 0
+
+
+def test_a_run_of_an_older_version_goes_on_where_its_store_was(
+    clip_store: ClipStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved, output = tmp_path / "moved", tmp_path / "run"
+    assert main(arguments("faco", clip_store, output, "trainer.steps=1")) == 0
+    tree = torch.load(output / "last.pt", weights_only=True)
+    del tree["trainer"]["data"]
+    torch.save(tree, output / "last.pt")
+    shutil.copytree(clip_store.root, moved)
+    assert main(arguments("faco", ClipStore.open(moved), output, "trainer.steps=2")) == 2
+    assert "data.store was" in capsys.readouterr().err
+    assert main(arguments("faco", clip_store, output, "trainer.steps=2")) == 0
+    assert main(arguments("faco", ClipStore.open(moved), output, "trainer.steps=3")) == 0
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_is_told_by_the_exit_code(
     number: signal.Signals, code: int, clip_store: ClipStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch.utils.data import Dataset
 
 from moda import checkpoint as checkpoints
 from moda.config import Config, parse
-from moda.errors import ConfigError, DataError, OutputError, TrainingError
+from moda.errors import CheckpointError, ConfigError, DataError, OutputError, TrainingError
 from moda.normalization import Normalizer
 from moda.training.config import TrainConfig
 from moda.training.randomness import seed_everything
@@ -413,3 +414,54 @@ def test_what_cannot_start_says_so(tmp_path: Path) -> None:
 class NoStatistics(TinyStage):
     def prepare(self, train: Dataset[Any]) -> None:
         """None needed."""
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda state: state.clear(), "KeyError"),
+        (lambda state: state.update(step="2"), "step, epoch and position"),
+        (lambda state: state.update(step=-1), "step, epoch and position"),
+        (lambda state: state.update(epoch=True), "step, epoch and position"),
+        (lambda state: state.update(best="low"), "ValueError"),
+        (lambda state: state.update(metrics=[1]), "AttributeError"),
+        (lambda state: state.update(metrics={"a": "b"}), "ValueError"),
+        (lambda state: state.update(origin=3), "TypeError"),
+        (lambda state: state.update(players=[]), "TypeError"),
+        (lambda state: state.update(optimizers={}), "KeyError"),
+        (lambda state: state.update(random=None), "TypeError"),
+        (lambda state: state["random"].update(python=(1, 2, 3)), "ValueError"),
+        (lambda state: state["random"].update(torch=torch.zeros(3)), "TypeError|RuntimeError"),
+        (lambda state: state["random"].update(numpy=("MT19937", torch.zeros(3), 0, 0, 0.0)), "ValueError|IndexError"),
+        (lambda state: state.update(generator={"device": "cpu", "state": torch.zeros(3)}), "TypeError|RuntimeError"),
+        (lambda state: state.update(generator={}), "KeyError"),
+        (lambda state: state.update(average=None), "AttributeError"),
+        (lambda state: state["average"].update({"layers.0.bias": torch.zeros(1)}), "of another network"),
+        (lambda state: state["average"]["layers.0.bias"].fill_(math.nan), "not finite"),
+        (lambda state: state["optimizers"]["regressor"].update(state={0: {"step": torch.tensor(1.0)}}), "knows step"),
+        (lambda state: state["optimizers"]["regressor"]["state"][0].update(exp_avg=torch.zeros(1)), "'exp_avg'"),
+        (lambda state: state["optimizers"]["regressor"]["state"][0].update(exp_avg=3), "'exp_avg'"),
+        (lambda state: state["optimizers"]["regressor"]["state"][0]["exp_avg_sq"].fill_(math.inf), "'exp_avg_sq'"),
+        (lambda state: state["optimizers"]["regressor"].update(param_groups=[]), "ValueError"),
+    ],
+)
+def test_a_state_of_another_shape_is_one_line(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object], words: str
+) -> None:
+    config = make_config(tmp_path, trainer={"steps": 2, "ema": 0.5})
+    make(config).run()
+    tree = torch.load(tmp_path / "last.pt", weights_only=True)
+    change(tree["trainer"])
+    torch.save(tree, tmp_path / "last.pt")
+    with pytest.raises(CheckpointError, match=f"is not one of this run .*({words})"):
+        make(make_config(tmp_path, trainer={"steps": 4, "ema": 0.5})).run()
+
+
+def test_the_optimiser_keeps_the_settings_of_the_configuration(tmp_path: Path) -> None:
+    make(make_config(tmp_path, trainer={"steps": 2})).run()
+    tree = torch.load(tmp_path / "last.pt", weights_only=True)
+    tree["trainer"]["optimizers"]["regressor"]["param_groups"][0].update(betas="x", weight_decay=1e9)
+    torch.save(tree, tmp_path / "last.pt")
+    trainer = make(make_config(tmp_path, trainer={"steps": 4}))
+    assert trainer.run().step == 4
+    assert trainer.players["regressor"].optimizer.param_groups[0]["betas"] == (0.9, 0.99)
