@@ -124,13 +124,14 @@ def test_gains_and_contrast_are_those_of_the_configuration(paths: dict[str, Path
 
 @pytest.mark.parametrize(
     ("pauses", "closed"),
-    [({}, False), ({"below_speech_db": 15}, True), ({"level_db": -25}, True), ({"level_db": -25, "seconds": 2}, False)],
+    [({}, False), ({"below_speech_db": 15}, True), ({"level_db": -30}, True), ({"level_db": -30, "seconds": 2}, False)],
 )
 def test_what_a_pause_is_can_be_configured(
     paths: dict[str, Path], portrait: Portrait, pauses: dict[str, float], closed: bool
 ) -> None:
-    """A second of sound 20 dB below the speech around it, 40 dB below full scale: a pause if one says so."""
-    wave = speech(3)
+    """A second of speech 20 dB below that around it, about 40 dB below full scale: a pause if one says so."""
+    syllables = np.random.default_rng(2).uniform(0.4, 1.6, 75).astype(np.float32)  # else it would be a steady noise
+    wave = speech(3) * syllables.repeat(640)
     wave[16_000:32_000] *= 0.1
     changed = animation(paths, smoothing=UNFILTERED, pauses=pauses)
     lips = np.abs(Animator.from_config(changed, CPU).motion(wave, portrait).lips).max(axis=(1, 2))
