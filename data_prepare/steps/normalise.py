@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prepare.frozen import frozen_frames, small_grey
 from data_prepare.job import Job, Rejected, Span, Step
 from data_prepare.spans import MIN_RUN_SECONDS, choose_span, faded_ends, fill_gaps, find_jumps, short_gaps_filled
 from moda.media.face_tracker import FaceTracker
@@ -46,10 +47,12 @@ def run(job: Job) -> None:
     meshes: list[np.ndarray | None] = []
     contrasts: list[float] = []
     outlines: list[np.ndarray] = []
+    pictures: list[np.ndarray] = []
     with FaceTracker(video=True) as tracker, PersonSegmenter() as segmenter:
         for index, frame in enumerate(_frames(job, path, shot, side)):
             mesh = tracker.track(frame)
             contrasts.append(0.0 if mesh is None else contrast(frame, mesh))
+            pictures.append(small_grey(frame))
             meshes.append(None if mesh is None else (mesh * (FRAME / side)).astype(np.float32))
             if index % OUTLINE_EVERY == 0 and not masked:
                 outlines.append(upper_edge(segmenter.small_mask(frame)))
@@ -60,8 +63,9 @@ def run(job: Job) -> None:
         found &= ~faded_ends(np.array(contrasts))
     landmarks = np.stack([np.full((478, 3), np.nan, np.float32) if mesh is None else mesh for mesh in meshes])
     jumps = find_jumps(landmarks)
-    tracked = short_gaps_filled(found, jumps)
-    kept = _kept(job, tracked, jumps)
+    frozen = frozen_frames(np.stack(pictures), landmarks)
+    tracked = short_gaps_filled(found, jumps) & ~frozen
+    kept = _kept(job, tracked, jumps, frozen)
     if kept != Span(0, frames):
         for _ in _frames(job, path, Span(shot.start + kept.start, shot.start + kept.stop), 32):
             pass
@@ -78,19 +82,25 @@ def run(job: Job) -> None:
         job.outlines = np.stack([outlines[number] for number in np.flatnonzero(inside)])
 
 
-def _kept(job: Job, tracked: np.ndarray, jumps: np.ndarray) -> Span:
-    """Which of the shot's frames are kept; raises `Rejected` if too few show the face."""
+def _kept(job: Job, tracked: np.ndarray, jumps: np.ndarray, frozen: np.ndarray) -> Span:
+    """Which of the shot's frames are kept; raises `Rejected` if too few show the face, or show it move.
+
+    tracked: without the `frozen` ones, in which the picture stands still.
+    """
     share, wanted = float(tracked.mean()), job.options.limits.min_tracked
+    still = f" (the picture stands still in {frozen.mean():.0%}: a photo, or it froze)" if frozen.any() else ""
     if job.shot.exact:
         if share < wanted:
-            raise Rejected(f"the face is tracked in {share:.0%} of {len(tracked)} listed frames, wanted {wanted:.0%}")
+            raise Rejected(
+                f"the face is tracked in {share:.0%} of {len(tracked)} listed frames, wanted {wanted:.0%}{still}"
+            )
         return Span(0, len(tracked))
     kept = choose_span(tracked, jumps, wanted)
     if kept is None:
         parts = f", in {int(jumps.sum()) + 1} shots" if jumps.any() else ""
         raise Rejected(
             f"the face is tracked in {share:.0%} of {len(tracked)} frames{parts}, and nowhere for "
-            f"{MIN_RUN_SECONDS:g} s on end; wanted {wanted:.0%} of one shot, or that"
+            f"{MIN_RUN_SECONDS:g} s on end; wanted {wanted:.0%} of one shot, or that{still}"
         )
     return kept
 
@@ -107,7 +117,7 @@ STEP = Step(
     "normalise",
     needs=("info",),
     makes=("span", "jumps", "tracked", "landmarks", "outlined", "outlines"),
-    version=3,
+    version=4,
     run=run,
     settings=lambda options: {"size": options.size, "min_tracked": options.limits.min_tracked},
 )

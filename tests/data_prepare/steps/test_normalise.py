@@ -74,6 +74,16 @@ def test_of_a_shot_with_a_jump_the_longer_part_is_kept_and_landmarks_fit_the_sto
         assert np.abs(stored - wanted).max() < 2.0
 
 
+def test_of_a_video_that_freezes_the_live_part_is_kept(tmp_path, talking, options):
+    job = normalised(tmp_path, [*talking(50), *talking(50)[-1:] * 60], options)
+    assert job.span.start == 0 and 46 <= job.span.stop <= 51 and job.tracked.all()
+
+
+def test_a_photo_is_refused_with_a_reason(tmp_path, talking, options):
+    with pytest.raises(Rejected, match=r"tracked in 0% of 60 frames.*the picture stands still in 100%: a photo"):
+        normalised(tmp_path, talking(1) * 60, options)
+
+
 def test_too_little_face_is_refused_with_its_share(tmp_path, talking, options):
     frames = talking(60)
     for number, frame in enumerate(frames):

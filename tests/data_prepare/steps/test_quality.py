@@ -8,14 +8,17 @@ import pytest
 from data_prepare.job import Job
 from data_prepare.options import Limits, Options
 from data_prepare.shots import Shot
-from data_prepare.steps.quality import beyond, mesh_misfit, pauses, run
+from data_prepare.steps.quality import beyond, lip_opening_range, mesh_misfit, pauses, run
 from moda.geometry import to_image
-from moda.landmarks import canonical_face
+from moda.landmarks import canonical_face, lip_opening
 from moda.media.crop import Box, face_size
 from moda.media.video import VideoWriter
 from moda.representation import HeadPose
 
-GOOD = {"face_px": 90.0, "sharpness": 200.0, "yaw_most": 20.0, "out_of_crop": 0.0}
+GOOD = {
+    "face_px": 90.0, "sharpness": 200.0, "yaw_most": 20.0, "out_of_crop": 0.0, "lip_opening_range": 12.0,
+    "loudness_dbfs": -20.0,
+}  # fmt: skip
 
 
 def test_a_good_clip_and_one_at_the_limits_are_within():
@@ -36,11 +39,38 @@ def test_a_good_clip_and_one_at_the_limits_are_within():
         ("face_px", 31.0, "the face is 31 px, wanted 32"),
         ("sharpness", 2.9, "the face is blurred (sharpness 2.9, wanted 3)"),
         ("yaw_most", 60.1, "the head is turned by 60.1 degrees, wanted 60 at most"),
+        (
+            "lip_opening_range",
+            1.99,
+            "there is sound, but the lips stand still (they open by 1.99 px, wanted 2): a photo, or "
+            "somebody who listens",
+        ),
         ("out_of_crop", 0.51, "the face leaves the crop in 51% of the frames, wanted 50%"),
     ],
 )
 def test_each_limit_is_named_with_its_figure(figure, value, words):
     assert beyond({**GOOD, figure: value}, Limits()) == [words]
+
+
+def test_without_sound_lips_may_rest():
+    assert beyond({name: value for name, value in GOOD.items() if name != "loudness_dbfs"}, Limits()) == []
+    silent = {**GOOD, "lip_opening_range": 0.0}
+    assert beyond(silent, Limits(min_lip_range=0)) == []
+    silent.pop("loudness_dbfs")
+    assert beyond(silent, Limits()) == []
+
+
+def test_a_syllable_in_some_seconds_is_a_lip_opening():
+    face = canonical_face()
+    meshes = np.zeros((120, 478, 3))
+    meshes[:, : len(face.vertices)] = face.vertices
+    assert lip_opening_range(meshes) == pytest.approx(0.0, abs=1e-9)
+    rest = float(lip_opening(meshes[..., :2])[0])
+    meshes[60:63, [14, 17, 87, 317, 178, 402], 1] += 20.0
+    opened = float(lip_opening(meshes[..., :2])[60]) - rest
+    assert opened > 5 and lip_opening_range(meshes) > 0.9 * opened
+    meshes[61:63] = meshes[0]  # one frame is none
+    assert lip_opening_range(meshes) < 0.3 * opened
 
 
 def test_all_that_is_wrong_is_named():
@@ -65,7 +95,7 @@ def test_figures_of_a_clip(tmp_path):
     job.pose = HeadPose(rotation, place, np.ones(40))
     job.landmarks = to_image(face, job.pose).astype(np.float32)
     job.tracked = np.arange(40) < 36
-    job.folder, job.options, job.jumps = tmp_path, Options(limits={"max_outside": 1.0}), 2
+    job.folder, job.options, job.jumps = tmp_path, Options(limits={"max_outside": 1.0, "min_lip_range": 0.0}), 2
     job.shot = Shot(0, 40, Box(0, 0, 128), people=3)
     job.wave = np.zeros(40 * 640, np.float32)
     job.wave[: 10 * 640] = np.tile(np.float32([-1.0, 0.98]), 5 * 640)
