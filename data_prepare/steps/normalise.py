@@ -87,20 +87,20 @@ def _kept(job: Job, tracked: np.ndarray, jumps: np.ndarray, frozen: np.ndarray) 
 
     tracked: without the `frozen` ones, in which the picture stands still.
     """
-    share, wanted = float(tracked.mean()), job.options.limits.min_tracked
-    still = f" (the picture stands still in {frozen.mean():.0%}: a photo, or it froze)" if frozen.any() else ""
+    share, wanted, frames = float(tracked.mean()), job.options.limits.min_tracked, len(tracked)
+    shown = f"the face is tracked in {share:.0%} of {frames} frames"
+    if frozen.any():
+        still = f"the picture stands still in {frozen.mean():.0%} of {frames} frames (a photo, or it froze)"
+        shown = f"{still}, and the face is tracked in {share:.0%} besides"
     if job.shot.exact:
         if share < wanted:
-            raise Rejected(
-                f"the face is tracked in {share:.0%} of {len(tracked)} listed frames, wanted {wanted:.0%}{still}"
-            )
-        return Span(0, len(tracked))
+            raise Rejected(f"{shown}; wanted {wanted:.0%} of the listed ones")
+        return Span(0, frames)
     kept = choose_span(tracked, jumps, wanted)
     if kept is None:
         parts = f", in {int(jumps.sum()) + 1} shots" if jumps.any() else ""
         raise Rejected(
-            f"the face is tracked in {share:.0%} of {len(tracked)} frames{parts}, and nowhere for "
-            f"{MIN_RUN_SECONDS:g} s on end; wanted {wanted:.0%} of one shot, or that{still}"
+            f"{shown}{parts}, and nowhere for {MIN_RUN_SECONDS:g} s on end; wanted {wanted:.0%} of one shot, or that"
         )
     return kept
 
