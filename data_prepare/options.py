@@ -19,7 +19,10 @@ class Limits(Config):
     max_outside: float = Field(0.5, ge=0, le=1, description="Share of frames in which the face leaves the crop.")
     min_loudness: float = Field(-60.0, description="Sound, dB below full scale; below it there is none.")
     min_lip_range: float = Field(
-        2.0, ge=0, description="With sound: lip opening, 1st to 99th percentile, pixels of the square frame."
+        2.0, ge=0, description="With sound: lip opening, 1st to 99th percentile, pixels of the square frame, or ..."
+    )
+    min_lip_motion: float = Field(
+        1.5, ge=0, description="... motion of the lips within a second, pixels; rejected if both are less."
     )
     max_offset: float = Field(12.0, ge=0, description="Settled audio-video offset, frames; a larger one is rejected.")
 

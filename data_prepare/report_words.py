@@ -32,6 +32,7 @@ FIGURES: dict[str, Figure] = {
     "yaw_most": Figure("yaw, most", "°", 1.0, 1, "left-right turn away from the camera, 95th percentile"),
     "pitch_range": Figure("pitch range", "°", 1.0, 1, "up-down turn of the head, 5th to 95th percentile"),
     "lip_opening_range": Figure("lip range", " px", 1.0, 1, "lip opening, 1st to 99th percentile, 512 px frame"),
+    "lip_motion": Figure("lip motion", " px", 1.0, 2, "spread of the lips' points within a second, 512 px frame"),
     "out_of_crop": Figure("out of crop", " %", 100.0, 1, "frames in which the face leaves the crop"),
     "mesh_misfit": Figure(
         "mesh misfit", " px", 1.0, 2, "stray of the face's rigid points, 95th percentile; a hand shows"

@@ -9,16 +9,16 @@ from data_prepare.options import Limits
 from data_prepare.steps.sound import loudness
 from moda.audio_features import frame_power
 from moda.geometry import to_canonical
-from moda.landmarks import FACE_OVAL, canonical_face, lip_opening
+from moda.landmarks import FACE_OVAL, LIPS, canonical_face, lip_opening
 from moda.media.crop import face_size
 from moda.media.strip import evenly
 from moda.media.video import VideoReader
-from moda.representation import FRAME
+from moda.representation import FPS, FRAME
 
 SILENT_DB = 30.0
 """A frame of sound so far below the clip's loud ones is a pause."""
 CLIPPED = 0.99
-LIMITS = {"min_face", "min_sharpness", "max_yaw", "max_outside", "min_lip_range"}
+LIMITS = {"min_face", "min_sharpness", "max_yaw", "max_outside", "min_lip_range", "min_lip_motion"}
 """Those of this step."""
 
 
@@ -43,11 +43,25 @@ def spread(values: np.ndarray) -> float:
 def lip_opening_range(canonical: np.ndarray) -> float:
     """How far the lips open: 1st to 99th percentile over (T, 478, 3), so that a syllable in some seconds shows.
 
-    Zooming and panning over a photo makes up to 1.5 pixels of it; the least of a person who says something, one
-    syllable with nearly closed lips, was 2.4; of one who talks 8.
+    Zooming and panning over a photo makes up to 2 pixels of it, talking 8 and more. One syllable that is said
+    with nearly closed lips can be less than 1; of such clips `lip_motion` knows more.
     """
     low, high = np.percentile(lip_opening(canonical[..., :2]), (1, 99))
     return float(high - low)
+
+
+def lip_motion(canonical: np.ndarray) -> float:
+    """How much the lips move within a second: standard deviation, mean over their points, 95th percentile, pixels.
+
+    Zooming and panning over photos makes 0.1 to 1.4 of it, single syllables 1.6 and more, talking 3.
+    """
+    points = canonical[:, list(LIPS), :2]
+    second = min(int(FPS), len(points))
+    spreads = [
+        float(np.sqrt(points[start : start + second].var(axis=0).sum(axis=-1)).mean())
+        for start in range(0, len(points) - second + 1, 5)
+    ]
+    return float(np.percentile(spreads, 95))
 
 
 def mesh_misfit(canonical: np.ndarray) -> float:
@@ -77,6 +91,7 @@ def run(job: Job) -> None:
     oval = job.landmarks[:, list(FACE_OVAL), :2]
     outside = (oval < 0).any(axis=(1, 2)) | (oval > FRAME).any(axis=(1, 2))
     canonical = to_canonical(job.landmarks.astype(np.float64), job.pose)
+    shown = canonical[job.tracked] if job.tracked.any() else canonical
     figures = {
         "tracked": float(job.tracked.mean()),
         "face_px": float(np.median(face_size(job.landmarks))) * job.shot.box.side / FRAME,
@@ -84,7 +99,8 @@ def run(job: Job) -> None:
         "yaw_range": spread(job.pose.rotation[:, 1]),
         "yaw_most": float(np.percentile(np.abs(job.pose.rotation[:, 1]), 95)),
         "pitch_range": spread(job.pose.rotation[:, 0]),
-        "lip_opening_range": lip_opening_range(canonical[job.tracked] if job.tracked.any() else canonical),
+        "lip_opening_range": lip_opening_range(shown),
+        "lip_motion": lip_motion(shown),
         "mesh_misfit": mesh_misfit(canonical),
         "out_of_crop": float(outside.mean()),
         "jumps": float(job.jumps),
@@ -101,7 +117,10 @@ def run(job: Job) -> None:
 
 def beyond(figures: dict[str, float], limits: Limits) -> list[str]:
     """In words, the limits that a clip is beyond; without sound the lips need not move."""
-    lips = figures.get("lip_opening_range", 0.0)
+    still = all(
+        figures.get(name, 0.0) < limit
+        for name, limit in (("lip_opening_range", limits.min_lip_range), ("lip_motion", limits.min_lip_motion))
+    )
     checks = (
         (figures["face_px"] < limits.min_face, f"the face is {figures['face_px']:.0f} px, wanted {limits.min_face:g}"),
         (
@@ -113,9 +132,9 @@ def beyond(figures: dict[str, float], limits: Limits) -> list[str]:
             f"the head is turned by {figures['yaw_most']:.1f} degrees, wanted {limits.max_yaw:g} at most",
         ),
         (
-            "loudness_dbfs" in figures and lips < limits.min_lip_range,
-            f"there is sound, but the lips stand still (they open by {lips:.2f} px, wanted {limits.min_lip_range:g}): "
-            "a photo, or somebody who listens",
+            "loudness_dbfs" in figures and still,
+            f"there is sound, but the lips stand still (they open by {figures.get('lip_opening_range', 0.0):.2f} px, "
+            f"wanted {limits.min_lip_range:g}): a photo, or somebody who listens",
         ),
         (
             figures["out_of_crop"] > limits.max_outside,

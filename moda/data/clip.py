@@ -40,6 +40,7 @@ __all__ = ["ARRAYS", "FORMAT", "SPLITS", "Clip", "ClipStore", "write_array"]
 FORMAT = 2
 SPLITS = ("train", "val", "test")
 MAX_SIDE = 1 << 14
+MAX_NAME = 255
 MAX_FRAMES = 1 << 31
 """No clip has so many: two years."""
 
@@ -172,10 +173,15 @@ class Clip:
         found = read_moments(self.folder, [name for name in names if name != "subject"], self.frames)
         return found | ({"subject": Moments.of(self.subject[None])} if "subject" in names else {})
 
-    def audio(self) -> np.ndarray:
-        """(N,) float32 sound at 16 kHz; raises `DataError` for a silent clip (see `has_audio`)."""
+    def _require_sound(self) -> None:
         if not self.has_audio:
             raise DataError(f"clip {self.id} has no sound ({self.folder})")
+        if not self.audio_path.is_file():
+            raise DataError(f"cannot read {self.audio_path}: no such file; prepare the clip again")
+
+    def audio(self) -> np.ndarray:
+        """(N,) float32 sound at 16 kHz; raises `DataError` for a silent clip (see `has_audio`)."""
+        self._require_sound()
         return read_audio(self.audio_path)
 
     def sound(self, start: int, stop: int) -> np.ndarray:
@@ -183,8 +189,7 @@ class Clip:
 
         Raises `DataError` for a silent clip, and a sound that cannot be read or is not 16 kHz mono.
         """
-        if not self.has_audio:
-            raise DataError(f"clip {self.id} has no sound ({self.folder})")
+        self._require_sound()
         wave = np.zeros(stop - start, np.float32)
         try:
             with soundfile.SoundFile(os.fsencode(self.audio_path)) as file:
@@ -259,8 +264,8 @@ class ClipStore:
     def clip(self, clip_id: str) -> Clip:
         """One clip by id; the same object each time. Raises `DataError` for a name that is no clip of this store."""
         if clip_id not in self._clips:
-            if os.path.basename(clip_id) != clip_id or clip_id.startswith("."):
-                raise DataError(f"'{clip_id}' is no name of a clip: it would lie outside of the store {self.root}")
+            if os.path.basename(clip_id) != clip_id or clip_id.startswith(".") or len(clip_id) > MAX_NAME:
+                raise DataError(f"'{clip_id[:60]}' is no name of a clip of the store {self.root}")
             folder = self.root / "clips" / clip_id
             if not (folder / "clip.json").is_file():
                 raise DataError(f"no clip '{clip_id}' in store {self.root}; prepare the videos again")

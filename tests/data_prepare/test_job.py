@@ -49,6 +49,7 @@ def test_the_real_steps_begin_with_probe_end_with_pack_and_keep_what_they_make()
         ({"limits": {"max_yaw": 50}}, {"quality"}),
         ({"limits": {"max_outside": 0.1}}, {"quality"}),
         ({"limits": {"min_lip_range": 1.0}}, {"quality"}),
+        ({"limits": {"min_lip_motion": 1.0}}, {"quality"}),
     ],
 )
 def test_every_setting_is_in_the_stamp_of_the_step_that_reads_it(change, names):

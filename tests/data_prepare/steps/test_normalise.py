@@ -80,9 +80,7 @@ def test_of_a_video_that_freezes_the_live_part_is_kept(tmp_path, talking, option
 
 
 def test_a_photo_is_refused_with_a_reason(tmp_path, talking, options):
-    with pytest.raises(
-        Rejected, match=r"the picture stands still in 100% of 60 frames \(a photo.*tracked in 0% besides"
-    ):
+    with pytest.raises(Rejected, match=r"still in 100% of 60 frames \(a photo.*tracked in 0% besides"):
         normalised(tmp_path, talking(1) * 60, options)
 
 

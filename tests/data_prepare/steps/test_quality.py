@@ -8,16 +8,16 @@ import pytest
 from data_prepare.job import Job
 from data_prepare.options import Limits, Options
 from data_prepare.shots import Shot
-from data_prepare.steps.quality import beyond, lip_opening_range, mesh_misfit, pauses, run
+from data_prepare.steps.quality import beyond, lip_motion, lip_opening_range, mesh_misfit, pauses, run
 from moda.geometry import to_image
-from moda.landmarks import canonical_face, lip_opening
+from moda.landmarks import LIPS, canonical_face, lip_opening
 from moda.media.crop import Box, face_size
 from moda.media.video import VideoWriter
 from moda.representation import HeadPose
 
 GOOD = {
     "face_px": 90.0, "sharpness": 200.0, "yaw_most": 20.0, "out_of_crop": 0.0, "lip_opening_range": 12.0,
-    "loudness_dbfs": -20.0,
+    "lip_motion": 1.49, "loudness_dbfs": -20.0,
 }  # fmt: skip
 
 
@@ -58,6 +58,15 @@ def test_without_sound_lips_may_rest():
     assert beyond(silent, Limits(min_lip_range=0)) == []
     silent.pop("loudness_dbfs")
     assert beyond(silent, Limits()) == []
+
+
+def test_lips_that_move_without_opening_do_not_stand_still():
+    assert beyond({**GOOD, "lip_opening_range": 0.0, "lip_motion": 1.5}, Limits()) == []
+    assert beyond({**GOOD, "lip_opening_range": 2.0, "lip_motion": 0.0}, Limits()) == []
+    meshes = np.zeros((120, 478, 3))
+    assert lip_motion(meshes) == 0.0
+    meshes[50:75:2, list(LIPS), 0] += 6.0
+    assert lip_motion(meshes) == pytest.approx(3.0, rel=0.02)
 
 
 def test_a_syllable_in_some_seconds_is_a_lip_opening():
