@@ -337,6 +337,56 @@ def test_averaged_weights_are_validated_and_saved(tmp_path: Path) -> None:
     assert torch.equal(trainer.stage.network.state_dict()["layers.0.weight"], raw[-1])
 
 
+def test_buffers_are_not_averaged(tmp_path: Path) -> None:
+    trainer = make(make_config(tmp_path, trainer={"ema": 0.9}))
+    trainer.run()
+    saved, own = checkpoints.load(tmp_path / "last.pt").weights, trainer.stage.network.state_dict()
+    for name in ("layers.1.running_mean", "layers.1.running_var"):
+        assert torch.equal(saved[name], own[name])
+    assert not torch.equal(saved["layers.0.weight"], own["layers.0.weight"])
+
+
+def test_a_validation_figure_is_the_mean_over_samples(tmp_path: Path) -> None:
+    """Of six samples in batches of four and two."""
+    seen: list[tuple[int, float]] = []
+
+    class Watching(TinyStage):
+        def validate(self, batch: Any) -> dict[str, float]:
+            metrics = super().validate(batch)
+            seen.append((len(batch["x"]), metrics["score"]))
+            return metrics
+
+    outcome = make(make_config(tmp_path, data={"validation": 6}), Watching).run()
+    (many, large), (few, small) = seen
+    assert (many, few) == (4, 2)
+    assert outcome.best == pytest.approx((4 * large + 2 * small) / 6) != pytest.approx((large + small) / 2)
+
+
+def test_what_is_logged_is_the_mean_since_the_last_time(tmp_path: Path) -> None:
+    trainer = make(make_config(tmp_path, trainer={"log_every": 2}))
+    trainer.run()
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    history: list[float] = trainer.stage.history  # type: ignore[assignment]
+    logged = {point.step: point.value for point in events.Scalars("train/regressor/l1")}
+    assert logged == pytest.approx({2: np.mean(history[:2]), 4: np.mean(history[2:])})
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_losses_are_computed_in_the_precision_of_the_configuration(tmp_path: Path, precision: str) -> None:
+    kinds: list[torch.dtype] = []
+
+    class Watching(TinyStage):
+        def losses(self, batch: Any, generator: torch.Generator) -> Iterator[tuple[str, dict[str, Tensor]]]:
+            kinds.append(self.regressor(batch["x"]).dtype)
+            yield from super().losses(batch, generator)
+
+    trainer = make(make_config(tmp_path, trainer={"steps": 1, "precision": precision}), Watching)
+    trainer.run()
+    assert kinds == [torch.bfloat16 if precision == "bf16" else torch.float32]
+    assert all(parameter.dtype == torch.float32 for parameter in trainer.stage.parameters())
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_leaves(tmp_path: Path, number: signal.Signals) -> None:
     class Stopped(TinyStage):
