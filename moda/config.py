@@ -109,7 +109,7 @@ def apply_overrides(tree: Tree, overrides: Iterable[str]) -> Tree:
         if not equals or not all(keys) or len(keys) > MAX_DEPTH:
             raise ConfigError(f"cannot read the override {_shortened(text)}, wanted section.key=value")
         try:
-            parsed = parse_yaml(value)
+            parsed = value if _names_bytes(value) else parse_yaml(value)
         except ValueError as error:
             raise ConfigError(f"the value of the override {_shortened(text)} is not valid YAML: {error}") from error
         section = result
@@ -122,6 +122,11 @@ def apply_overrides(tree: Tree, overrides: Iterable[str]) -> Tree:
                 raise ConfigError(f"the override '{text}' goes into '{dotted}', which is a value and not a section")
         section[keys[-1]] = parsed
     return result
+
+
+def _names_bytes(value: str) -> bool:
+    """Whether it is a file's name that is no text: YAML has no such characters."""
+    return not value.isprintable() and value == value.strip() and "\n" not in value and "\t" not in value
 
 
 def parse(cls: type[C], tree: Tree, *, source: str, section: str = "") -> C:

@@ -129,6 +129,7 @@ def _main(argv: list[str]) -> int:
     from rich.progress import BarColumn, Progress, TextColumn
 
     from data_prepare.runner import prepare
+    from data_prepare.splits import SplitRule
 
     console = Console(stderr=True, highlight=False)
     say = say_on(console)
@@ -158,7 +159,8 @@ def _main(argv: list[str]) -> int:
             missing=plan.missing,
             on_progress=show,
         )
-    _summary(say, report, arguments.out, validates=isinstance(rule, GivenLists) or (rule.val > 0 and not rule.by_time))
+    validates = config.split_lists is not None or (isinstance(rule, SplitRule) and rule.val > 0 and not rule.by_time)
+    _summary(say, report, arguments.out, validates=validates)
     return 0 if report.complete else 1
 
 
