@@ -123,7 +123,7 @@ def test_the_command_prepares_reports_and_resumes(place, synthetic_video, sync_c
     assert "a.mp4 (scan): not a video" in done.stderr
     assert f"{UNREADABLE} (scan): Permission denied" in done.stderr
     assert "1 clips kept (0.1 minutes), 1 rejected, 1 failed" in done.stderr
-    assert "warning: the validation list is empty" in done.stderr
+    assert "the validation list is empty" in done.stderr
     assert "Traceback" not in done.stderr and "W0000" not in done.stderr and done.stdout == ""
     record = json.loads(Path("out/clips/RD_Astronaut_000/clip.json").read_text())
     assert record["identity"] == "RD_Astronaut_000"[:12]
