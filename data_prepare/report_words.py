@@ -55,10 +55,7 @@ def address(path: str) -> str:
 
 def inside(out: Path, path: str) -> bool:
     """Whether a path relative to the page names a file beside or below it."""
-    try:
-        return ".." not in Path(path).parts and not os.path.isabs(path) and (out / path).is_file()
-    except ValueError:  # no file can have such a name
-        return False
+    return ".." not in Path(path).parts and not os.path.isabs(path) and os.path.isfile(out / path)
 
 
 def number(value: float, digits: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,7 @@ def write_wav(path: Path | str, wave: np.ndarray, sample_rate: int = SAMPLE_RATE
     path = Path(path)
     with replacing(path) as temporary:
         try:
-            soundfile.write(temporary, np.clip(wave, -1.0, 1.0), sample_rate, subtype="PCM_16", format="WAV")
+            soundfile.write(os.fsencode(temporary), np.clip(wave, -1.0, 1.0), sample_rate, subtype="PCM_16", format="WAV")
         except soundfile.LibsndfileError as error:
             raise OutputError(f"cannot write {path}: {error}") from error
 

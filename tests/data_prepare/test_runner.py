@@ -17,7 +17,7 @@ import pytest
 from data_prepare.runner import _locked, _remove_orphans, prepare, write_splits
 from data_prepare.scan import scan_path
 from data_prepare.sources import find_sources
-from data_prepare.splits import SplitRule
+from data_prepare.splits import ClipFacts, SplitRule, make_splits
 from data_prepare.worker import Task, work
 from moda.data.clip import ClipStore
 from moda.errors import DataError, OutputError
@@ -250,6 +250,36 @@ def test_growing_a_store_moves_nobody_and_a_new_rule_deals_again(tmp_path):
     assert write_splits(ClipStore.open(tmp_path), SplitRule()).lists == after.lists
     dealt = write_splits(ClipStore.open(tmp_path), SplitRule.parse("0.5,0.25,0.25", 0))
     assert [len(dealt.lists[name]) for name in ("train", "val", "test")] == [20, 10, 10]
+
+
+def test_a_run_that_failed_in_part_fixes_nobodys_place(tmp_path):
+    store = ClipStore.create(tmp_path, 64)
+
+    def add(*people):
+        for who in people:
+            (tmp_path / "clips" / who).mkdir()
+            record = {"id": who, "identity": who, "frames": 100, "has_audio": True, "quality": {}}
+            write_json(tmp_path / "clips" / who / "clip.json", record)
+
+    people = [f"p{i}" for i in range(20)]
+    add(*people[:4])
+    partly = write_splits(store, SplitRule(), whole=False)
+    assert any("dealt again" in note for note in partly.notes)
+    assert json.loads((tmp_path / "splits" / "rule.json").read_text())["identities"] == {}
+    add(*people[4:])
+    whole = write_splits(ClipStore.open(tmp_path), SplitRule())
+    undisturbed = make_splits([ClipFacts(who, who, 100) for who in sorted(people)], SplitRule())
+    assert whole.lists == undisturbed.lists and whole.notes == ()
+    add("new")
+    grown = write_splits(ClipStore.open(tmp_path), SplitRule(), whole=False)  # those of the whole run stay
+    assert all(set(whole.lists[name]) <= set(grown.lists[name]) for name in whole.lists)
+    assert "new" not in json.loads((tmp_path / "splits" / "rule.json").read_text())["identities"]
+    for content in ("", "[]", '{"identities": 3, "shares": [0.8, 0.1, 0.1], "seed": 0}', "{NaN"):
+        (tmp_path / "splits" / "rule.json").write_text(content)
+        assert sum(map(len, write_splits(ClipStore.open(tmp_path), SplitRule()).lists.values())) == 21
+    (tmp_path / "clips" / "new" / "clip.json").write_text("{")
+    damaged = write_splits(ClipStore.open(tmp_path), SplitRule())
+    assert sum(map(len, damaged.lists.values())) == 20 and any("damaged" in note for note in damaged.notes)
 
 
 def test_a_place_that_cannot_be_written_is_one_error(tmp_path, footage, options):

@@ -199,6 +199,24 @@ def test_what_a_user_put_into_a_clip_stays_when_it_is_made_again_or_rejected(tas
     assert (clip / "labels" / "phones.txt").read_text() == "a b c" and (clip / "clip.json").is_file()
 
 
+@pytest.mark.parametrize("name", ["landmarks.npy", "moments.npz", "clip.json", "video.mp4", "audio.wav", "made.json"])
+def test_a_finished_clip_that_is_damaged_is_made_again(task, name):
+    clip = task.out / "clips" / QUIET
+    before = tree(clip)
+    assert finished(task).status == "kept"
+    path = clip / name
+    if name in ("video.mp4", "audio.wav"):
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:200])
+    if name == "made.json":  # read by preparation alone
+        assert finished(task).status == "kept"
+        return
+    assert finished(task) is None
+    made(task)
+    assert tree(clip) == before
+
+
 def test_links_share_files_until_one_is_replaced(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "x").write_text("old")
