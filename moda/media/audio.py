@@ -71,7 +71,8 @@ def write_wav(path: Path | str, wave: np.ndarray, sample_rate: int = SAMPLE_RATE
     path = Path(path)
     with replacing(path) as temporary:
         try:
-            soundfile.write(os.fsencode(temporary), np.clip(wave, -1.0, 1.0), sample_rate, subtype="PCM_16", format="WAV")
+            samples = np.clip(wave, -1.0, 1.0)
+            soundfile.write(os.fsencode(temporary), samples, sample_rate, subtype="PCM_16", format="WAV")
         except soundfile.LibsndfileError as error:
             raise OutputError(f"cannot write {path}: {error}") from error
 
