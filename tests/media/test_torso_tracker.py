@@ -88,6 +88,15 @@ def test_the_edge_is_found_between_rows():
     np.testing.assert_allclose(edge, 59.5 + 1 / 3, rtol=1e-5)
 
 
+def test_what_ends_above_the_bottom_is_no_shoulder():
+    mask = np.zeros((100, 100), np.float32)
+    mask[20:60, :30] = 1.0  # a hand held up
+    mask[40:85, 30:60] = 1.0
+    edge = upper_edge(mask) * 100 / FRAME
+    assert np.isnan(edge[:30]).all() and np.isnan(edge[60:]).all()
+    np.testing.assert_allclose(edge[30:60], 40.0, atol=0.1)
+
+
 def test_the_edge_is_all_that_is_needed():
     np.testing.assert_array_equal(
         shoulder_points(drawn_mask(), landmarks()),

@@ -35,6 +35,8 @@ def test_statistics_are_shared_and_are_those_of_the_clips(clip_store: ClipStore)
     face = np.concatenate([clip.canonical - clip.subject for clip in train.clips])
     np.testing.assert_allclose(stage.generator.normalizers["face"].mean, face.mean(axis=0), atol=1e-3)
     assert stage.discriminator.normalizers is stage.generator.normalizers
+    for name, least in (("lips", 0.05), ("eyes", 0.05), ("face", 0.05), ("subject", 1.0)):
+        assert stage.generator.normalizers[name].std.min() >= np.float32(least), name
 
 
 def test_the_discriminator_goes_first_and_moves_alone(clip_store: ClipStore) -> None:

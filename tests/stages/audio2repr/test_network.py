@@ -1,6 +1,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -9,6 +10,7 @@ from moda import checkpoint
 from moda.config import load_yaml, parse, to_dict
 from moda.errors import CheckpointError, ConfigError
 from moda.nn.wav2vec import SpeechConfig, SpeechEncoder
+from moda.normalization import Moments
 from moda.representation import SIGNATURE
 from moda.stages.audio2repr.network import CHANNELS, Audio2Repr, NetworkConfig, build
 
@@ -115,6 +117,23 @@ def test_default_lips_are_bit_equal_under_any_noise_and_the_head_is_not(frames: 
     assert shapes == {
         "lips": (1, frames, 40, 3), "eyes": (1, frames, 60, 3), "head": (1, frames, 7), "torso": (1, frames, 18, 3),
     }  # fmt: skip
+
+
+def test_of_the_head_the_flow_keeps_what_channels_share_and_not_what_has_large_units() -> None:
+    """One component kept: pitch, yaw and roll that move together by a degree, not pixels of one axis alone."""
+    net = network(small(prob="flow", lips_from="spec", flow={"eyes": 1, "head": 1, "torso": 1}))
+    assert net.flow is not None
+    random = np.random.default_rng(0)
+    head = np.concatenate(
+        [random.normal(size=(500, 1)).repeat(3, 1), random.normal(size=(500, 4)) * [30, 9, 9, 0.1]], 1
+    )
+    groups = {"eyes": random.normal(size=(500, 180)), "head": head, "torso": random.normal(size=(500, 54))}
+    net.flow.fit_basis({name: Moments.of(values, scatter=True) for name, values in groups.items()})
+    basis = dict(net.flow._named_bases())["head"]
+    turned, shifted = torch.zeros(1, 1, 7), torch.zeros(1, 1, 7)
+    turned[..., :3], shifted[..., 3] = 1.0, 30.0
+    rest = basis.encode(torch.zeros(1, 1, 7))
+    assert (basis.encode(turned) - rest).abs() > 0.8 > 0.3 > (basis.encode(shifted) - rest).abs()
 
 
 def test_blinks_are_added_to_what_the_flow_draws() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import Wav2Vec2Model
 
+from moda.nn.pretrained import transformers_config
 from moda.nn.wav2vec import SpeechConfig
 from moda.stages.audio2repr.network import Audio2Repr, NetworkConfig
 
@@ -17,7 +18,7 @@ TINY = SpeechConfig(hidden=32, layers=1, heads=2, ffn=32, conv_dim=16)
 @pytest.mark.parametrize("prob", ["vae", "flow"])
 def test_stage_1_leaves_pretrained_weights_as_they_are(prob: str, tmp_path: Path) -> None:
     torch.manual_seed(7)
-    Wav2Vec2Model(TINY.transformers_config()).save_pretrained(tmp_path)
+    Wav2Vec2Model(transformers_config(TINY)).save_pretrained(tmp_path)
     torch.manual_seed(1)
     config = NetworkConfig.model_validate(
         {
