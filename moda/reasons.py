@@ -44,7 +44,7 @@ def _where(entries: Sequence[tuple[str, str, str]], clips: Mapping[str, int]) ->
         return f"{next(iter(by_row))}, {next(iter(clip_names))}"
     rows: dict[str, list[str]] = {}
     for row, names in by_row.items():
-        whole = len(names) == clips.get(row, 0) > 1
+        whole = len(names) == clips.get(row, 0)
         few = ", ".join(names) if len(names) <= FEW else f"{len(names)} of {clips.get(row, len(names))} clips"
         rows.setdefault("all clips" if whole else few, []).append(row)
     if rows.keys() == {"all clips"} and by_row.keys() == clips.keys():

@@ -151,6 +151,9 @@ def _score(config: AblationConfig, trials: Sequence[Trial], failed: dict[str, st
         return None
     evaluation = evaluate(store, folders, config.output, split=config.split, jobs=config.jobs, skip=config.skip)
     write_report(evaluation, config.output)
+    for row in evaluation.rows:
+        if not row.control and not row.scores:
+            failed[row.name] = f"no clip could be scored: {'; '.join(dict.fromkeys(row.refused.values()))}"
     return evaluation
 
 

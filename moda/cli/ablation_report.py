@@ -31,7 +31,7 @@ def collect(trials: Sequence[Trial], evaluation: Evaluation) -> dict[str, dict[s
     Trials without a row, which failed, are left out.
     """
     rows = {row.name: row for row in evaluation.rows}
-    trials = [trial for trial in trials if trial.name in rows]
+    trials = [trial for trial in trials if trial.name in rows and rows[trial.name].scores]
     scores: dict[str, dict[str, dict[int, float]]] = {}
     for metric in evaluation.metrics:
         clips = common_clips(trials, evaluation, metric)

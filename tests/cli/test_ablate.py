@@ -88,11 +88,12 @@ def test_interval_over_seeds_is_students() -> None:
 
 
 def test_variants_are_compared_on_the_clips_that_all_have() -> None:
-    trials = [trial for trial in plan(config()) if trial.name in ("full-0", "lstm-0")]
+    trials = [trial for trial in plan(config()) if trial.name in ("full-0", "lstm-0", "without_warp-0")]
     full = Row("full-0", control=False, scores={c: ClipScore({"ma": v}, 9) for c, v in (("a", 0.5), ("b", 0.9))})
     lstm = Row("lstm-0", control=False, scores={"a": ClipScore({"ma": 0.4}, 9)}, refused={"b": "no face"})
     metrics = {"ma": METRICS["ma"]}
-    evaluation = Evaluation(REPOSITORY, {}, [full, lstm], ["a", "b"], [], metrics, MetricSettings())
+    noise = Row("without_warp-0", control=False, refused={"a": "no face", "b": "no face"})
+    evaluation = Evaluation(REPOSITORY, {}, [full, lstm, noise], ["a", "b"], [], metrics, MetricSettings())
     assert collect(trials, evaluation) == {"full": {"ma": {0: 0.5}}, "lstm": {"ma": {0: 0.4}}}
     assert common_clips(trials, evaluation, "ma") == ["a"]
 
