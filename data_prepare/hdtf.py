@@ -15,6 +15,7 @@ and cropped as any other video; `HdtfPlan.notes` says which and why.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,7 +176,7 @@ def _find_video(part: str, video: str, videos: Path) -> tuple[Path | None, str]:
 
 def _videos_in(folder: Path) -> list[Path]:
     """Videos right in a folder, .mp4 first, then by name."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return []
     found = [path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")]
     return sorted((path for path in found if path.is_file()), key=lambda path: (path.suffix.lower() != ".mp4", path))

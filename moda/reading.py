@@ -178,7 +178,8 @@ def _archive(path: Path) -> zipfile.ZipFile:
 
 
 def _reason(failed: Exception) -> str:
-    return (failed.strerror if isinstance(failed, OSError) else None) or str(failed) or type(failed).__name__
+    reason = (failed.strerror if isinstance(failed, OSError) else None) or str(failed) or type(failed).__name__
+    return reason if len(reason) <= 200 else f"{reason[:200]}..."
 
 
 def _claim(archive: zipfile.ZipFile, name: str) -> Claim:

@@ -64,11 +64,15 @@ def say_on(console: Console) -> Callable[[str], None]:
     return say
 
 
+def _short(name: str) -> str:
+    return name if len(name) <= 200 else f"{name[:200]}..."
+
+
 def run(main: Callable[[list[str]], int], argv: Sequence[str] | None = None) -> int:
     """Call `main` with the arguments (default: those of the program) and return its exit code.
 
-    A `ModaError` becomes one line on stderr and its exit code, Ctrl-C becomes 130, `kill` ends
-    the command in order (temporary files are removed) with 143. Any other exception is a defect
+    A `ModaError`, and what the system says of a file, become one line on stderr and an exit code, Ctrl-C becomes
+    130, `kill` ends the command in order (temporary files are removed) with 143. Any other exception is a defect
     and keeps its traceback.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -81,6 +85,11 @@ def run(main: Callable[[list[str]], int], argv: Sequence[str] | None = None) -> 
     except ModaError as error:
         print(f"error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"error: {printable(f'{error.strerror}: {_short(str(error.filename))}')}", file=sys.stderr)
+        return ModaError.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED

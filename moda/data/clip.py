@@ -18,7 +18,7 @@ import os
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile
@@ -34,6 +34,9 @@ from moda.media.audio import read_audio
 from moda.moments import Moments
 from moda.reading import read_json, read_lines
 from moda.representation import FPS, SAMPLE_RATE, HeadPose, Motion
+
+if TYPE_CHECKING:
+    from moda.media.video import VideoReader
 
 __all__ = ["ARRAYS", "FORMAT", "SPLITS", "Clip", "ClipStore", "write_array"]
 
@@ -87,6 +90,19 @@ class Clip:
     def video_path(self) -> Path:
         """The square 25 fps video."""
         return self.folder / "video.mp4"
+
+    def open_video(self) -> VideoReader:
+        """Its frames by number; raises `DataError` if they are fewer than the clip has, or not square."""
+        from moda.media.video import VideoReader
+
+        video = VideoReader(self.video_path)
+        if len(video) < self.frames or video.width != video.height:
+            video.close()
+            raise DataError(
+                f"{self.video_path} has {len(video)} frames of {video.width}x{video.height}, wanted {self.frames} that "
+                "are square; prepare the clip again"
+            )
+        return video
 
     @property
     def audio_path(self) -> Path:
@@ -267,8 +283,8 @@ class ClipStore:
             if os.path.basename(clip_id) != clip_id or clip_id.startswith(".") or len(clip_id) > MAX_NAME:
                 raise DataError(f"'{clip_id[:60]}' is no name of a clip of the store {self.root}")
             folder = self.root / "clips" / clip_id
-            if not (folder / "clip.json").is_file():
-                raise DataError(f"no clip '{clip_id}' in store {self.root}; prepare the videos again")
+            if not os.path.isfile(folder / "clip.json"):
+                raise DataError(f"no clip '{clip_id[:200]}' in store {self.root}; prepare the videos again")
             clip = Clip.open(folder)
             if clip.id != clip_id:
                 raise DataError(f"{folder / 'clip.json'} is of the clip '{clip.id}'; prepare the clip again")

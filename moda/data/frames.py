@@ -134,7 +134,7 @@ class FramePairs(Dataset[dict[str, Tensor]]):
 
     def _frame(self, clip: Clip, index: int) -> np.ndarray:
         if clip.id not in self._videos:
-            self._videos[clip.id] = VideoReader(clip.video_path)
+            self._videos[clip.id] = clip.open_video()
             if len(self._videos) > OPEN_VIDEOS:
                 self._videos.popitem(last=False)[1].close()
         self._videos.move_to_end(clip.id)

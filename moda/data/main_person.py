@@ -9,7 +9,6 @@ import numpy as np
 from moda.data.clip import Clip
 from moda.landmarks import FACE_OVAL, LIPS, N_LANDMARKS
 from moda.media.drawing import polygon_mask
-from moda.media.video import VideoReader
 
 SHAPE = 5.0
 """Mean distance of two shots' meshes, pixels of the square frame, at which they are another person's ..."""
@@ -38,7 +37,7 @@ def _look(clip: Clip) -> tuple[np.ndarray, np.ndarray]:
     points = [point for point in range(N_LANDMARKS) if point not in LIPS]
     mesh = np.asarray(clip.subject, np.float64)[points]
     colours = []
-    with VideoReader(clip.video_path) as video:
+    with clip.open_video() as video:
         for index in np.linspace(0, clip.frames - 1, LOOKS).astype(int).tolist():
             outline = clip.landmarks[index][list(FACE_OVAL), :2]
             pixels = video[index][polygon_mask(outline, video.width) > 0.5].astype(np.float64) + 1.0

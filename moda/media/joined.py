@@ -52,6 +52,7 @@ def audio_parts(path: Path) -> list[Part]:
                 starts = list(_mp3_starts(data))
             else:
                 starts = [0]
+    starts = starts or [0]
     return [Part(begin, end) for begin, end in zip(starts, [*starts[1:], size], strict=True)]
 
 
