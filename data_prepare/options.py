@@ -18,12 +18,10 @@ class Limits(Config):
     max_yaw: float = Field(60.0, ge=0, description="95th percentile of the head's turn to a side, degrees.")
     max_outside: float = Field(0.5, ge=0, le=1, description="Share of frames in which the face leaves the crop.")
     min_loudness: float = Field(-60.0, description="Sound, dB below full scale; below it there is none.")
-    min_lip_range: float = Field(
-        2.0, ge=0, description="With sound: lip opening, 1st to 99th percentile, pixels of the square frame, or ..."
-    )
     min_lip_motion: float = Field(
-        1.5, ge=0, description="... motion of the lips within a second, pixels; rejected if both are less."
+        1.4, ge=0, description="With sound: motion of the lips within a second, pixels of the square frame."
     )
+    min_lip_range: float = Field(0.1, ge=0, description="With sound: lip opening, 1st to 99th percentile, likewise.")
     max_offset: float = Field(12.0, ge=0, description="Settled audio-video offset, frames; a larger one is rejected.")
 
 

@@ -116,7 +116,7 @@ def test_the_command_prepares_reports_and_resumes(place, synthetic_video, sync_c
     Path("videos", UNREADABLE).chmod(0)
     Path("my.yaml").write_text(f"jobs: 1\nseed: 3\noptions:\n  size: 96\n  sync: {sync_checkpoint}\n")
     settings = ["videos", "out", "--config", "my.yaml", "--set", "options.limits.max_yaw=55", "--size", "64"]
-    settings += ["--set", "options.limits.min_lip_range=0"]  # a photo that is moved about
+    settings += ["--set", "options.limits.min_lip_motion=0", "--set", "options.limits.min_lip_range=0"]
     command = without_rights([sys.executable, str(SCRIPT), *settings])
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=place)
     assert done.returncode == 1, done.stderr

@@ -78,7 +78,7 @@ def footage(tmp_path_factory, worker_id, talking) -> Path:
 @pytest.fixture(scope="session")
 def options(sync_checkpoint) -> Options:
     """The astronaut's mouth does not move: no wish for that here."""
-    return Options(size=64, sync=sync_checkpoint, limits={"min_lip_range": 0.0})
+    return Options(size=64, sync=sync_checkpoint, limits={"min_lip_motion": 0.0, "min_lip_range": 0.0})
 
 
 class Prepared(NamedTuple):
