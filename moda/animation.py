@@ -111,3 +111,5 @@ class InferenceConfig(AnimationConfig):
     """crop: the animated square; full: the whole picture, in which it moves."""
     long_side: int = Field(1280, ge=64, le=4096)
     """Longest side of a video that shows the whole picture, pixels: a larger picture is scaled down."""
+    accept_face: bool = False
+    """Animate a face that would be refused: its mouth is covered or cut off, it is a profile."""

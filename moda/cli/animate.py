@@ -100,7 +100,10 @@ def animate(arguments: argparse.Namespace, config: InferenceConfig, output: Path
 def _scene(arguments: argparse.Namespace, config: InferenceConfig) -> Scene:
     """Read the picture; say what becomes of it where that is not what a reader would expect."""
     image, full = read_picture(arguments.picture), config.framing == "full"
-    reference = make_reference(image, config.size, number=arguments.face, over_border=full, source=arguments.picture)
+    reference = make_reference(
+        image, config.size, number=arguments.face, over_border=full, accept=config.accept_face, source=arguments.picture
+    )
+    image = reference.picture  # upright
     if not full:
         return Scene(reference.portrait, None)
     still = still_picture(image, reference.box, config.long_side)

@@ -42,7 +42,7 @@ def _config(arguments: argparse.Namespace) -> InferenceConfig:
     from moda.config import apply_overrides, load_yaml, parse
 
     tree = apply_overrides(load_yaml(arguments.config or DEFAULT_CONFIG), arguments.set)
-    given = {name: getattr(arguments, name) for name in ("fps", "size", "framing", "long_side")}
+    given = {name: getattr(arguments, name) for name in ("fps", "size", "framing", "long_side", "accept_face")}
     tree |= {name: value for name, value in given.items() if value is not None}
     return parse(InferenceConfig, tree, source=str(arguments.config or DEFAULT_CONFIG))
 
@@ -95,6 +95,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--face", type=_positive, default=1, metavar="N", help="which face, by size (1 = the largest)")
     parser.add_argument(
         "--framing", choices=("crop", "full"), help="the animated square (default) or the whole picture"
+    )
+    parser.add_argument(
+        "--accept-face", action="store_true", default=None, help="take a face that is refused: covered mouth, profile"
     )
     parser.add_argument("--long-side", type=int, help="with --framing full: largest side in pixels (default 1280)")
     parser.add_argument("--config", type=Path, help="YAML, or a name (default: default/infer)")

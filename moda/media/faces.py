@@ -26,13 +26,12 @@ CLOSER_LOOKS = 3
 log = logging.getLogger(__name__)
 
 
-def choose_face(tracker: FaceTracker, image: np.ndarray, number: int, source: Path | str) -> np.ndarray:
-    """Face `number` of an (H, W, 3) uint8 RGB picture, 1 = the largest: (478, 3) in its pixels.
+def choose_face(faces: list[np.ndarray], image: np.ndarray, number: int, source: Path | str) -> np.ndarray:
+    """Face `number` of those of an (H, W, 3) uint8 RGB picture, 1 = the largest: (478, 3) in its pixels.
 
     Raises `FaceError` if there are none or fewer than that, or if it is under `MIN_FACE` pixels wide.
     """
     height, width = image.shape[:2]
-    faces = find_faces(tracker, image, number)
     if not faces:
         raise FaceError(f"no face found in {source} ({width}x{height}); wanted a whole one that looks at the camera")
     if number > len(faces):

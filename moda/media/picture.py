@@ -11,18 +11,19 @@ import numpy as np
 
 from moda.errors import FaceError, MediaError
 from moda.geometry import fit_head_pose, subject_mesh, to_canonical
-from moda.landmarks import FACE_OVAL, N_LANDMARKS, OUTER_LIPS
+from moda.landmarks import FACE_OVAL, N_LANDMARKS
 from moda.media.crop import Box, crop_square, from_frame, square_box, to_frame
 from moda.media.drawing import polygon_mask
-from moda.media.face_checks import check_face
+from moda.media.face_checks import Seen, check_face
 from moda.media.face_tracker import FaceTracker
-from moda.media.faces import MIN_FACE, choose_face, nearest_face
-from moda.media.hands import covered_share, find_hands
+from moda.media.face_view import look_at
+from moda.media.faces import MIN_FACE, nearest_face
 from moda.media.in_memory import picture_from_array
 from moda.media.margin import crop_margin, margin_of, photo_goes_on, wide_box
 from moda.media.neutral import with_whole_lips
 from moda.media.picture_file import read_picture
 from moda.media.torso_tracker import PersonSegmenter, shoulder_points
+from moda.media.upright import upright_face
 from moda.representation import FRAME, Portrait
 
 __all__ = ["Reference", "follow_edges", "make_portrait", "make_reference", "read_picture"]
@@ -31,10 +32,6 @@ SIZES = (32, 4096)
 """Smallest and largest side of a portrait, pixels."""
 MOST_FACES = 16
 """Faces that are looked for in a picture."""
-MOUTH_AND_CHIN = (*OUTER_LIPS, 148, 152, 377)
-"""Outline of what a hand must not cover. The chin is part of it: a hidden mouth is guessed too high."""
-COVERED = 0.35
-"""Share of it that a hand may cover."""
 APART = 0.2
 """Parts of the person mask between which it falls below this are different things."""
 _EDGE_RADIUS, _EDGE_EPSILON = 6, 1e-3
@@ -48,13 +45,20 @@ class Reference:
 
     portrait: Portrait
     box: Box
+    picture: np.ndarray
+    """(H, W, 3) uint8 RGB: the given one, turned if its face was not upright."""
 
 
 def make_portrait(
-    image: np.ndarray, size: int, *, face: np.ndarray | None = None, source: Path | str = "the picture"
+    image: np.ndarray,
+    size: int,
+    *,
+    face: np.ndarray | None = None,
+    accept: bool = False,
+    source: Path | str = "the picture",
 ) -> Portrait:
     """The portrait of `make_reference` for the largest face (or `face`), its square inside the picture."""
-    return make_reference(image, size, face=face, source=source).portrait
+    return make_reference(image, size, face=face, accept=accept, source=source).portrait
 
 
 def make_reference(
@@ -64,6 +68,7 @@ def make_reference(
     face: np.ndarray | None = None,
     number: int = 1,
     over_border: bool = False,
+    accept: bool = False,
     source: Path | str = "the picture",
 ) -> Reference:
     """Find the face, crop around head and shoulders, and measure it as preparation does.
@@ -71,9 +76,10 @@ def make_reference(
     image: (H, W, 3) uint8 RGB, or what else `picture_from_array` takes. size: side of the animated crop, pixels.
     face: (478, 3) landmarks in pixels of `image` of the face to take; default is face `number`, 1 = the largest.
     over_border: the square may reach over the picture's border (see `square_box`).
+    accept: take a face that would be refused (`check_face`) and say so. A picture whose face is not upright is turned.
     source: what to call the picture in messages. What had to be assumed of the face is logged.
     Raises `FaceError` for no such face, one under `MIN_FACE` pixels wide, or one that cannot be animated
-    (`check_face`, a hand over the mouth), `MediaError` for a picture too small.
+    (`check_face`), `MediaError` for a picture too small.
     """
     image = picture_from_array(image)
     size = _whole("size", size, SIZES)
@@ -85,18 +91,14 @@ def make_reference(
         raise MediaError(f"the picture is {width}x{height}, wanted at least {MIN_FACE}x{MIN_FACE}: {source}")
     with FaceTracker(video=False, max_faces=MOST_FACES) as tracker:
         if face is None:
-            face = choose_face(tracker, image, number, source)
-        box = square_box(face, width, height, over_border=over_border)
-        square = crop_square(image, box, FRAME)
-        expected = to_frame(face, box)
-        again = nearest_face(tracker.faces(square), expected)
-        landmarks = expected if again is None else again
+            image, face = upright_face(tracker, image, number, source)
+        box, square, landmarks = track_in_square(tracker, image, face, over_border)
     pose = fit_head_pose(landmarks[None])
     canonical = to_canonical(landmarks[None], pose)
-    for remark in check_face(from_frame(landmarks, box), canonical[0], pose[0], (width, height), source):
+    height, width = image.shape[:2]
+    seen = Seen(from_frame(landmarks, box), (width, height), canonical[0], pose[0], look_at(square, landmarks, pose[0]))
+    for remark in check_face(seen, source, accept=accept):
         log.warning("%s: %s", source, remark)
-    if covered_share(landmarks[list(MOUTH_AND_CHIN), :2], find_hands(square), FRAME) > COVERED:
-        raise FaceError(f"a hand covers the mouth; wanted a picture in which it is free: {source}")
     with PersonSegmenter() as segmenter:
         mask = _of_the_face(segmenter.mask(square), landmarks)
         around = _around(segmenter, image, box, mask, landmarks) if photo_goes_on(image, box, size) else None
@@ -110,7 +112,19 @@ def make_reference(
         person=person if size == FRAME else _scaled(person, size),
         margin=None if around is None else crop_margin(image, box, around, size),
     )
-    return Reference(portrait, box)
+    return Reference(portrait, box, image)
+
+
+def track_in_square(
+    tracker: FaceTracker, image: np.ndarray, face: np.ndarray, over_border: bool = False
+) -> tuple[Box, np.ndarray, np.ndarray]:
+    """The square around a face (478, 3) of a picture: its box, pixels (FRAME, FRAME, 3), and landmarks found there."""
+    height, width = image.shape[:2]
+    box = square_box(face, width, height, over_border=over_border)
+    square = crop_square(image, box, FRAME)
+    expected = to_frame(face, box)
+    again = nearest_face(tracker.faces(square), expected)
+    return box, square, expected if again is None else again
 
 
 def _whole(name: str, value: int, limits: tuple[int, int]) -> int:

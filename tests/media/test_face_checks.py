@@ -8,11 +8,13 @@ import pytest
 from moda.errors import FaceError
 from moda.geometry import fit_head_pose, to_canonical, to_image
 from moda.landmarks import INNER_LIP_PAIRS, LEFT_EYELID_PAIRS, RIGHT_EYELID_PAIRS
-from moda.media.face_checks import check_face, eyes_closed
+from moda.media.face_checks import Seen, check_face, eyes_closed
 from moda.media.face_tracker import detect_faces
+from moda.media.face_view import FaceView
 from moda.representation import HeadPose
 
 PICTURE = (512, 512)
+FREE = FaceView(hidden=0.02, upright=0.99)
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +27,16 @@ def face(astronaut: np.ndarray) -> np.ndarray:
     return canonical
 
 
-def remarks(canonical: np.ndarray, yaw: float = 0.0, x: float = 256.0, y: float = 256.0) -> list[str]:
+def remarks(
+    canonical: np.ndarray,
+    yaw: float = 0.0,
+    x: float = 256.0,
+    y: float = 256.0,
+    view: FaceView = FREE,
+    accept: bool = False,
+) -> list[str]:
     pose = HeadPose(np.array([0.0, yaw, 0.0]), np.array([x, y, 0.0]), np.array(1.0))
-    return check_face(to_image(canonical, pose), canonical, pose, PICTURE, "a.png")
+    return check_face(Seen(to_image(canonical, pose), PICTURE, canonical, pose, view), "a.png", accept=accept)
 
 
 def test_of_a_usual_face_there_is_nothing_to_say(face: np.ndarray) -> None:
@@ -51,7 +60,7 @@ def test_a_turned_face_is_said_and_a_profile_refused(face: np.ndarray) -> None:
     for sign in (-1, 1):
         (said,) = remarks(face, yaw=sign * 45)
         assert "turned by 45 degrees" in said
-        with pytest.raises(FaceError, match=r"turned by 70 degrees, wanted at most 60: a\.png"):
+        with pytest.raises(FaceError, match=r"turned by 70 degrees, wanted at most 60 .*: a\.png"):
             remarks(face, yaw=sign * 70)
 
 
@@ -60,3 +69,17 @@ def test_a_face_over_the_border_is_said_and_one_without_its_mouth_refused(face: 
     assert "reaches over the border" in said
     with pytest.raises(FaceError, match="the mouth is not whole in the picture"):
         remarks(face, y=512 - 40)
+
+
+def test_a_covered_mouth_is_refused_one_in_part_is_said(face: np.ndarray) -> None:
+    (said,) = remarks(face, view=FaceView(hidden=0.35, upright=0.99))
+    assert "a part of the mouth" in said
+    with pytest.raises(FaceError, match=r"something covers the mouth \(80% of the lips\)"):
+        remarks(face, view=FaceView(hidden=0.8, upright=0.99))
+    with pytest.raises(FaceError, match="landmarks do not fit the face"):
+        remarks(face, view=FaceView(hidden=0.0, upright=0.01))
+
+
+def test_what_is_refused_can_be_accepted(face: np.ndarray) -> None:
+    said = remarks(face, yaw=70, view=FaceView(hidden=0.8, upright=0.01), accept=True)
+    assert len(said) == 3 and all("accepted all the same" in line for line in said)

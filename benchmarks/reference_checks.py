@@ -1,0 +1,118 @@
+"""Which reference faces are refused, and rightly: python -m benchmarks.reference_checks FOLDERS [--covered 200]
+
+FOLDERS hold pictures and videos (their first frame) of faces with free mouths: whatever is refused or noted there is
+listed, to be looked at. Before --covered of them things are drawn (benchmarks/covered_mouths.py), with seed 1; --turned
+of them are turned by quarters.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.covered_mouths import KINDS, Face, cover
+from moda.errors import FaceError, ModaError
+from moda.geometry import fit_head_pose, to_canonical
+from moda.media.crop import face_size, from_frame
+from moda.media.face_checks import COVERED, MISPLACED, NOTED_COVER, Seen, check_face
+from moda.media.face_tracker import FaceTracker
+from moda.media.face_view import look_at
+from moda.media.picture import MOST_FACES, read_picture, track_in_square
+from moda.media.upright import upright_face
+
+WRONG_MESH = 0.1
+"""Mean distance of landmarks from where they should be, in sizes of the face, from which on a mesh is wrong."""
+SHARES = ((0.0, 0.1), (0.1, 0.4), (0.4, 0.7), (0.7, 1.01))
+"""How much of the lips is truly hidden."""
+
+
+def judged(tracker: FaceTracker, image: np.ndarray, name: str) -> tuple[str, Seen | None, np.ndarray | None]:
+    """Verdict in a word, what was seen, and the landmarks in the upright picture."""
+    try:
+        upright, face = upright_face(tracker, image, 1, name)
+    except FaceError:
+        return "no face", None, None
+    box, square, landmarks = track_in_square(tracker, upright, face)
+    pose = fit_head_pose(landmarks[None])
+    placed = from_frame(landmarks, box)
+    canonical = to_canonical(landmarks[None], pose)[0]
+    seen = Seen(placed, upright.shape[1::-1], canonical, pose[0], look_at(square, landmarks, pose[0]))
+    try:
+        remarks = check_face(seen, name)
+    except FaceError:
+        reason = "covered" if seen.view.hidden > COVERED else "misplaced" if seen.view.upright < MISPLACED else "other"
+        return f"refused: {reason}", seen, placed
+    return ("noted" if any("cover" in remark for remark in remarks) else "passed"), seen, placed
+
+
+def pictures(folders: list[Path]) -> Iterator[tuple[str, np.ndarray]]:
+    for folder in folders:
+        for path in sorted(folder.iterdir()):
+            try:
+                yield str(path), read_picture(path)
+            except ModaError as error:
+                print(error)
+
+
+def table(title: str, counts: dict[str, Counter[str]]) -> None:
+    verdicts = sorted({verdict for row in counts.values() for verdict in row})
+    print(f"\n{title:34s}" + "".join(f"{verdict:>20s}" for verdict in verdicts))
+    for name, row in counts.items():
+        print(f"{name:34s}" + "".join(f"{row[verdict]:20d}" for verdict in verdicts))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("--covered", type=int, default=200)
+    parser.add_argument("--turned", type=int, default=100)
+    arguments = parser.parse_args()
+    rng = np.random.default_rng(1)
+    free: dict[str, Counter[str]] = {}
+    kept: list[tuple[str, np.ndarray, np.ndarray]] = []
+    with FaceTracker(video=False, max_faces=MOST_FACES) as tracker:
+        for name, image in pictures(arguments.folders):
+            verdict, seen, landmarks = judged(tracker, image, name)
+            free.setdefault(str(Path(name).parent), Counter())[verdict] += 1
+            if verdict != "passed":
+                print(f"{verdict}: {name}" + (f" hidden {seen.view.hidden:.2f}" if seen else ""), flush=True)
+            elif landmarks is not None:
+                kept.append((name, image, landmarks))
+        table("free mouths", free)
+
+        covered: dict[str, Counter[str]] = {}
+        shares: dict[str, Counter[str]] = {
+            f"{low:.0%} to {min(high, 1):.0%} of the lips": Counter() for low, high in SHARES
+        }
+        for number in rng.permutation(len(kept))[: arguments.covered]:
+            name, image, landmarks = kept[number]
+            for kind in KINDS:
+                shift = tuple(rng.normal(0, 0.12, 2))
+                drawn, hidden = cover(image, landmarks, kind, rng, [other for _, other, _ in kept[:20]], shift)
+                share = float(hidden[Face(image, landmarks).mouth_area()].mean())
+                verdict = judged(tracker, drawn, name)[0]
+                row = next(row for row, (low, high) in zip(shares, SHARES, strict=True) if low <= share < high)
+                shares[row][verdict] += 1
+                if share >= SHARES[-1][0]:
+                    covered.setdefault(kind, Counter())[verdict] += 1
+        table(f"covered, at least {SHARES[-1][0]:.0%} of the lips", covered)
+        table(f"by share (limits {NOTED_COVER:.0%}, {COVERED:.0%})", shares)
+
+        turned: dict[str, Counter[str]] = {}
+        for number in rng.permutation(len(kept))[: arguments.turned]:
+            name, image, landmarks = kept[number]
+            for quarters in (1, 2, 3):
+                verdict, _, placed = judged(tracker, np.ascontiguousarray(np.rot90(image, quarters)), name)
+                if placed is not None and verdict in ("passed", "noted"):
+                    apart = np.linalg.norm((placed - landmarks)[:, :2], axis=1).mean() / face_size(landmarks)
+                    verdict = "wrong mesh" if apart > WRONG_MESH else "right mesh"
+                turned.setdefault(f"by {90 * quarters} degrees", Counter())[verdict] += 1
+        table("turned", turned)
+
+
+if __name__ == "__main__":
+    main()
