@@ -12,13 +12,14 @@ import numpy as np
 
 from moda.geometry import fit_head_pose
 from moda.media.face_tracker import FaceTracker
-from moda.media.face_view import look_at
+from moda.media.face_view import FaceView, look_at
 from moda.media.faces import choose_face, find_faces
 
 MOST_ROLL = 45.0
 """Degrees that an upright head leans at most."""
 SURE = 0.5
 """How sure the network must be that a face is upright and its landmarks in place."""
+NOT_UPRIGHT = FaceView(hidden=0.0, upright=0.0)
 QUARTERS = {3: "90 degrees clockwise", 1: "90 degrees counter-clockwise", 2: "180 degrees"}
 
 log = logging.getLogger(__name__)
@@ -32,22 +33,22 @@ def upright_face(
     Only a face that is not upright, or none at all, makes it look at the picture turned. Raises as `choose_face`.
     """
     faces = find_faces(tracker, image, number)
-    if faces and (len(faces) < number or upright_share(image, faces[number - 1]) > SURE):
+    if faces and (len(faces) < number or certainty(image, faces[number - 1]).upright > SURE):
         return image, choose_face(faces, image, number, source)
     best, turned_by = SURE, 0
     for quarters in QUARTERS:
         turned = np.ascontiguousarray(np.rot90(image, quarters))
         found = find_faces(tracker, turned, number)
-        share = upright_share(turned, found[number - 1]) if len(found) >= number else 0.0
-        if share > best:
-            best, turned_by, faces = share, quarters, found
+        view = certainty(turned, found[number - 1]) if len(found) >= number else NOT_UPRIGHT
+        if view.upright * (1 - view.hidden) > best:  # a wrong mesh has its mouth where there is none
+            best, turned_by, faces = view.upright * (1 - view.hidden), quarters, found
     if turned_by:
         image = np.ascontiguousarray(np.rot90(image, turned_by))
         log.warning("%s: its face is not upright; the picture is turned by %s", source, QUARTERS[turned_by])
     return image, choose_face(faces, image, number, source)
 
 
-def upright_share(image: np.ndarray, face: np.ndarray) -> float:
-    """How sure it is that a face (478, 3) of a picture is upright and its landmarks in place, 0..1."""
+def certainty(image: np.ndarray, face: np.ndarray) -> FaceView:
+    """The look at a face (478, 3) of a picture; a head that leans far is not upright."""
     pose = fit_head_pose(face[None])[0]
-    return 0.0 if abs(float(pose.rotation[2])) > MOST_ROLL else look_at(image, face, pose).upright
+    return NOT_UPRIGHT if abs(float(pose.rotation[2])) > MOST_ROLL else look_at(image, face, pose)
