@@ -258,7 +258,7 @@ READERS = (
     Reader("train config", 12, _copied("debug/faco"), _train),
     Reader("infer config", 12, _copied("default/infer"), _parsed(InferenceConfig, "infer")),
     Reader("eval config", 12, _copied("eval/default"), _evaluation),
-    Reader("ablation config", 8, _copied("ablation/debug"), _ablation),
+    Reader("ablation config", 2, _copied("ablation/debug"), _ablation),
     Reader("prepare config", 8, _copied("default/prepare"), _parsed(PrepareConfig, "prepare")),
     Reader("printed table", 6, _printed, lambda folder: read_printed(folder / "printed.yaml", "HDTF test set")),
     Reader("store", 18, _store, _read_store, (".json", ".npz", ".npy", ".txt", ".wav")),
