@@ -12,7 +12,7 @@ from tests.conftest import REPOSITORY
 def test_a_killed_command_ends_whole_when_it_is_called_again() -> None:
     """In a process of its own, which forks: this one has threads."""
     result = subprocess.run(
-        [sys.executable, "-m", "tests.kills", "--kills", "2", "--only", "infer", "train"],
+        [sys.executable, "-m", "tests.kills", "--kills", "1", "--only", "infer", "train"],
         cwd=REPOSITORY,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
