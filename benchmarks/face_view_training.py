@@ -2,7 +2,7 @@
 
 FOLDERS hold pictures and videos with one face each, free of anything before the mouth (of a video a first,
 a widest and a narrowest mouth is taken). What covers a face is drawn before it (benchmarks/covered_mouths.py).
-The shipped weights come from an earlier form of this script (three processes, 1,300 steps of 14,000 samples made before).
+The shipped weights come from an earlier form of this script (three processes, 1,300 steps of 14,000 samples).
 """
 
 from __future__ import annotations
