@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -228,14 +229,18 @@ def test_another_name_for_a_person_needs_no_work(store, footage, options, tmp_pa
     assert ClipStore.open(store).clip(QUIET).identity == "ann"
 
 
+def add_people(store, *people):
+    """A clip of each, as far as the lists need it."""
+    for who in people:
+        (store / "clips" / who).mkdir()
+        record = {"id": who, "identity": who, "frames": 100, "has_audio": True, "quality": {}}
+        write_json(store / "clips" / who / "clip.json", record)
+
+
 def test_growing_a_store_moves_nobody_and_a_new_rule_deals_again(tmp_path):
     store = ClipStore.create(tmp_path, 64)
 
-    def add(*people):
-        for who in people:
-            (tmp_path / "clips" / who).mkdir()
-            record = {"id": who, "identity": who, "frames": 100, "has_audio": True, "quality": {}}
-            write_json(tmp_path / "clips" / who / "clip.json", record)
+    add = partial(add_people, tmp_path)
 
     add(*(f"p{i}" for i in range(10)))
     before = write_splits(store, SplitRule()).lists
@@ -255,11 +260,7 @@ def test_growing_a_store_moves_nobody_and_a_new_rule_deals_again(tmp_path):
 def test_a_run_that_failed_in_part_fixes_nobodys_place(tmp_path):
     store = ClipStore.create(tmp_path, 64)
 
-    def add(*people):
-        for who in people:
-            (tmp_path / "clips" / who).mkdir()
-            record = {"id": who, "identity": who, "frames": 100, "has_audio": True, "quality": {}}
-            write_json(tmp_path / "clips" / who / "clip.json", record)
+    add = partial(add_people, tmp_path)
 
     people = [f"p{i}" for i in range(20)]
     add(*people[:4])
