@@ -43,7 +43,7 @@ def read_audio(path: Path | str, start: int = 0, count: int | None = None) -> np
     if count is None and channels.shape[1] < MIN_SECONDS * SAMPLE_RATE:
         seconds = channels.shape[1] / SAMPLE_RATE
         raise MediaError(f"the sound lasts {seconds:.3f} s, wanted at least {MIN_SECONDS} s: {path}")
-    wave = channels[0] if len(channels) == 1 else _mixed(channels, path)
+    wave = channels[0] if len(channels) == 1 else mixed(channels, path)
     peak = float(np.abs(wave).max(initial=0.0))
     if peak > 1.0:
         log.info("samples reach %.3g in %s: scaled down to 1", peak, path)
@@ -51,15 +51,18 @@ def read_audio(path: Path | str, start: int = 0, count: int | None = None) -> np
     return np.ascontiguousarray(wave, dtype=np.float32)
 
 
-def _mixed(channels: np.ndarray, path: Path) -> np.ndarray:
-    """The mean (N,) of (2, N) samples, or the louder channel if the two would cancel each other."""
+def mixed(channels: np.ndarray, source: Path | str) -> np.ndarray:
+    """The mean (N,) of (2, N) samples at `SAMPLE_RATE`, or the louder channel if the two would cancel each other.
+
+    source: what to call the audio in the line that says so.
+    """
     mean = channels.mean(axis=0)
     frames = max(1, math.ceil(len(mean) * FPS / SAMPLE_RATE))
     left, right, middle = (frame_power(wave, frames) for wave in (*channels, mean))
     louder = np.maximum(left, right)
     if louder[middle < _CANCELLED * louder].sum() <= _CANCELLED_SHARE * louder.sum():
         return mean
-    log.warning("the two channels of %s are of opposite sign and would cancel each other: took the louder one", path)
+    log.warning("the two channels of %s are of opposite sign and would cancel each other: took the louder one", source)
     return channels[0] if left.sum() >= right.sum() else channels[1]
 
 

@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image
 
 from moda.errors import MediaError
-from moda.media.audio import MIN_SECONDS, resample
+from moda.media.audio import MIN_SECONDS, mixed, resample
+from moda.media.container import SAMPLE_RATES_HZ
 from moda.representation import SAMPLE_RATE
 
-SAMPLE_RATES_HZ = (2_000, 768_000)
 MAX_CHANNELS = 8
 """Of audio: an array of two dimensions has the smaller one for its channels."""
 _FULL_SCALE = {"int8": 2.0**7, "int16": 2.0**15, "int32": 2.0**31, "uint8": 2.0**7}
@@ -33,8 +33,9 @@ def audio_from_array(audio: Any, sample_rate: Any = SAMPLE_RATE) -> np.ndarray:
     """Audio of any rate to float32 (N,) in [-1, 1] at `SAMPLE_RATE`, as `read_audio` gives it.
 
     audio: (N,), (N, channels) or (channels, N); floats of -1 .. 1, or int8, int16, int32, uint8 of full scale.
-    sample_rate: Hz. Channels are averaged; floats beyond 1 are scaled down to it, and a line says so. Raises
-    `MediaError` that says what was wrong: shape, type, no samples, NaN, rate, under `MIN_SECONDS`.
+    sample_rate: Hz. Channels are averaged, but of two that would cancel the louder is taken (`mixed`); floats beyond 1
+    are scaled down to it, and a line says so. Raises `MediaError` that says what was wrong: shape, type, no samples,
+    NaN, rate, under `MIN_SECONDS`.
     """
     rate = _checked_rate(sample_rate)
     samples = _to_numpy(audio, "audio", "samples; a file is read with moda.media.audio.read_audio")
@@ -58,9 +59,16 @@ def audio_from_array(audio: Any, sample_rate: Any = SAMPLE_RATE) -> np.ndarray:
         )
     if samples.dtype.kind == "f" and not np.isfinite(samples).all():
         raise MediaError(f"{int((~np.isfinite(samples)).sum())} samples of the audio are not finite (NaN or infinite)")
-    wave = channels[0] if len(channels) == 1 else channels.mean(axis=0, dtype=np.float64)
     if kind in _FULL_SCALE:
-        wave = (wave - (_FULL_SCALE[kind] if kind == "uint8" else 0.0)) / _FULL_SCALE[kind]
+        channels = (channels - (_FULL_SCALE[kind] if kind == "uint8" else 0.0)) / _FULL_SCALE[kind]
+    if len(channels) == 1:
+        wave = channels[0]
+    elif len(channels) == 2:
+        loudest = max(1.0, float(np.abs(channels).max()))
+        pair = np.stack([resample((channel / loudest).astype(np.float32), rate) for channel in channels])
+        wave, rate = mixed(pair, "the audio").astype(np.float64) * loudest, SAMPLE_RATE
+    else:
+        wave = channels.mean(axis=0, dtype=np.float64)
     peak = float(np.abs(wave).max())
     if peak > 1.0:
         log.info("samples of the audio reach %.3g: scaled down to 1", peak)

@@ -54,6 +54,13 @@ def test_audio_of_any_rate_lasts_as_long_and_sounds_the_same(rate: int) -> None:
     assert np.abs(wave - truth)[200:-200].max() < 2e-3
 
 
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_two_channels_of_opposite_sign_are_no_silence(rate: int) -> None:
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(rate) / rate)
+    wave = audio_from_array(np.stack([tone, -tone]), rate)
+    assert len(wave) == RATE and np.abs(wave).max() == pytest.approx(0.5, abs=0.02)
+
+
 def test_floats_of_another_scale_are_scaled_down() -> None:
     assert np.allclose(audio_from_array(TONE.astype(np.float64) * 30_000), TONE / TONE.max(), atol=1e-6)
     assert np.isfinite(audio_from_array(TONE.astype(np.float64) * 1e300)).all()
