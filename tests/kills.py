@@ -65,7 +65,8 @@ def _train(inputs: Path, out: Path) -> list[str]:
 
 
 def _prepare(inputs: Path, out: Path) -> list[str]:
-    return [str(inputs / "videos"), str(out), "--jobs", "1", *_sets("options.size=64")]
+    lips = ("options.limits.min_lip_motion=0", "options.limits.min_lip_range=0")  # the videos are a moving photo
+    return [str(inputs / "videos"), str(out), "--jobs", "1", *_sets("options.size=64", *lips)]
 
 
 def _evaluate(inputs: Path, out: Path) -> list[str]:

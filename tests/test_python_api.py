@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from moda.animation import AnimationConfig, CheckpointPaths
-from moda.cli.infer import InferenceConfig
+from moda.animation import AnimationConfig, CheckpointPaths, InferenceConfig
 from moda.config import load_yaml, parse
 from moda.errors import ConfigError, DataError, FaceError, MediaError
 from moda.media.audio import write_wav

@@ -9,15 +9,16 @@ import torch
 from moda.config import load_yaml, parse
 from moda.media.audio import read_audio
 from moda.media.picture import make_portrait
-from moda.pipeline import ROOT, AnimationConfig, Animator
+from moda.pipeline import AnimationConfig, Animator
 from moda.representation import SAMPLE_RATE, Portrait
+from tests.conftest import REPOSITORY
 
 LIMIT = 20_000_000
 
 
 @pytest.fixture(scope="module")
 def animator() -> Animator:
-    config = parse(AnimationConfig, load_yaml(ROOT / "configs" / "default" / "infer.yaml"), source="default")
+    config = parse(AnimationConfig, load_yaml(REPOSITORY / "configs" / "default" / "infer.yaml"), source="default")
     return Animator.from_config(config, torch.device("cpu"))
 
 
@@ -28,11 +29,11 @@ def portrait(astronaut: np.ndarray) -> Portrait:
 
 @pytest.fixture(scope="module")
 def speech() -> np.ndarray:
-    return read_audio(ROOT / "assets" / "demo.wav")[: 4 * SAMPLE_RATE]
+    return read_audio(REPOSITORY / "assets" / "demo.wav")[: 4 * SAMPLE_RATE]
 
 
 def test_each_is_under_20_mb() -> None:
-    files = sorted((ROOT / "assets" / "checkpoints").glob("*.pt"))
+    files = sorted((REPOSITORY / "assets" / "checkpoints").glob("*.pt"))
     assert [file.stem for file in files] == ["audio2repr", "faco", "renderer", "sync"]
     assert all(file.stat().st_size < LIMIT for file in files)
 

@@ -26,9 +26,9 @@ def pair(astronaut: np.ndarray) -> np.ndarray:
 def test_faces_are_counted_by_size(pair: np.ndarray, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "moda")
     with FaceTracker(video=False, max_faces=8) as tracker:
-        first, second = choose_face(tracker, pair, 1, "a.png"), choose_face(tracker, pair, 2, "a.png")
+        first, second = (choose_face(find_faces(tracker, pair, n), pair, n, "a.png") for n in (1, 2))
         with pytest.raises(FaceError, match=r"there is no face 3: 2 faces found in a\.png"):
-            choose_face(tracker, pair, 3, "a.png")
+            choose_face(find_faces(tracker, pair, 3), pair, 3, "a.png")
     assert first[:, 0].max() < 512 and second[:, 0].min() > 530
     assert np.ptp(first[:, 0]) > np.ptp(second[:, 0])
     assert "2 faces in a.png: the largest is taken" in caplog.text and "face 2 by size is taken" in caplog.text
