@@ -41,6 +41,10 @@ _VARIES = ("seconds", "real_time_factor", "mtime_ns")
 """Keys of JSON files in which two undisturbed runs differ too."""
 
 
+_ANY_LIPS = ("options.limits.min_lip_motion=0", "options.limits.min_lip_range=0")
+"""The videos are a moving photo, which preparation would refuse by its lips."""
+
+
 class Command(NamedTuple):
     """main: of the command line. words: given the inputs and the output folder. skipped: files that tell of times."""
 
@@ -65,8 +69,7 @@ def _train(inputs: Path, out: Path) -> list[str]:
 
 
 def _prepare(inputs: Path, out: Path) -> list[str]:
-    lips = ("options.limits.min_lip_motion=0", "options.limits.min_lip_range=0")  # the videos are a moving photo
-    return [str(inputs / "videos"), str(out), "--jobs", "1", *_sets("options.size=64", *lips)]
+    return [str(inputs / "videos"), str(out), "--jobs", "1", *_sets("options.size=64", *_ANY_LIPS)]
 
 
 def _evaluate(inputs: Path, out: Path) -> list[str]:
@@ -106,7 +109,7 @@ def make_inputs(folder: Path, store: bool) -> None:
     if store:
         _write_clip(folder / "more" / "one.mp4", pixels, seconds=3)
         _write_clip(folder / "more" / "two.mp4", pixels[:, ::-1, ::-1], seconds=3, pitch=210.0)
-        words = [str(folder / "more"), str(folder / "store"), "--jobs", "2", *_sets("options.size=128")]
+        words = [str(folder / "more"), str(folder / "store"), "--jobs", "2", *_sets("options.size=128", *_ANY_LIPS)]
         code = _wait(_start(prepare.main, words, folder, folder / "log.txt"))
         assert code == 0, (folder / "log.txt").read_text()
 

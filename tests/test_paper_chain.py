@@ -14,6 +14,7 @@ from moda.config import apply_overrides, load_yaml
 from moda.data.clip import ClipStore
 from moda.media.audio import write_wav
 from moda.media.video import probe
+from moda.nn.pretrained import transformers_config
 from moda.stages.audio2repr.config import NetworkConfig
 from tests.conftest import speech_like
 
@@ -38,8 +39,8 @@ def sets(*settings: str) -> list[str]:
 
 def test_train_animate_and_score(clip_store: ClipStore, tmp_path: Path) -> None:
     network = apply_overrides(load_yaml(PAPER / "audio2repr.yaml"), SMALL["audio2repr"])["network"]
-    encoder = NetworkConfig.model_validate(network).wav2vec.transformers_config()
-    Wav2Vec2Model(encoder).save_pretrained(tmp_path / "wav2vec")
+    encoder = NetworkConfig.model_validate(network).wav2vec
+    Wav2Vec2Model(transformers_config(encoder)).save_pretrained(tmp_path / "wav2vec")
     runs = tmp_path / "runs"
     for stage, small in SMALL.items():
         start = [f"network.wav2vec.pretrained={tmp_path / 'wav2vec'}"] if stage == "audio2repr" else []
