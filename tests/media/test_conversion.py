@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -47,10 +48,12 @@ def test_hdr_keeps_its_colours(tmp_path: Path, name: str, encode, transfer: int)
         rows = np.zeros((SIDE, plane.line_size // 2), "<u2")
         rows[:, : SIDE * len(COLOURS)] = np.repeat(np.round(values), SIDE)
         plane.update(rows)
-    frame.pts = 0
+    frame.pts, frame.time_base = 0, Fraction(1, 25)
     path = tmp_path / f"{name}.mp4"
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx265", rate=25, options={"crf": "1", "x265-params": "log-level=none"})
+        stream = container.add_stream(
+            "libx265", rate=25, options={"crf": "1", "x265-params": "log-level=none:bframes=0"}
+        )
         stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, "yuv444p10le"
         context = stream.codec_context
         context.color_primaries = context.colorspace = 9
