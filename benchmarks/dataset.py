@@ -83,7 +83,7 @@ def start_up(store: Path) -> dict[str, float]:
     """Open the training split as training does, up to its first batch."""
     from moda.data.sequences import MotionSequences, SequenceConfig, collate_by_length, window_batches
     from moda.media.threads import use_one_thread
-    from moda.stages.audio2repr.stage import FLOORS
+    from moda.stages.audio2repr.stage import MIN_STD
 
     use_one_thread()
     marks = [("imports", time.perf_counter() - BEGIN, peak_megabytes())]
@@ -93,7 +93,7 @@ def start_up(store: Path) -> dict[str, float]:
 
     train, _ = MotionSequences.splits(SequenceConfig(store=store))
     mark("store and splits")
-    train.moments(list(FLOORS))
+    train.moments(list(MIN_STD))
     mark("statistics")
     batch = window_batches(train, BATCH, 0)[0]
     collate_by_length([train[window] for window in batch])
@@ -127,7 +127,7 @@ def windows_per_second(store: Path, stage: int, workers: int, batches: int) -> d
 
     from moda.data.sequences import MotionSequences, SequenceConfig, collate_by_length, window_batches
 
-    train, _ = MotionSequences.splits(SequenceConfig(store=store), sound=stage == 1, face=stage == 2)
+    train, _ = MotionSequences.splits(SequenceConfig(store=store), audio=stage == 1, face=stage == 2)
     keys = window_batches(train, BATCH, 0)[: batches + 1]
     loader = DataLoader(train, batch_sampler=keys, collate_fn=collate_by_length, num_workers=workers)
     windows, frames, cpu, begin = 0, 0, cpu_seconds(), 0.0

@@ -36,9 +36,9 @@ LATE = 2
 
 def clip_frames(video: Path, frames: int, size: int) -> list[np.ndarray]:
     """`frames` + LATE frames of the face's square; a short video is played forth and back."""
-    from moda.media.crop import crop_square, square_box
-    from moda.media.face_tracker import FaceTracker
+    from moda.imaging.crop import crop_square, square_box
     from moda.media.video import read_frames
+    from moda.tracking.face import FaceTracker
 
     frames_of = islice(read_frames(video), frames + LATE)
     first = next(frames_of)
@@ -60,9 +60,9 @@ def make_clips(videos: Path, folder: Path, clips: int, frames: int, size: int) -
 
     for name in ("true", "late"):
         (folder / name).mkdir()
-    sound = folder / "sound.wav"
+    audio = folder / "sound.wav"
     time_axis = np.arange(int(SAMPLE_RATE * frames / FPS)) / SAMPLE_RATE
-    write_wav(sound, 0.1 * np.sin(2 * np.pi * 140 * time_axis) * np.maximum(0, np.sin(2 * np.pi * 2 * time_axis)))
+    write_wav(audio, 0.1 * np.sin(2 * np.pi * 140 * time_axis) * np.maximum(0, np.sin(2 * np.pi * 2 * time_axis)))
     made = 0
     for video in _videos(videos):
         if made == clips:
@@ -74,7 +74,7 @@ def make_clips(videos: Path, folder: Path, clips: int, frames: int, size: int) -
         if not found:
             continue
         for name, start, crf in (("true", LATE, 18), ("late", 0, 28)):
-            with VideoWriter(folder / name / f"clip_{made:02d}.mp4", size, FPS, sound, crf=crf) as writer:
+            with VideoWriter(folder / name / f"clip_{made:02d}.mp4", size, FPS, audio, crf=crf) as writer:
                 for frame in found[start : start + frames]:
                     writer.write(frame)
         made += 1
@@ -82,7 +82,7 @@ def make_clips(videos: Path, folder: Path, clips: int, frames: int, size: int) -
 
 
 def _videos(folder: Path) -> Iterator[Path]:
-    from moda.metrics.folders import VIDEO_SUFFIXES
+    from moda.evaluation.folders import VIDEO_SUFFIXES
 
     if not folder.is_dir():
         sys.exit(f"error: wanted a folder of videos, got {folder}")

@@ -1,4 +1,4 @@
-"""Trains `moda.media.face_view`'s network: python -m benchmarks.face_view_training FOLDERS --output NPZ
+"""Trains `moda.tracking.face_view`'s network: python -m benchmarks.face_view_training FOLDERS --output NPZ
 
 FOLDERS hold pictures and videos with one face each, free of anything before the mouth (of a video a first,
 a widest and a narrowest mouth is taken). What covers a face is drawn before it (benchmarks/covered_mouths.py).
@@ -19,12 +19,12 @@ from torch.nn import functional
 from benchmarks.covered_mouths import JAW, KINDS, Face, cover
 from moda.errors import ModaError
 from moda.geometry import fit_head_pose
+from moda.imaging.crop import face_size
 from moda.landmarks import INNER_LIPS, OUTER_LIPS, lip_opening
-from moda.media.crop import face_size
-from moda.media.face_tracker import FaceTracker
-from moda.media.face_view import INPUT_SIDE, FaceViewNet, similarity, take_view, view_of
 from moda.media.picture_file import read_picture
 from moda.media.video import read_frames
+from moda.tracking.face import FaceTracker
+from moda.tracking.face_view import INPUT_SIDE_PX, FaceViewNet, similarity, take_view, view_of
 
 DRAWN_SIDE, AROUND = 192, 1.35
 """Faces are drawn over at this size, with so much more around them than the network sees."""
@@ -49,9 +49,9 @@ def faces_of(path: Path, tracker: FaceTracker) -> Iterator[tuple[np.ndarray, np.
 def drawing_view(image: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The face at `DRAWN_SIDE`, and its landmarks (478, 2) there."""
     matrix = view_of(fit_head_pose(landmarks[None])[0])
-    scale = DRAWN_SIDE / (INPUT_SIDE * AROUND)
+    scale = DRAWN_SIDE / (INPUT_SIDE_PX * AROUND)
     matrix = matrix * scale
-    matrix[:, 2] += (DRAWN_SIDE - scale * INPUT_SIDE) / 2
+    matrix[:, 2] += (DRAWN_SIDE - scale * INPUT_SIDE_PX) / 2
     return take_view(image, matrix, DRAWN_SIDE), landmarks[:, :2] @ matrix[:, :2].T + matrix[:, 2]
 
 
@@ -139,17 +139,17 @@ def sample(
         guessed = 1.6  # a tracker's landmarks of a covered face are off
     matrix = similarity(
         DRAWN_SIDE / 2 + DRAWN_SIDE / AROUND * rng.normal(0, 0.035 * guessed, 2), rng.normal(0, 6),
-        INPUT_SIDE * AROUND / DRAWN_SIDE * rng.uniform(0.88, 1.14), INPUT_SIDE,
+        INPUT_SIDE_PX * AROUND / DRAWN_SIDE * rng.uniform(0.88, 1.14), INPUT_SIDE_PX,
     )  # fmt: skip
     if rng.random() < 0.5:
         matrix[0] *= -1
-        matrix[0, 2] += INPUT_SIDE
+        matrix[0, 2] += INPUT_SIDE_PX
     shown = take_view(np.repeat((hidden * 255).astype(np.uint8)[..., None], 3, axis=2), matrix)[..., 0]
     view = take_view(image, matrix)
     if rng.random() < 0.15:  # the picture ends, and its border goes on
-        last = int(rng.integers(0.7 * INPUT_SIDE, INPUT_SIDE))
+        last = int(rng.integers(0.7 * INPUT_SIDE_PX, INPUT_SIDE_PX))
         view[last:], shown[last:] = view[last - 1], shown[last - 1]
-    shown = cv2.resize(shown, (INPUT_SIDE // 4,) * 2, interpolation=cv2.INTER_AREA)
+    shown = cv2.resize(shown, (INPUT_SIDE_PX // 4,) * 2, interpolation=cv2.INTER_AREA)
     return another_camera(view, rng), shown
 
 
@@ -212,8 +212,8 @@ def main() -> None:
             except ModaError as error:
                 print(error)
     rng = np.random.default_rng(arguments.seed)
-    views = np.zeros((arguments.samples, INPUT_SIDE, INPUT_SIDE, 3), np.uint8)
-    hidden = np.zeros((arguments.samples, INPUT_SIDE // 4, INPUT_SIDE // 4), np.uint8)
+    views = np.zeros((arguments.samples, INPUT_SIDE_PX, INPUT_SIDE_PX, 3), np.uint8)
+    hidden = np.zeros((arguments.samples, INPUT_SIDE_PX // 4, INPUT_SIDE_PX // 4), np.uint8)
     for i in range(arguments.samples):
         image, points = faces[rng.integers(len(faces))]
         others = [faces[k][0] for k in rng.integers(0, len(faces), 2)]

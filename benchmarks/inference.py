@@ -1,11 +1,11 @@
-"""Inference: frames a second by stage, and memory at two lengths of sound.
+"""Inference: frames a second by stage, and memory at two lengths of audio.
 
     python benchmarks/inference.py [--audio WAV] [--picture PNG] [--seconds 10 60] [--untrained] [--json]
 
 Each length is one run of scripts/infer.py as a whole process, started with the default
 configuration (256 px): stages as it prints them, "start" is what is left of the wall time
 (interpreter, imports), CPU adds up all threads and ffmpeg. Peak memory is the largest resident size
-of infer.py, or of one of its children if that were larger. The sound is repeated or cut to length.
+of infer.py, or of one of its children if that were larger. The audio is repeated or cut to length.
 
 --untrained makes checkpoints with random weights from configs/default first: the speed is the same,
 and no training is needed.
@@ -33,8 +33,8 @@ TARGET = 5.0
 """Frames a second asked for on two cores at 256 px, everything counted."""
 
 
-def write_sound(source: Path, seconds: float, path: Path) -> None:
-    """Repeat or cut a sound to `seconds`."""
+def write_audio(source: Path, seconds: float, path: Path) -> None:
+    """Repeat or cut an audio recording to `seconds`."""
     import numpy as np
 
     from moda.media.audio import read_audio, write_wav
@@ -103,9 +103,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         if options.untrained:
             extra += write_untrained(folder)
         for seconds in sorted(options.seconds):
-            sound = folder / f"sound-{seconds:g}.wav"
-            write_sound(options.audio, seconds, sound)
-            runs[f"{seconds:g}"] = infer(sound, options.picture, folder / f"video-{seconds:g}.mp4", extra)
+            audio = folder / f"sound-{seconds:g}.wav"
+            write_audio(options.audio, seconds, audio)
+            runs[f"{seconds:g}"] = infer(audio, options.picture, folder / f"video-{seconds:g}.mp4", extra)
     shortest, longest = next(iter(runs.values())), list(runs.values())[-1]
     return {
         "benchmark": "inference",
@@ -128,7 +128,7 @@ def show(record: dict[str, Any]) -> None:
     table = Table(title=f"infer.py at {record['size']} px, {record['cores']} cores, device {record['device']}")
     table.add_column("stage")
     for seconds, run in runs.items():
-        table.add_column(f"{seconds} s of sound ({run['frames']} frames)", justify="right")
+        table.add_column(f"{seconds} s of audio ({run['frames']} frames)", justify="right")
     for stage in next(iter(runs.values()))["stages"]:
         table.add_row(stage, *[_rate(run["frames"], run["stages"][stage]) for run in runs.values()])
     table.add_section()
@@ -138,7 +138,7 @@ def show(record: dict[str, Any]) -> None:
     console = Console()
     console.print(table)
     console.print(
-        f"{record['length_ratio']:g} times the sound takes {record['memory_ratio']:g} times the memory. "
+        f"{record['length_ratio']:g} times the audio takes {record['memory_ratio']:g} times the memory. "
         f"Asked for: {TARGET:g} frames/s on 2 cores. Load of the machine at the end: {record['load']}"
     )
 

@@ -1,9 +1,9 @@
-"""A picture of the true and the predicted lip opening of clips, over the loudness of their sound.
+"""A picture of the true and the predicted lip opening of clips, over the loudness of their audio.
 
     python benchmarks/lip_curves.py --store STORE --clips ID ID --output assets/lip_curves.png
 
-One row a clip: white the true opening, orange the opening that stage 1 predicts from the sound (with its
-windows, gate and filters, as in inference), grey the sound's envelope. Both openings are in pixels of the
+One row a clip: white the true opening, orange the opening that stage 1 predicts from the audio (with its
+windows, gate and filters, as in inference), grey the audio's envelope. Both openings are in pixels of the
 512 frame. The title gives the correlation at lag 0, and the best one with its
 lag; a positive lag means that the predicted lips move later. Figures are of the whole clip, also where
 `--seconds` shows a part of it. Clips should be of people the checkpoint has not been trained on: see the
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from motion_scores import LagCorrelation, lag_correlation, opening_of, portrait_of, sound_of
+from motion_scores import LagCorrelation, audio_of, lag_correlation, opening_of, portrait_of
 from PIL import Image, ImageDraw, ImageFont
 
 from moda.animation import AnimationConfig
@@ -37,9 +37,9 @@ LEFT, RIGHT, TOP, BOTTOM = 58, 14, 40, 30
 """Margins of a row's plot."""
 FINE = 2
 """Drawn so many times larger, then made smaller, for smooth lines."""
-BACK, GRID, SOUND, TEXT = (24, 24, 28), (58, 58, 64), (92, 98, 112), (225, 225, 225)
+BACK, GRID, AUDIO, TEXT = (24, 24, 28), (58, 58, 64), (92, 98, 112), (225, 225, 225)
 LEGEND = (146, 154, 172)
-"""Of the sound's name: its curve's grey is too dark for letters."""
+"""Of the audio's name: its curve's grey is too dark for letters."""
 TRUE, PREDICTED = (245, 245, 245), (255, 150, 40)
 
 
@@ -55,9 +55,9 @@ class Curves:
 
 
 def curves_of(animator: Animator, store: ClipStore, clip_id: str, seed: int) -> Curves:
-    """Predict a clip's lips from its sound and compare."""
+    """Predict a clip's lips from its audio and compare."""
     clip = store.clip(clip_id)
-    wave, subject = sound_of(clip), np.array(clip.subject)
+    wave, subject = audio_of(clip), np.array(clip.subject)
     portrait = portrait_of(clip)
     predicted = opening_of(subject, animator.motion(wave, portrait, seed))
     true = opening_of(subject, clip.motion())
@@ -87,8 +87,8 @@ def _draw_row(pen: ImageDraw.ImageDraw, row: Curves, above: int, seconds: float)
     def y(values: np.ndarray) -> np.ndarray:
         return bottom - np.clip(values / highest, 0, 1) * (bottom - top)
 
-    sound = [*zip(x, y(0.5 * highest * row.envelope[:shown]), strict=True)]
-    pen.polygon([(x[0], bottom), *sound, (x[-1], bottom)], fill=SOUND)
+    audio = [*zip(x, y(0.5 * highest * row.envelope[:shown]), strict=True)]
+    pen.polygon([(x[0], bottom), *audio, (x[-1], bottom)], fill=AUDIO)
     small, large = ImageFont.load_default(13 * FINE), ImageFont.load_default(15 * FINE)
     step = next(step for step in (1, 2, 5, 10, 20, 50, 100) if highest / step <= 5)
     for mark in range(0, int(highest) + 1, step):
@@ -107,7 +107,7 @@ def _draw_row(pen: ImageDraw.ImageDraw, row: Curves, above: int, seconds: float)
     name = row.clip if len(row.clip) < 48 else "..." + row.clip[-46:]
     pen.text((left, line), f"{name}:  {figures}", font=large, fill=TEXT, anchor="lm")
     place = right
-    for word, colour in (("sound", LEGEND), ("predicted", PREDICTED), ("true", TRUE)):
+    for word, colour in (("audio", LEGEND), ("predicted", PREDICTED), ("true", TRUE)):
         pen.text((place, line), word, font=large, fill=colour, anchor="rm")
         place -= pen.textlength(word, font=large) + 14 * FINE
 

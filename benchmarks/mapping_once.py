@@ -1,4 +1,4 @@
-"""Mapping once against frame by frame: the same decoder weights, run both ways, by length of the sound.
+"""Mapping once against frame by frame: the same decoder weights, run both ways, by length of the audio.
 
     python benchmarks/mapping_once.py [--checkpoint PT | --config YAML] [--seconds 4 12 24] [--json]
 
@@ -11,7 +11,7 @@ encoder, which both ways run once. Three ways to the same lips:
               published: the memory is cut to the prefix, and the head reads the new frame alone.
     cached    frame by frame with cached keys and values, as a language model is run: the fair rival
 
-The ratio is that of "frame" (or "cached") to "once". SpecAttn is causal and fed with sound, not with
+The ratio is that of "frame" (or "cached") to "once". SpecAttn is causal and fed with audio, not with
 its own output, so all three must agree to float precision; the largest difference is printed.
 Times are the least of `--repeats` runs of "once" and "cached", and one run of "frame".
 """
@@ -138,14 +138,14 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     from moda.representation import frames_of, samples_at
 
     network, source = load(options)
-    sound = read_audio(options.audio)
+    audio = read_audio(options.audio)
     subject = network.normalizer("subject").mean[None]
     spec, head, spread = network.spec, network.heads["lips"], network.normalizer("lips").std.max()
     assert spec is not None
     rows = []
     for seconds in sorted(options.seconds):
         frames = frames_of(round(seconds * 16_000))
-        wave = torch.from_numpy(np.resize(sound, samples_at(frames)))[None]
+        wave = torch.from_numpy(np.resize(audio, samples_at(frames)))[None]
         with torch.inference_mode():
             features = network.features(wave, subject, frames)
             encoder = min(_timed(lambda: network.features(wave, subject, frames))[0] for _ in range(options.repeats))  # noqa: B023
@@ -178,8 +178,8 @@ def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
 def show(record: dict[str, Any]) -> None:
     """Print one line a length and way, and what was asked for."""
     table = Table(title=f"{record['network']}, {record['threads']} threads")
-    for title in ("sound", "way", "decoder and lips", "ratio", "with the encoder", "ratio ", "largest difference"):
-        table.add_column(title, justify="left" if title in ("sound", "way") else "right")
+    for title in ("audio", "way", "decoder and lips", "ratio", "with the encoder", "ratio ", "largest difference"):
+        table.add_column(title, justify="left" if title in ("audio", "way") else "right")
     for row in record["rows"]:
         for name in WAYS:
             ratios = [f"{row[key]:.1f}" for key in (f"{name}_ratio", f"{name}_ratio_with_encoder") if key in row]

@@ -2,7 +2,7 @@
 
     python benchmarks/motion.py --store STORE --split val --seeds 0 1 2 --output OUT
 
-Every clip is driven by its own sound (Animator.motion: windows, gate, filters as in inference); means are taken
+Every clip is driven by its own audio (Animator.motion: windows, gate, filters as in inference); means are taken
 over people, not clips, with a bootstrap interval over people. Prints and writes OUT/motion.md and .json.
 The control rows are the truth 1 s late and the mean of all; see scripts/eval.py for rendered videos.
 """
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from motion_scores import (
     Scores,
+    audio_of,
     blink_scores,
     drift,
     head_scores,
@@ -26,7 +27,6 @@ from motion_scores import (
     portrait_of,
     rest_share,
     seed_spread,
-    sound_of,
     with_pause,
 )  # fmt: skip
 
@@ -35,8 +35,8 @@ from moda.cli.main import run
 from moda.config import apply_overrides, load_yaml, parse
 from moda.data.augmentation import over_telephone
 from moda.data.clip import Clip, ClipStore
+from moda.evaluation.intervals import mean_interval
 from moda.files import write_text
-from moda.metrics.intervals import mean_interval
 from moda.pipeline import Animator
 from moda.reading import read_lines
 from moda.representation import FPS, Motion
@@ -58,7 +58,7 @@ def shifted(motion: Motion, frames: int) -> Motion:
 
 def score_clip(animator: Animator, clip: Clip, seeds: list[int], rotations: list[np.ndarray]) -> dict[str, Scores]:
     """Scores by row ("made", "truth, 1 s late") of one clip; lips and pauses with the first seed alone."""
-    subject, wave, portrait = np.array(clip.subject), sound_of(clip), portrait_of(clip)
+    subject, wave, portrait = np.array(clip.subject), audio_of(clip), portrait_of(clip)
     true = clip.motion(0, clip.frames)
     made = [animator.motion(wave, portrait, seed) for seed in seeds]
     scores = lip_scores(subject, true, made[0])
@@ -82,9 +82,9 @@ def score_clip(animator: Animator, clip: Clip, seeds: list[int], rotations: list
 
 
 def long_drift(animator: Animator, clips: list[Clip], seeds: list[int], minutes: int = 5) -> Scores:
-    """Drift over minutes of sound made of all clips, one after the other; the mean over seeds."""
-    sounds = np.concatenate([sound_of(clip) for clip in clips])
-    wave = np.resize(sounds, round(60 * minutes * FPS) * 640)
+    """Drift over minutes of audio made of all clips, one after the other; the mean over seeds."""
+    recordings = np.concatenate([audio_of(clip) for clip in clips])
+    wave = np.resize(recordings, round(60 * minutes * FPS) * 640)
     found = [drift(animator.motion(wave, portrait_of(clips[0]), seed))["drift, sd"] for seed in seeds]
     return {"drift, sd": float(np.mean(found)), "drift, sd, worst seed": float(np.max(found))}
 

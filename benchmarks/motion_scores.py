@@ -34,8 +34,8 @@ def portrait_of(clip: Clip) -> Portrait:
     return Portrait(blank, mesh, pose, mesh, np.zeros((18, 3), np.float32), np.zeros((8, 8), np.float32))
 
 
-def sound_of(clip: Clip) -> np.ndarray:
-    """(640 T,) float32: the clip's sound, of exactly its frames."""
+def audio_of(clip: Clip) -> np.ndarray:
+    """(640 T,) float32: the clip's audio, of exactly its frames."""
     wave, wanted = clip.audio(), samples_at(clip.frames)
     return np.pad(wave[:wanted], (0, max(0, wanted - len(wave)))).astype(np.float32)
 
@@ -114,7 +114,7 @@ def rest_share(subject: np.ndarray, motion: Motion, wave: np.ndarray) -> float |
 
 
 def with_pause(wave: np.ndarray, filling: str, seconds: float = 1.0) -> np.ndarray:
-    """The sound with a pause put into its middle: "nothing", or "noise", "music" or "breath" 40 dB below the sound.
+    """The audio with a pause put into its middle: "nothing", or "noise", "music" or "breath" 40 dB below the audio.
 
     music: a chord that swells. breath: noise between 300 and 3000 Hz that comes and goes.
     """
@@ -134,7 +134,7 @@ def with_pause(wave: np.ndarray, filling: str, seconds: float = 1.0) -> np.ndarr
 
 
 def seed_spread(made: Sequence[np.ndarray], true: Sequence[np.ndarray]) -> float:
-    """Mean pairwise distance between seeds of one sound, over that between different true clips.
+    """Mean pairwise distance between seeds of one audio, over that between different true clips.
 
     made: a (T, 3) rotation a seed. true: rotations of different clips, each cut to `COMMON` frames, means taken off.
     """

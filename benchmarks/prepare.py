@@ -32,8 +32,8 @@ from rich.table import Table
 from data_prepare.job import Job
 from data_prepare.keep import keep
 from data_prepare.options import Options
-from data_prepare.scan import scan_video
-from data_prepare.sources import Source
+from data_prepare.scan.video import scan_video
+from data_prepare.sources.folder import SourceVideo
 from data_prepare.steps import STEPS
 from moda.errors import ModaError
 from moda.media.threads import use_one_thread
@@ -62,7 +62,7 @@ def prepare_once(video: Path, options: Options) -> tuple[Job, dict[str, tuple[fl
     def timed(name: str, began: tuple[float, float]) -> None:
         seconds[name] = (time.perf_counter() - began[0], cpu_seconds() - began[1])
 
-    source = Source(video, video.parent, video.name, "clip", "someone")
+    source = SourceVideo(video, video.parent, video.name, "clip", "someone")
     with tempfile.TemporaryDirectory(prefix="moda-benchmark-") as name:
         began = time.perf_counter(), cpu_seconds()
         scan = scan_video(source, Path(name), options, lambda frames: None)

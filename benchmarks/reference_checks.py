@@ -17,12 +17,12 @@ import numpy as np
 from benchmarks.covered_mouths import KINDS, Face, cover
 from moda.errors import FaceError, ModaError
 from moda.geometry import fit_head_pose, to_canonical
-from moda.media.crop import face_size, from_frame
-from moda.media.face_checks import COVERED, MISPLACED, NOTED_COVER, Seen, check_face
-from moda.media.face_tracker import FaceTracker
-from moda.media.face_view import look_at
-from moda.media.picture import MOST_FACES, read_picture, track_in_square
-from moda.media.upright import upright_face
+from moda.imaging.crop import face_size, from_frame
+from moda.media.picture import MAX_FACES, read_picture, track_in_square
+from moda.tracking.checks import COVERED, MIN_UPRIGHT_PROBABILITY, NOTED_COVER, Seen, check_face
+from moda.tracking.face import FaceTracker
+from moda.tracking.face_view import look_at
+from moda.tracking.upright import upright_face
 
 WRONG_MESH = 0.1
 """Mean distance of landmarks from where they should be, in sizes of the face, from which on a mesh is wrong."""
@@ -44,7 +44,13 @@ def judged(tracker: FaceTracker, image: np.ndarray, name: str) -> tuple[str, See
     try:
         remarks = check_face(seen, name)
     except FaceError:
-        reason = "covered" if seen.view.hidden > COVERED else "misplaced" if seen.view.upright < MISPLACED else "other"
+        reason = (
+            "covered"
+            if seen.view.hidden > COVERED
+            else "misplaced"
+            if seen.view.upright < MIN_UPRIGHT_PROBABILITY
+            else "other"
+        )
         return f"refused: {reason}", seen, placed
     return ("noted" if any("cover" in remark for remark in remarks) else "passed"), seen, placed
 
@@ -74,7 +80,7 @@ def main() -> None:
     rng = np.random.default_rng(1)
     free: dict[str, Counter[str]] = {}
     kept: list[tuple[str, np.ndarray, np.ndarray]] = []
-    with FaceTracker(video=False, max_faces=MOST_FACES) as tracker:
+    with FaceTracker(video=False, max_faces=MAX_FACES) as tracker:
         for name, image in pictures(arguments.folders):
             verdict, seen, landmarks = judged(tracker, image, name)
             free.setdefault(str(Path(name).parent), Counter())[verdict] += 1

@@ -29,11 +29,11 @@ from rich.table import Table
 from moda.cli.main import run
 from moda.config import load_yaml
 from moda.geometry import apply_head, to_canonical, to_image
+from moda.imaging.conditioning import ReferenceConditioner, mouth_window, paint_region, stack_inputs
+from moda.imaging.drawing import draw_condition
+from moda.imaging.warping import ReferenceWarp
 from moda.landmarks import CENTRAL_LIP_PAIRS
-from moda.media.conditioning import ReferenceConditioner, mouth_window, painting_region, stack_inputs
-from moda.media.drawing import draw_condition
 from moda.media.picture import make_portrait, read_picture
-from moda.media.warping import ReferenceWarp
 from moda.representation import Portrait
 from moda.stages.registry import build_network
 from moda.stages.renderer.inputs import to_inputs
@@ -88,7 +88,7 @@ def parts(renderer: Renderer, portrait: Portrait, face: np.ndarray, torso: np.nd
         "head pose and mesh": (lambda: warp.targets(face, torso), len(face)),
         "warp": (lambda: [warp.warp(target) for target in targets], len(face)),
         "drawing": (lambda: [draw_condition(*points, size) for points in zip(face, torso, strict=True)], len(face)),
-        "region": (lambda: [painting_region(points, size, mouth_window(points, size)) for points in face], len(face)),
+        "region": (lambda: [paint_region(points, size, mouth_window(points, size)) for points in face], len(face)),
         "network": (lambda: renderer(inputs), batch),
     }
     with torch.inference_mode():

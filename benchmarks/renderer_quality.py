@@ -7,12 +7,12 @@ Every method is given the same: the clip's first tracked frame and every frame's
 the whole renderer, "warp" the same without its network, "still" the reference itself. Written into OUT: table.md,
 scores.json (all values by frame), sheet.png.
 
-"Mouth box" is the renderer's own window (`mouth_window` of moda/media/conditioning.py: a square of 0.375 of the
+"Mouth box" is the renderer's own window (`mouth_window` of moda/imaging/conditioning.py: a square of 0.375 of the
 picture's side about the mouth); "painted region" is what the network may change in it (`mouth_region`, weighted);
 "lips' box" is the least rectangle that holds that region. Of the warp's error in the mouth box a fifth lies in the
 painted region, so that even perfect paint there leaves 0.81 of it; in the lips' box it is four fifths.
 Values: a mean a clip, then a mean a person, then over people; intervals are 95 % BCa bootstrap intervals over
-people (moda/metrics/intervals.py). Ratios are taken a clip.
+people (moda/evaluation/intervals.py). Ratios are taken a clip.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from self_driven import METHODS, ClipScores, Moment, measure
 from moda import checkpoint
 from moda.cli.main import run
 from moda.data.clip import Clip, ClipStore
+from moda.evaluation.intervals import mean_interval
 from moda.files import write_json, write_text
-from moda.metrics.intervals import mean_interval
 from moda.stages.registry import load_network
 from moda.stages.renderer.network import Renderer
 

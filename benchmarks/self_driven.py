@@ -13,20 +13,20 @@ import torch
 from scipy import ndimage
 
 from moda.data.clip import Clip
+from moda.imaging.conditioning import ReferenceConditioner, cut, mouth_region, mouth_window
+from moda.imaging.crop import Box, crop_square
 from moda.landmarks import lip_opening
-from moda.media.conditioning import ReferenceConditioner, cut, mouth_region, mouth_window
-from moda.media.crop import Box, crop_square
-from moda.media.face_tracker import FaceTracker
 from moda.media.picture import follow_edges  # the mask must be the one that infer.py uses
-from moda.media.torso_tracker import PersonSegmenter
 from moda.media.video import VideoReader
 from moda.metrics.clip_pair import ClipPair
 from moda.metrics.image import luma, psnr, ssim
 from moda.metrics.landmark import jitter, lmd
-from moda.metrics.temporal import REPEATED, consistency, residual
+from moda.metrics.temporal import MIN_RESIDUAL_GREY_LEVELS_SQUARED, consistency, residual
 from moda.metrics.tracks import FaceTrack, PairedTracks
 from moda.representation import FRAME, Portrait
 from moda.stages.renderer.network import Renderer
+from moda.tracking.face import FaceTracker
+from moda.tracking.person import PersonSegmenter
 
 METHODS = ("network", "warp", "still")
 """The shipped renderer, its warp alone, and the reference as it is."""
@@ -216,7 +216,7 @@ def _steadiness(driven: SelfDriven, run: range) -> Scores:
         if name == "truth":
             reference = {"whole": whole, "mouth": mouth}
             continue
-        moving = reference["whole"] >= REPEATED
+        moving = reference["whole"] >= MIN_RESIDUAL_GREY_LEVELS_SQUARED
         if moving.any():
             scores[f"tcm/{name}"] = float(
                 np.mean([consistency(t, g) for t, g in zip(reference["whole"][moving], whole[moving], strict=True)])

@@ -2,7 +2,7 @@
 
     python benchmarks/through_rendering.py --store STORE [--split val] [--seconds 8] [--config CONFIG]
 
-Each clip's sound drives its own first tracked frame, as `scripts/infer.py` would. "before": the landmarks that stages
+Each clip's audio drives its own first tracked frame, as `scripts/infer.py` would. "before": the landmarks that stages
 1 and 2 give to the renderer. "after": those that the tracker finds in the rendered frames. Both against the clip's own
 landmarks, by the metrics of moda/metrics. Mean a person, then over people; "rendering costs" is by how much the score
 is worse after than before (aim: no more than 10 %).
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from motion_scores import Scores, person_means, sound_of
+from motion_scores import Scores, audio_of, person_means
 from rich.console import Console
 from rich.table import Table
 from self_driven import reference_portrait, track
@@ -43,10 +43,10 @@ BETTER_HIGH = ("lip corr", "lip corr, best lag")
 
 
 def score(animator: Animator, clip: Clip, seconds: float) -> tuple[Scores, Scores]:
-    """Drive a clip's reference with its sound: the metrics that can be computed before and after rendering."""
+    """Drive a clip's reference with its audio: the metrics that can be computed before and after rendering."""
     portrait, first = reference_portrait(clip, animator.config.size)
     frames = min(clip.frames - first, round(seconds * FPS))
-    wave = sound_of(clip)[samples_at(first) : samples_at(first + frames)]
+    wave = audio_of(clip)[samples_at(first) : samples_at(first + frames)]
     motion = animator.motion(wave, portrait, seed=0)
     face, torso = animator.landmarks(motion, portrait)
     rendered = track(list(animator.render(face, torso, portrait)), animator.config.size)

@@ -6,12 +6,12 @@ import contextlib
 from collections.abc import Iterable
 from statistics import fmean
 
-from data_prepare.sources import Source
+from data_prepare.sources.folder import SourceVideo
 from moda.errors import MediaError
 from moda.media.probe import probe
 from moda.representation import FPS
 
-PASSES = 2
+PASSES_A_VIDEO = 2
 """A video is gone through once to be scanned and once more for its clips."""
 
 
@@ -20,7 +20,7 @@ class Forecast:
     thousands of them do not keep anybody waiting: what is not yet known is taken to be like the rest.
     """
 
-    def __init__(self, videos: Iterable[Source], clip_frames: int) -> None:
+    def __init__(self, videos: Iterable[SourceVideo], clip_frames: int) -> None:
         """videos: to be scanned. clip_frames: of clips that are to be made of scanned ones."""
         self._unknown = list(videos)[::-1]
         self._videos, self._clip_frames = len(self._unknown), clip_frames
@@ -43,4 +43,4 @@ class Forecast:
     def frames(self) -> int:
         """Frames in all; 0 where nothing is known yet."""
         mean = fmean(self._lengths) if self._lengths else 0.0
-        return round(PASSES * self._videos * mean) + self._clip_frames
+        return round(PASSES_A_VIDEO * self._videos * mean) + self._clip_frames

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from data_prepare.given import Given
+from data_prepare.annotations import Annotations
 from data_prepare.options import Options
-from data_prepare.shots import Shot
-from data_prepare.sources import Source
+from data_prepare.scan.shots import Shot
+from data_prepare.sources.folder import SourceVideo
 from moda.errors import ModaError
 from moda.media.video import VideoInfo
 from moda.representation import HeadPose
@@ -34,7 +34,7 @@ class Span(NamedTuple):
 class Offset:
     """By how many frames at 25 fps the picture comes late, and what was done about it.
 
-    confidence: of the estimate, see `moda.sync`. settled: it is trusted. corrected: the sound was moved by it.
+    confidence: of the estimate, see `moda.av_offset`. settled: it is trusted. corrected: the audio was moved by it.
     """
 
     frames: float
@@ -56,14 +56,14 @@ class Job:
     outlined: np.ndarray
     """(K,) frames whose person mask was made."""
     outlines: np.ndarray
-    """(K, 256) their upper edges, see `moda.media.torso_tracker.upper_edge`."""
+    """(K, 256) their upper edges, see `moda.tracking.person.upper_edge`."""
     jumps: int
     """Times that the face jumps from one frame to the next inside what is kept."""
-    heard: np.ndarray | None
-    """Sound of the kept frames with a margin on both sides, see steps/sound.py; None without sound."""
+    padded_audio: np.ndarray | None
+    """Audio of the kept frames with a margin on both sides, see steps/audio.py; None without audio."""
     offset: Offset | None
     wave: np.ndarray | None
-    """(N,) float32 sound of the kept frames, in time with the picture, or None."""
+    """(N,) float32 audio of the kept frames, in time with the picture, or None."""
     pose: HeadPose
     subject: np.ndarray
     torso: np.ndarray
@@ -74,11 +74,11 @@ class Job:
     def __init__(
         self,
         clip_id: str,
-        source: Source,
+        source: SourceVideo,
         shot: Shot,
         folder: Path,
         options: Options,
-        given: Given | None = None,
+        given: Annotations | None = None,
         tick: Callable[[int], None] = lambda frames: None,
     ) -> None:
         self.clip_id = clip_id
@@ -115,7 +115,7 @@ class Step(NamedTuple):
     run: Callable[[Job], None]
     settings: Callable[[Options], object] = lambda options: None
 
-    def stamp(self, options: Options, given: Given | None) -> str:
+    def stamp(self, options: Options, given: Annotations | None) -> str:
         """Version and settings in words: equal stamps mean equal results."""
         settings = self.settings(options)
         words = [str(self.version)]

@@ -1,7 +1,7 @@
 """What a step made, in files of the clip's folder, so that a later run need not make it again.
 
-Arrays are files of their own (`moda.data.arrays`), small things stand in `made.json`; the sound is
-audio.wav. `heard` alone is not kept: it is read again from the source.
+Arrays are files of their own (`moda.data.arrays`), small things stand in `made.json`; the audio is
+audio.wav. `padded_audio` alone is not kept: it is read again from the source.
 """
 
 from __future__ import annotations

@@ -16,16 +16,16 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from moda.av_offset import AvOffset, LipSync
 from moda.data.clip import Clip, ClipStore
 from moda.errors import ModaError
 from moda.printing import log_to_stderr, printable
-from moda.sync import LipSync, Offset
 
 log = logging.getLogger(__name__)
 
 
-def store_offsets(store: ClipStore, estimator: LipSync) -> Iterator[tuple[Clip, Offset]]:
-    """(clip, offset) of every clip with sound, settled or not, in the order of their ids."""
+def store_offsets(store: ClipStore, estimator: LipSync) -> Iterator[tuple[Clip, AvOffset]]:
+    """(clip, offset) of every clip with audio, settled or not, in the order of their ids."""
     for clip_id in store.ids:
         clip = store.clip(clip_id)
         if clip.has_audio:
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModaError as error:
         sys.stderr.write(f"error: {printable(error)}\n")
         return error.exit_code
-    log.info("%d of %d clips with sound are settled", settled, clips)
+    log.info("%d of %d clips with audio are settled", settled, clips)
     return 0
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from data_prepare.keep import MADE, WORK_ARRAYS
-from data_prepare.videos import STORE_FOLDERS
+from data_prepare.sources.videos import STORE_FOLDERS
 from moda.data.arrays import ARRAYS
 from moda.data.moments import FILE as MOMENTS
 from moda.errors import OutputError

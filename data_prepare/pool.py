@@ -22,7 +22,7 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 POLL_SECONDS = 0.5
 GRACE_SECONDS = 2.0
 """For a process that is to end, before it is killed."""
-AHEAD = 2
+TASKS_A_PROCESS = 2
 """Pieces of work that are handed to the pool for each process; the rest waits here, in order."""
 
 
@@ -72,7 +72,7 @@ class Pool(Generic[Task, Result]):
             started, broken = 0, False
             try:
                 while futures or (waiting and not broken and started != most):
-                    while waiting and not broken and len(futures) < AHEAD * processes and started != most:
+                    while waiting and not broken and len(futures) < TASKS_A_PROCESS * processes and started != most:
                         task = waiting.popleft()
                         started += 1
                         try:

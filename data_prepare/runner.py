@@ -11,19 +11,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from data_prepare.annotations import Annotations
 from data_prepare.forecast import Forecast
-from data_prepare.given import Given
 from data_prepare.options import Options
 from data_prepare.own_files import check_place, remove_clip
 from data_prepare.pool import Pool
-from data_prepare.report import Report, Row
-from data_prepare.report_page import write_page
-from data_prepare.scan import Scan, read_scan, scan_path, scan_stamp
-from data_prepare.sources import Source, video_of_shot
-from data_prepare.split_lists import GivenLists
+from data_prepare.report.page import write_page
+from data_prepare.report.record import Report, ReportRow
+from data_prepare.scan.video import Scan, read_scan, scan_path, scan_stamp
+from data_prepare.sources.folder import SourceVideo, video_of_shot
+from data_prepare.sources.videos import STORE_FOLDERS
+from data_prepare.split_lists import PublishedLists
 from data_prepare.splits import ClipFacts, SplitRule, Splits, make_splits
-from data_prepare.videos import STORE_FOLDERS
-from data_prepare.worker import Outcome, Task, initialise, outdated, rejection_path, stamps, stored_stamps, work
+from data_prepare.worker import (
+    RENAMED_STEPS,
+    ClipResult,
+    Task,
+    current_stamps,
+    initialise,
+    outdated,
+    rejection_path,
+    stamps,
+    stored_stamps,
+    work,
+)
 from moda.data.clip import SPLITS, Clip, ClipStore
 from moda.errors import DataError, OutputError
 from moda.files import clear_litter, hold, write_json
@@ -35,7 +46,7 @@ DIED = "its process ended without a word (memory?)"
 
 
 @dataclass(frozen=True)
-class Progress:
+class PreparationProgress:
     """Where a run stands. done, total: videos and clips. frames: looked at so far, of about `expected`. eta: seconds to
     go, or None.
     """
@@ -49,14 +60,14 @@ class Progress:
 
 
 def prepare(
-    sources: Sequence[Source],
+    sources: Sequence[SourceVideo],
     out: Path,
     options: Options,
     *,
-    rule: SplitRule | GivenLists,
+    rule: SplitRule | PublishedLists,
     jobs: int = 1,
     missing: Sequence[tuple[str, str]] = (),
-    on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_progress: Callable[[PreparationProgress], None] = lambda progress: None,
 ) -> Report:
     """Prepare videos into the store at `out`; the same call again does what is missing.
 
@@ -95,7 +106,7 @@ def _locked(out: Path) -> Iterator[None]:
         yield
 
 
-def _check_owners(store: ClipStore, sources: Sequence[Source]) -> None:
+def _check_owners(store: ClipStore, sources: Sequence[SourceVideo]) -> None:
     """Refuse a folder of videos whose names are those of another folder's clips in this store."""
     here = {source.clip_id: source for source in sources}
     for clip in readable_clips(store):
@@ -109,17 +120,17 @@ def _check_owners(store: ClipStore, sources: Sequence[Source]) -> None:
 
 
 def _run(
-    sources: Sequence[Source],
+    sources: Sequence[SourceVideo],
     out: Path,
     options: Options,
     jobs: int,
     began: float,
-    on_progress: Callable[[Progress], None],
-) -> list[Outcome]:
+    on_progress: Callable[[PreparationProgress], None],
+) -> list[ClipResult]:
     """Outcomes of all clips, and of videos without one, in the order of the sources and their shots."""
-    outcomes: dict[str, list[Outcome]] = {source.clip_id: [] for source in sources}
+    outcomes: dict[str, list[ClipResult]] = {source.clip_id: [] for source in sources}
     done, total = 0, len(sources)
-    pool: Pool[Task, Outcome] = Pool(work, initialise, max(1, jobs), lambda: report())
+    pool: Pool[Task, ClipResult] = Pool(work, initialise, max(1, jobs), lambda: report())
 
     def report() -> None:
         seconds, frames = time.monotonic() - began, pool.counter.value
@@ -128,17 +139,17 @@ def _run(
         eta = seconds / done * (total - done) if done else None
         if 0 < frames < expected:
             eta = seconds / frames * (expected - frames)
-        on_progress(Progress(done, total, frames, expected, seconds, eta))
+        on_progress(PreparationProgress(done, total, frames, expected, seconds, eta))
 
-    def note(outcome: Outcome) -> None:
+    def note(outcome: ClipResult) -> None:
         nonlocal done
         done += 1
         if outcome.scan is not None and not outcome.scan.shots:
-            outcome = Outcome(outcome.task, "rejected", outcome.scan.reason, "scan")
+            outcome = ClipResult(outcome.task, "rejected", outcome.scan.reason, "scan")
         if outcome.status != "scanned":
             outcomes[outcome.task.source.clip_id].append(outcome)
 
-    def clips_of(outcome: Outcome) -> list[Task]:
+    def clips_of(outcome: ClipResult) -> list[Task]:
         """The clips of a scanned video that are to be made; those that need nothing are done at once."""
         nonlocal total
         tasks = []
@@ -164,18 +175,18 @@ def _run(
     clip_frames = sum(task.shot.stop - task.shot.start for task in waiting if task.shot is not None)
     forecast = Forecast([task.source for task in waiting if task.shot is None], clip_frames)
     for task, result in pool.run(waiting, clips_of):
-        note(result or Outcome(task, "failed", DIED, "scan" if task.shot is None else "clip"))
+        note(result or ClipResult(task, "failed", DIED, "scan" if task.shot is None else "clip"))
         report()
     return [outcome for source in sources for outcome in sorted(outcomes[source.clip_id], key=lambda o: o.task.clip_id)]
 
 
-def scanned(task: Task) -> Outcome | None:
+def scanned(task: Task) -> ClipResult | None:
     """What an earlier run saw in a video that has not changed, or None."""
     try:
         scan = read_scan(scan_path(task.out, task.source), scan_stamp(task.source, task.options))
     except (DataError, OSError):
         return None  # the worker says what is wrong
-    return None if scan is None else Outcome(task, "scanned", scan=scan)
+    return None if scan is None else ClipResult(task, "scanned", scan=scan)
 
 
 def clip_tasks(task: Task, scan: Scan | None) -> list[Task]:
@@ -189,13 +200,13 @@ def clip_tasks(task: Task, scan: Scan | None) -> list[Task]:
     ]
 
 
-def finished(task: Task) -> Outcome | None:
+def finished(task: Task) -> ClipResult | None:
     """What an earlier run found for a clip that needs no work: it is there, or it was rejected; else None.
 
     A changed identity alone is written into clip.json.
     """
     try:
-        given = Given.find(task.options.given, task.source.video)
+        given = Annotations.find(task.options.given, task.source.video)
         wanted = stamps(task, given)
     except (DataError, OSError):
         return None  # the worker says what is wrong
@@ -204,17 +215,18 @@ def finished(task: Task) -> Outcome | None:
         record = read_json(folder / "clip.json")
         if record.get("identity") != task.source.identity:
             write_json(folder / "clip.json", {**record, "identity": task.source.identity})
-        return Outcome(task, "kept")
+        return ClipResult(task, "kept")
     path = rejection_path(task)
     if path.is_file():
         with contextlib.suppress(DataError):  # damaged: found out again
             record = read_json(path)
-            if record.get("stamps") == wanted:
-                return Outcome(task, "rejected", str(record.get("reason")), str(record.get("step")))
+            if current_stamps(record) == wanted:
+                step = str(record.get("step"))
+                return ClipResult(task, "rejected", str(record.get("reason")), RENAMED_STEPS.get(step, step))
     return None
 
 
-def _remove_orphans(store: ClipStore, outcomes: Sequence[Outcome]) -> None:
+def _remove_orphans(store: ClipStore, outcomes: Sequence[ClipResult]) -> None:
     """Remove clips of these videos that are no shot of theirs any more, and reasons of clips that are kept."""
     kept = {outcome.task.clip_id for outcome in outcomes if outcome.status == "kept"}
     failed = {outcome.task.clip_id for outcome in outcomes if outcome.status == "failed"}
@@ -229,12 +241,12 @@ def _remove_orphans(store: ClipStore, outcomes: Sequence[Outcome]) -> None:
                 rejection_path(outcome.task).unlink()
 
 
-def _row(out: Path, outcome: Outcome, splits: Splits) -> Row:
+def _row(out: Path, outcome: ClipResult, splits: Splits) -> ReportRow:
     task = outcome.task
     record = {}
     if outcome.status == "kept":
         record = read_json(out / "clips" / task.clip_id / "clip.json")
-    return Row.of(out, outcome, record, splits.identities.get(task.source.identity, ""))
+    return ReportRow.of(out, outcome, record, splits.identities.get(task.source.identity, ""))
 
 
 def readable_clips(store: ClipStore) -> list[Clip]:
@@ -246,7 +258,7 @@ def readable_clips(store: ClipStore) -> list[Clip]:
     return clips
 
 
-def write_splits(store: ClipStore, rule: SplitRule | GivenLists, *, whole: bool = True) -> Splits:
+def write_splits(store: ClipStore, rule: SplitRule | PublishedLists, *, whole: bool = True) -> Splits:
     """Write the lists for all clips of the store.
 
     Under the same rule, identities stay in the split where a whole run put them, so that a store can grow

@@ -2,11 +2,11 @@
 
     python -m data_prepare.speech AUDIO_DIR OUT --list FILE
 
-writes OUT/<name>.npz for every sound, {wave int16 (N,), posteriors float16 (T, 191)}: log posteriors
+writes OUT/<name>.npz for every audio, {wave int16 (N,), posteriors float16 (T, 191)}: log posteriors
 of the teacher (package `hama`, Apache-2.0, a development extra) at 50 Hz, T = round(N / 320);
 OUT/speech.json, which names the teacher and its symbols; and OUT/splits/{train,val}.txt.
 
-FILE lists one sound a line, relative to AUDIO_DIR, optionally followed by a tab and a group (a
+FILE lists one audio a line, relative to AUDIO_DIR, optionally followed by a tab and a group (a
 speaker, a corpus): a group is in one split as a whole, and a file without one is its own group.
 Done files are skipped, so the same command goes on where it stopped.
 """
@@ -37,9 +37,9 @@ from moda.representation import SAMPLE_RATE
 log = logging.getLogger(__name__)
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".mp4", ".webm", ".mov"}
-CHUNK, MARGIN = 30 * SAMPLE_RATE, 2 * SAMPLE_RATE
-"""Long sounds are labelled in pieces with this much context on both sides."""
-VALIDATION_SHARE = 20
+CHUNK_SAMPLES, MARGIN_SAMPLES = 30 * SAMPLE_RATE, 2 * SAMPLE_RATE
+"""Long recordings are labelled in pieces with this much context on both sides."""
+GROUPS_A_VALIDATION_GROUP = 20
 """One group in so many goes to validation."""
 
 
@@ -74,8 +74,8 @@ class Hama:
 
 
 @dataclass(frozen=True)
-class Source:
-    """A sound to label: its path relative to the audio folder, and the group it belongs to."""
+class SpeechRecording:
+    """An audio recording to label: its path relative to the audio folder, and the group it belongs to."""
 
     path: str
     group: str
@@ -87,36 +87,36 @@ class Source:
 
     @property
     def split(self) -> str:
-        return "val" if zlib.crc32(os.fsencode(self.group)) % VALIDATION_SHARE == 0 else "train"
+        return "val" if zlib.crc32(os.fsencode(self.group)) % GROUPS_A_VALIDATION_GROUP == 0 else "train"
 
 
-def list_sources(folder: Path, listing: Path | None) -> list[Source]:
-    """Sounds named in a list file, or every sound below the folder; `DataError` if there is no such list."""
+def list_sources(folder: Path, listing: Path | None) -> list[SpeechRecording]:
+    """Recordings named in a list file, or every audio below the folder; `DataError` if there is no such list."""
     if listing is None:
         found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
-        return [Source(name := p.relative_to(folder).as_posix(), name) for p in found]
+        return [SpeechRecording(name := p.relative_to(folder).as_posix(), name) for p in found]
     rows = [line.split("\t") for line in read_lines(listing) if line.strip()]
-    return [Source(row[0], row[1] if len(row) > 1 and row[1] else row[0]) for row in rows]
+    return [SpeechRecording(row[0], row[1] if len(row) > 1 and row[1] else row[0]) for row in rows]
 
 
 def label(teacher: Teacher, wave: np.ndarray) -> np.ndarray:
-    """Log posteriors of a sound of any length: (N,) -> float16 (round(N / 320), symbols).
+    """Log posteriors of an audio recording of any length: (N,) -> float16 (round(N / 320), symbols).
 
     Pieces of half a minute are labelled with two seconds of context and cut on teacher frames.
     """
     frames = max(1, round(len(wave) / TEACHER_HOP))
     pieces = []
-    for start in range(0, len(wave), CHUNK):
-        low, high = max(0, start - MARGIN), min(len(wave), start + CHUNK + MARGIN)
+    for start in range(0, len(wave), CHUNK_SAMPLES):
+        low, high = max(0, start - MARGIN_SAMPLES), min(len(wave), start + CHUNK_SAMPLES + MARGIN_SAMPLES)
         posteriors = teacher(wave[low:high])
         skip = (start - low) // TEACHER_HOP
-        pieces.append(posteriors[skip : skip + CHUNK // TEACHER_HOP])
+        pieces.append(posteriors[skip : skip + CHUNK_SAMPLES // TEACHER_HOP])
     whole = np.concatenate(pieces)[:frames]
     return np.pad(whole, ((0, frames - len(whole)), (0, 0)), mode="edge").astype(np.float16)
 
 
-def prepare_speech(sources: Sequence[Source], folder: Path, out: Path, teacher: Teacher) -> list[str]:
-    """Label every sound into `out`; returns one line for each that could not be read, the rest goes on."""
+def prepare_speech(sources: Sequence[SpeechRecording], folder: Path, out: Path, teacher: Teacher) -> list[str]:
+    """Label every audio into `out`; returns one line for each that could not be read, the rest goes on."""
     (out / "splits").mkdir(parents=True, exist_ok=True)
     failures, done = [], []
     for number, source in enumerate(sources, 1):
@@ -127,13 +127,13 @@ def prepare_speech(sources: Sequence[Source], folder: Path, out: Path, teacher: 
             except ModaError as error:
                 failures.append(f"{source.path}: {error}")
                 continue
-            sound = np.round(np.clip(wave, -1, 1) * 32767).astype(np.int16)
-            write_npz(target, {"wave": sound, "posteriors": label(teacher, wave)})
+            audio = np.round(np.clip(wave, -1, 1) * 32767).astype(np.int16)
+            write_npz(target, {"wave": audio, "posteriors": label(teacher, wave)})
         done.append(source)
         if number % 50 == 0:
-            log.info("%d of %d sounds labelled", number, len(sources))
+            log.info("%d of %d recordings labelled", number, len(sources))
     if not done:
-        raise DataError(f"no sound below {folder} could be labelled ({len(failures)} failed)")
+        raise DataError(f"no audio below {folder} could be labelled ({len(failures)} failed)")
     splits = {split: [s.name for s in done if s.split == split] for split in ("train", "val")}
     if not splits["val"]:
         splits["val"] = splits["train"][-1:]
@@ -150,9 +150,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m data_prepare.speech", description="Label speech for the speech stage."
     )
-    parser.add_argument("audio", type=Path, help="folder of sounds")
+    parser.add_argument("audio", type=Path, help="folder of recordings")
     parser.add_argument("out", type=Path, help="folder to write to")
-    parser.add_argument("--list", type=Path, help="text file: one sound a line, relative to AUDIO [TAB group]")
+    parser.add_argument("--list", type=Path, help="text file: one audio a line, relative to AUDIO [TAB group]")
     arguments = parser.parse_args(argv)
     log_to_stderr()
     try:
@@ -161,7 +161,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModaError as error:
         sys.stderr.write(f"error: {printable(error)}\n")
         return error.exit_code
-    log.info("%d sounds labelled into %s, %d failed", len(sources) - len(failures), arguments.out, len(failures))
+    log.info("%d recordings labelled into %s, %d failed", len(sources) - len(failures), arguments.out, len(failures))
     for line in failures:
         log.warning("failed: %s", line)
     return 0

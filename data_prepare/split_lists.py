@@ -12,12 +12,12 @@ from moda.errors import DataError
 from moda.reading import read_lines
 
 _ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
-SHOWN = 5
+MAX_SHOWN_NAMES = 5
 """So many names are shown of a long list."""
 
 
 @dataclass(frozen=True)
-class GivenLists:
+class PublishedLists:
     """Names of clips by split. allow_shared: a person may be in two lists, as in some published splits."""
 
     names: dict[str, tuple[str, ...]]
@@ -25,7 +25,7 @@ class GivenLists:
     allow_shared: bool = False
 
     @staticmethod
-    def read(folder: Path, allow_shared: bool = False) -> GivenLists:
+    def read(folder: Path, allow_shared: bool = False) -> PublishedLists:
         """Read the lists that are there: one name a line, with or without an ending; # begins a remark.
 
         Raises `DataError` if there is none, one cannot be read, none names a clip, or one name is in two.
@@ -43,11 +43,11 @@ class GivenLists:
             for name in listed:
                 if seen.setdefault(name, split) != split:
                     raise DataError(f"{folder}: {name} is in {seen[name]}.txt and in {split}.txt")
-        return GivenLists(names, folder, allow_shared)
+        return PublishedLists(names, folder, allow_shared)
 
 
 def lists_by_name(
-    given: GivenLists, clips: Sequence[tuple[str, str]]
+    given: PublishedLists, clips: Sequence[tuple[str, str]]
 ) -> tuple[dict[str, list[str]], dict[str, str], tuple[str, ...], dict[str, tuple[str, ...]]]:
     """clips: (id, identity) -> (ids by split, split by identity, notes, missing names by split).
 
@@ -99,4 +99,4 @@ def lists_by_name(
 
 
 def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+    return ", ".join(names[:MAX_SHOWN_NAMES]) + (", ..." if len(names) > MAX_SHOWN_NAMES else "")

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from data_prepare.split_lists import GivenLists, lists_by_name
+from data_prepare.split_lists import PublishedLists, lists_by_name
 from moda.data.clip import SPLITS
 from moda.errors import ConfigError
 
-TRIES = 50
+SHUFFLE_TRIES = 50
 """Shuffles that are tried to reach the wanted numbers of clips exactly."""
 
 
@@ -100,14 +100,14 @@ class SplitRule:
 
 
 def make_splits(
-    clips: Sequence[ClipFacts], rule: SplitRule | GivenLists, fixed: Mapping[str, str] | None = None
+    clips: Sequence[ClipFacts], rule: SplitRule | PublishedLists, fixed: Mapping[str, str] | None = None
 ) -> Splits:
     """The lists for the clips of a store.
 
     fixed: identities that stay where they are (not for given lists). Raises `DataError` if given lists
     put a person into two splits and that is not allowed.
     """
-    if isinstance(rule, GivenLists):
+    if isinstance(rule, PublishedLists):
         lists, where, remarks, missing = lists_by_name(rule, [(clip.id, clip.identity) for clip in clips])
         return Splits(lists, where, remarks, missing)
     if rule.by_time:
@@ -218,7 +218,7 @@ def assign_counts(clips: Mapping[str, int], rule: SplitRule, fixed: Mapping[str,
     shuffle = random.Random(rule.seed)
     best: dict[str, str] = {}
     least: int | None = None
-    for _ in range(TRIES):
+    for _ in range(SHUFFLE_TRIES):
         shuffle.shuffle(waiting)
         found, error = _fill(clips, waiting, wanted)
         if least is None or error < least:

@@ -10,20 +10,20 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any
 
-from data_prepare.given import Given
+from data_prepare.annotations import Annotations
 from data_prepare.job import Job, Rejected
 from data_prepare.keep import KEPT, keep, recall
 from data_prepare.options import Options
 from data_prepare.own_files import CLIP_FILES, check_clip_place, link_files, remove_clip
-from data_prepare.scan import Scan, scan_path, scan_stamp, scan_video, write_scan
-from data_prepare.shots import Shot
-from data_prepare.sources import Source, source_stamp
+from data_prepare.scan.shots import Shot
+from data_prepare.scan.video import Scan, scan_path, scan_stamp, scan_video, write_scan
+from data_prepare.sources.folder import SourceVideo, source_stamp
 from data_prepare.steps import STEPS
 from moda.data.arrays import ARRAYS, map_array
 from moda.data.clip import Clip
@@ -41,14 +41,14 @@ class Task:
     """Scan a video (`shot` is None), or make the clip `clip_id` of one shot of it."""
 
     out: Path
-    source: Source
+    source: SourceVideo
     options: Options
     clip_id: str
     shot: Shot | None = None
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ClipResult:
     """What became of a video's scan or of a clip.
 
     status: scanned, kept, rejected (not fit; `reason` says why) or failed (an error outside the video,
@@ -88,7 +88,7 @@ def count_frames(frames: int) -> None:
             _counter.value += frames
 
 
-def work(task: Task) -> Outcome:
+def work(task: Task) -> ClipResult:
     """Do a task; never raises for a bad video."""
     began = time.monotonic()
     place = ["scan"]
@@ -115,7 +115,7 @@ def work(task: Task) -> Outcome:
             remember_rejection(task, reason, step)
         except (ModaError, OSError) as error:
             status, reason = "failed", f"{reason} (and that cannot be noted: {error})"
-    return Outcome(task, status, reason, step, scan, round(time.monotonic() - began, 2), tuple(ran))
+    return ClipResult(task, status, reason, step, scan, round(time.monotonic() - began, 2), tuple(ran))
 
 
 def _scan(task: Task) -> Scan:
@@ -129,7 +129,11 @@ def _scan(task: Task) -> Scan:
     return scan
 
 
-def stamps(task: Task, given: Given | None) -> dict[str, Any]:
+RENAMED_STEPS = {"sound": "audio"}
+"""Names of steps in stores of earlier versions -> today's."""
+
+
+def stamps(task: Task, given: Annotations | None) -> dict[str, Any]:
     """What a clip depends on: its source and shot, and every step."""
     assert task.shot is not None
     stamp = {
@@ -172,8 +176,19 @@ def stored_stamps(folder: Path) -> dict[str, Any]:
     except DataError:
         return {}
     files = [clip.video_path, *([clip.audio_path] if clip.has_audio else [])]
-    stamps = clip.record.get("stamps")
-    return stamps if isinstance(stamps, dict) and all(path.is_file() for path in files) else {}
+    stamps = current_stamps(clip.record)
+    return stamps if all(path.is_file() for path in files) else {}
+
+
+def current_stamps(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The stamps in a clip's or a rejection's record, with today's names of steps; {} if there are none."""
+    stamps = record.get("stamps")
+    if not isinstance(stamps, dict):
+        return {}
+    steps = stamps.get("steps")
+    if isinstance(steps, dict):
+        stamps = stamps | {"steps": {RENAMED_STEPS.get(name, name): stamp for name, stamp in steps.items()}}
+    return stamps
 
 
 def make_clip(task: Task, place: list[str], ran: list[str], tick: Callable[[int], None] = count_frames) -> None:
@@ -185,7 +200,7 @@ def make_clip(task: Task, place: list[str], ran: list[str], tick: Callable[[int]
     assert task.shot is not None
     final = task.out / "clips" / task.clip_id
     check_clip_place(final)
-    given = Given.find(task.options.given, task.source.video)
+    given = Annotations.find(task.options.given, task.source.video)
     wanted = stamps(task, given)
     record = stored_stamps(final)
     to_run = outdated(record, wanted)
@@ -210,7 +225,7 @@ def make_clip(task: Task, place: list[str], ran: list[str], tick: Callable[[int]
 
 def _run_steps(
     task: Task,
-    given: Given | None,
+    given: Annotations | None,
     wanted: dict[str, Any],
     to_run: set[str],
     folder: Path,
@@ -260,5 +275,5 @@ def rejection_path(task: Task) -> Path:
 
 def remember_rejection(task: Task, reason: str, step: str) -> None:
     """Store why a shot is not fit, so that the next run need not find out again."""
-    given = Given.find(task.options.given, task.source.video)
+    given = Annotations.find(task.options.given, task.source.video)
     write_json(rejection_path(task), {"stamps": stamps(task, given), "reason": reason, "step": step})

@@ -22,7 +22,7 @@ class CheckpointPaths(Config):
     """Where the three networks are; from the current folder, else among what ships."""
 
     audio2repr: Path = Path("assets/checkpoints/audio2repr.pt")
-    """Stage 1, sound to motion."""
+    """Stage 1, audio to motion."""
     faco: Path = Path("assets/checkpoints/faco.pt")
     """Stage 2, lips and eyes to the whole face."""
     renderer: Path = Path("assets/checkpoints/renderer.pt")

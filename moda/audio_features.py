@@ -22,7 +22,7 @@ _BLOCK_FRAMES = 1500
 def frame_power(wave: np.ndarray, frames: int) -> np.ndarray:
     """(T,) mean square of each frame's samples in the band of speech (`speech_band`); (N,) at `SAMPLE_RATE` Hz.
 
-    The last frame has what is left beyond it; frames after the sound's end have 0.
+    The last frame has what is left beyond it; frames after the audio's end have 0.
     """
     band = speech_band(wave)
     power = np.zeros(frames)

@@ -13,18 +13,18 @@ import numpy as np
 
 from moda.representation import FPS
 
-CLOSED, OPEN = 0.6, 0.7
+CLOSED_SHARE, OPEN_SHARE = 0.6, 0.7
 """Shares of the clip's median eye opening: a blink goes below the first and lasts while below the second."""
-SHORTEST, LONGEST = 0.08, 0.5
+MIN_BLINK_SECONDS, MAX_BLINK_SECONDS = 0.08, 0.5
 """Seconds a blink may last; anything else is the tracker's noise, or eyes that are held closed or lowered."""
-BEFORE, AFTER = 2, 3
-"""Frames that lids take from open to `OPEN` and back: eyes close faster than they open."""
-COURSE = np.linspace(-1.0, 2.0, 61)
+CLOSING_FRAMES, OPENING_FRAMES = 2, 3
+"""Frames that lids take from open to `OPEN_SHARE` and back: eyes close faster than they open."""
+COURSE_TIMES = np.linspace(-1.0, 2.0, 61)
 """Times at which a blink's course is kept, in its durations from its start."""
 
 
 class Blink(NamedTuple):
-    """A blink, in frames with fractions: where the eye opening goes below and comes back over `OPEN` of its median."""
+    """In fractional frames: where the eye opening goes below and comes back over `OPEN_SHARE` of its median."""
 
     start: float
     stop: float
@@ -37,31 +37,31 @@ class Blink(NamedTuple):
     @property
     def anchors(self) -> tuple[int, int]:
         """The last frame with open eyes before it and the first one after; may lie outside of the clip."""
-        return int(np.floor(self.start)) - BEFORE, int(np.ceil(self.stop)) + AFTER
+        return int(np.floor(self.start)) - CLOSING_FRAMES, int(np.ceil(self.stop)) + OPENING_FRAMES
 
 
 def find_blinks(opening: np.ndarray) -> list[Blink]:
     """Blinks in an eye opening (T,) at 25 fps; NaN without a face.
 
-    The opening must fall below `CLOSED` of its median over the clip; the blink lasts as long as it is
-    below `OPEN` of it (crossings between frames by straight lines), 0.08 to 0.5 s. Those that the
+    The opening must fall below `CLOSED_SHARE` of its median over the clip; the blink lasts as long as it is
+    below `OPEN_SHARE` of it (crossings between frames by straight lines), 0.08 to 0.5 s. Those that the
     clip's ends or frames without a face cut off are not counted.
     """
     opening = np.asarray(opening, np.float64)
     if not np.isfinite(opening).any():
         return []
     usual = float(np.nanmedian(opening))
-    level = OPEN * usual
+    level = OPEN_SHARE * usual
     below = opening < level  # False at NaN
     edges = np.flatnonzero(np.diff(np.concatenate([[False], below, [False]])))
     blinks = []
     for first, after in zip(edges[::2], edges[1::2], strict=True):
         if first == 0 or after == len(opening) or not np.isfinite(opening[[first - 1, after]]).all():
             continue
-        if opening[first:after].min() >= CLOSED * usual:
+        if opening[first:after].min() >= CLOSED_SHARE * usual:
             continue
         blink = Blink(_crossing(opening, first - 1, level), _crossing(opening, after - 1, level))
-        if SHORTEST <= blink.seconds <= LONGEST:
+        if MIN_BLINK_SECONDS <= blink.seconds <= MAX_BLINK_SECONDS:
             blinks.append(blink)
     return blinks
 
@@ -108,7 +108,7 @@ class BlinkShape:
     """What one blink looks like, measured against the line between the open eyes before and after it.
 
     seconds: its duration. depth: the largest share of the eye opening that it takes. course: (61,) the
-    share that it takes, over its depth, at the times `COURSE`. deepest: frame of the depth, counted from
+    share that it takes, over its depth, at the times `COURSE_TIMES`. deepest: frame of the depth, counted from
     the first anchor.
     """
 
@@ -129,5 +129,5 @@ def measure_blink(blink: Blink, opening: np.ndarray) -> BlinkShape | None:
     closure = 1 - part / np.linspace(part[0], part[-1], len(part))
     deepest = int(closure.argmax())
     times = (np.arange(first, last + 1) - blink.start) / (blink.stop - blink.start)
-    course = np.interp(COURSE, times, closure / closure[deepest], left=0.0, right=0.0)
+    course = np.interp(COURSE_TIMES, times, closure / closure[deepest], left=0.0, right=0.0)
     return BlinkShape(blink.seconds, float(closure[deepest]), course, deepest)

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from moda.checkpoint_versions import VERSION, upgraded
 from moda.errors import CheckpointError, OutputError
 from moda.files import replacing
 from moda.locations import find_checkpoint
@@ -26,7 +27,6 @@ from moda.tensor_file import read_tensors
 log = logging.getLogger(__name__)
 
 KIND = "moda-checkpoint"
-VERSION = 1
 _KEYS = ("stage", "config", "weights", "signature", "trainer", "info")
 _SHOWN = 4
 """How many keys a message names before it says how many more there are."""
@@ -69,7 +69,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def load(path: Path, *, stage: str | None = None, map_location: str | torch.device = "cpu") -> Checkpoint:
-    """Read a checkpoint, found as `find_checkpoint` says; fp16 weights come back as fp32.
+    """Read a checkpoint, found as `find_checkpoint` says; in today's names and with fp16 weights as fp32.
 
     stage: refuse a checkpoint of another one. Raises `CheckpointError` naming the file when it is missing,
     cut short, no checkpoint of this project, holds code, or was made for another representation.
@@ -78,6 +78,8 @@ def load(path: Path, *, stage: str | None = None, map_location: str | torch.devi
     tree = _read(path)
     if not isinstance(tree, dict) or tree.get("kind") != KIND:
         raise CheckpointError(f"not a checkpoint of this project: {path}")
+    if not isinstance(tree.get("version"), Tensor):
+        tree = upgraded(tree)
     version = tree.get("version")
     if isinstance(version, Tensor) or version != VERSION:
         raise CheckpointError(f"{path} is of checkpoint version {_short(version)}, wanted {VERSION}; train it again")

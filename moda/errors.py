@@ -17,7 +17,7 @@ class ConfigError(ModaError):
 
 
 class MediaError(ModaError):
-    """A sound, picture or video that cannot be read, or does not hold what is needed."""
+    """An audio recording, picture or video that cannot be read, or does not hold what is needed."""
 
 
 class FaceError(MediaError):

@@ -27,7 +27,7 @@ from moda.landmarks import (
 from moda.representation import FPS, HeadPose, Motion
 
 GAUSS_NEWTON_STEPS = 8
-REST_SHARE = 0.2
+REST_FRAMES_SHARE = 0.2
 """Share of frames, those with the most closed mouth, whose median mesh is the subject's rest."""
 
 
@@ -168,7 +168,7 @@ def subject_mesh(canonical: np.ndarray) -> np.ndarray:
     which those with open eyes; what gap is left is closed. With T = 1 it is that frame, closed.
     """
     opening = lip_opening(canonical)
-    closed = np.flatnonzero(opening <= np.quantile(opening, REST_SHARE))
+    closed = np.flatnonzero(opening <= np.quantile(opening, REST_FRAMES_SHARE))
     eyes = eye_opening(canonical[closed])
     open_eyed = closed[eyes >= np.median(eyes)]
     return close_mouth(np.median(canonical[open_eyed], axis=0)).astype(np.float32)

@@ -13,9 +13,9 @@ from moda.representation import FPS
 from moda.smoothing import gaussian
 
 SPEECH_PERCENTILE = 95.0
-"""Of a sound's levels, the one that stands for its speech."""
+"""Of an audio recording's levels, the one that stands for its speech."""
 _CLOSING, _EASE = 2, 1.0
-"""Frames from the end of the sound until lips begin to close, and the sigma of their easing."""
+"""Frames from the end of the audio until lips begin to close, and the sigma of their easing."""
 
 
 class PauseConfig(Config):
@@ -28,7 +28,7 @@ class PauseConfig(Config):
     level_db: float = -70.0
     """Quieter than this (dB of full scale) is silence."""
     below_speech_db: float = Field(36.0, gt=0)
-    """So is what lies so far below the sound's own speech (95th percentile of 40 ms' levels): noise, music, breath."""
+    """So is what lies so far below the audio's own speech (95th percentile of 40 ms' levels): noise, music, breath."""
     seconds: float = Field(0.3, ge=0.04)
     """Shorter silences belong to speech: the closure of a plosive is one."""
 
@@ -52,7 +52,7 @@ def mouth_gate(samples: np.ndarray, frames: int, pauses: PauseConfig | None) -> 
 
     A pause is a stretch of `pauses.seconds` and more under the level that `pauses` sets, or of nothing but a steady
     noise (`moda.audio_features.steady_noise`); hum and rumble below speech do not count at all. Lips have come to rest
-    0.2 s after the sound ended and leave it with the sound.
+    0.2 s after the audio ended and leave it with the audio.
     """
     if pauses is None:
         return np.ones(frames, np.float32)
@@ -61,8 +61,8 @@ def mouth_gate(samples: np.ndarray, frames: int, pauses: PauseConfig | None) -> 
     silent = level <= max(pauses.level_db, speech - pauses.below_speech_db)
     silent |= steady_noise(level, speech, max(1, math.ceil(pauses.seconds * FPS)))
     edges = np.flatnonzero(np.diff(np.concatenate([[False], silent, [False]])))
-    heard = np.ones(frames, np.float32)
+    audible = np.ones(frames, np.float32)
     for first, after in zip(edges[::2], edges[1::2], strict=True):
         if after - first >= min(pauses.seconds * FPS, frames):
-            heard[first + (_CLOSING if first else 0) : after] = 0.0
-    return np.asarray(gaussian(heard, _EASE), np.float32)
+            audible[first + (_CLOSING if first else 0) : after] = 0.0
+    return np.asarray(gaussian(audible, _EASE), np.float32)

@@ -21,7 +21,7 @@ _SHIPPED = (*_CHECKOUT, _PACKAGE / "package_data")
 """Folders that hold what ships: the checkout, if there is one, and the package's data."""
 CONFIGS, CHECKPOINTS = Path("configs"), Path("assets/checkpoints")
 SYNC_NETWORK = CHECKPOINTS / "sync.pt"
-"""The network that tells by how much a picture is late for its sound (`moda.sync`)."""
+"""The network that tells by how much a picture is late for its audio (`moda.av_offset`)."""
 
 
 def shipped(path: Path | str) -> Path:

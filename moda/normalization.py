@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from moda.errors import TrainingError
 from moda.moments import Moments
 
-FLOOR = 1e-3
+MIN_STD = 1e-3
 """Smallest standard deviation used: a channel that never moves is not blown up by its noise."""
 
 
@@ -45,7 +45,7 @@ class Normalizer(nn.Module):
         *,
         source: str = "training data",
         axes: int = 1,
-        floor: float = FLOOR,
+        floor: float = MIN_STD,
     ) -> Normalizer:
         """Mean and standard deviation over everything in `arrays`, read once (Chan's merged Welford).
 
@@ -73,7 +73,7 @@ class Normalizer(nn.Module):
         return cls.from_moments(total, floor=floor)
 
     @classmethod
-    def from_moments(cls, moments: Moments, *, floor: float = FLOOR) -> Normalizer:
+    def from_moments(cls, moments: Moments, *, floor: float = MIN_STD) -> Normalizer:
         """The statistics that `moments` sum up; a single value has no spread, and the floor serves."""
         fitted = cls(*moments.mean.shape)
         fitted.mean.copy_(torch.from_numpy(moments.mean))

@@ -1,4 +1,4 @@
-"""Sound and portrait to frames: the only file that knows the order of the three networks.
+"""Audio and portrait to frames: the only file that knows the order of the three networks.
 
     wave -> audio2repr, by windows -> Motion -> smoothing -> FaCo-Net -> face and torso -> renderer -> frames
 
@@ -24,17 +24,17 @@ from moda.errors import CheckpointError, ConfigError, DataError
 from moda.geometry import apply_head, to_image
 from moda.landmarks import N_LANDMARKS, N_TORSO, OTHERS
 from moda.lips import clip_mean, mouth_gate, with_contrast
-from moda.media.face_checks import eyes_closed
 from moda.media.in_memory import audio_from_array
 from moda.representation import FPS, SAMPLE_RATE, Motion, Portrait, frames_of, samples_at
 from moda.smoothing import gaussian, smooth_motion
 from moda.stages.faco.network import RestingFace
 from moda.stages.registry import load_network
+from moda.tracking.checks import eyes_closed
 from moda.windows import SlidingWindow, run_windowed
 
-_CHUNK = 300
+_CHUNK_FRAMES = 300
 """Frames whose landmarks are computed at once."""
-_STRETCH = 1500
+_FILTER_FRAMES = 1500
 """Frames that are filtered at once: a minute."""
 _PARTS = ("lips", "eyes", "head", "torso")
 
@@ -148,8 +148,8 @@ class Animator:
         reach = _reach(max(to_dict(smoothing).values()))
         mean = clip_mean(parts["lips"])
         behind = {name: values[:0].copy() for name, values in parts.items()}  # raw frames before the stretch
-        for start in range(0, frames, _STRETCH):
-            stop = min(start + _STRETCH, frames)
+        for start in range(0, frames, _FILTER_FRAMES):
+            stop = min(start + _FILTER_FRAMES, frames)
             first = start - len(behind["lips"])
             raw = {name: np.concatenate((behind[name], parts[name][start : stop + reach])) for name in _PARTS}
             behind = {name: values[max(0, stop - reach - first) : stop - first] for name, values in raw.items()}
@@ -176,7 +176,7 @@ class Animator:
         _require(portrait, Portrait, "portrait", "make_portrait makes one")
         if eyes_closed(portrait.subject):
             motion = motion.scaled(eyes=0.0)  # what is behind the lids is not known
-        size = self.config.batch * max(1, _CHUNK // self.config.batch)  # whole batches, for `render`
+        size = self.config.batch * max(1, _CHUNK_FRAMES // self.config.batch)  # whole batches, for `render`
         sigma = self.config.smoothing.face * motion.fps / FPS
         reach = _reach(sigma)
         for start in range(0, len(motion), size):
@@ -248,12 +248,12 @@ def _generator(seed: int) -> torch.Generator:
 
 
 def fit_motion(motion: Motion, fps: float, samples: int) -> Motion:
-    """A motion read from a file, at `fps`, for a sound of `samples`; raises `DataError` if it is of another length."""
+    """A motion read from a file, at `fps`, for audio of `samples`; raises `DataError` if it is of another length."""
     _require_finite(motion)
     seconds, wanted = len(motion) / motion.fps, samples / SAMPLE_RATE
     if abs(seconds - wanted) > 1.5 / min(motion.fps, fps):
         raise DataError(
-            f"the motion lasts {seconds:.2f} s and the sound {wanted:.2f} s; give the sound it was made from"
+            f"the motion lasts {seconds:.2f} s and the audio {wanted:.2f} s; give the audio it was made from"
         )
     return motion.at_fps(fps, frames_of(samples, fps))
 
@@ -264,7 +264,7 @@ def _reach(sigma: float) -> int:
 
 
 def _cut(wave: np.ndarray, start: int, stop: int) -> np.ndarray:
-    """Samples [start, stop) of a sound, float32; zeros past its end (the last frame may be cut short)."""
+    """Samples [start, stop) of an audio recording, float32; zeros past its end (the last frame may be cut short)."""
     piece = np.zeros(stop - start, np.float32)
     found = wave[start:stop]
     piece[: len(found)] = found
@@ -298,4 +298,4 @@ def check_renderer_size(config: object, size: int) -> None:
 def _window(network: nn.Module) -> SlidingWindow:
     """The window the network was made for."""
     config = getattr(network, "config", None)
-    return SlidingWindow(getattr(config, "window", _CHUNK), getattr(config, "stride", _CHUNK // 2))
+    return SlidingWindow(getattr(config, "window", _CHUNK_FRAMES), getattr(config, "stride", _CHUNK_FRAMES // 2))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 _NUMBER = re.compile(r"(?<![A-Za-z0-9_.])[-+]?\d+(?:\.\d+)?")
-FEW = 3
+MAX_LISTED_NAMES = 3
 """Clips that are named; of more their number is said."""
 
 
@@ -45,7 +45,11 @@ def _where(entries: Sequence[tuple[str, str, str]], clips: Mapping[str, int]) ->
     rows: dict[str, list[str]] = {}
     for row, names in by_row.items():
         whole = len(names) == clips.get(row, 0)
-        few = ", ".join(names) if len(names) <= FEW else f"{len(names)} of {clips.get(row, len(names))} clips"
+        few = (
+            ", ".join(names)
+            if len(names) <= MAX_LISTED_NAMES
+            else f"{len(names)} of {clips.get(row, len(names))} clips"
+        )
         rows.setdefault("all clips" if whole else few, []).append(row)
     if rows.keys() == {"all clips"} and by_row.keys() == clips.keys():
         return "all rows"

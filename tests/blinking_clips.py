@@ -45,7 +45,7 @@ def blinking(frames: int, starts: Sequence[int], size: float = 1.0) -> np.ndarra
 def write_blinking_clip(
     store: ClipStore, clip_id: str, identity: str, frames: int, starts: Sequence[int], *, size: float = 1.0
 ) -> None:
-    """A prepared clip of `blinking` in a store; its sound is noise."""
+    """A prepared clip of `blinking` in a store; its audio is noise."""
     folder = store.root / "clips" / clip_id
     folder.mkdir(parents=True)
     turn = 8 * np.sin(np.arange(frames) / 9)

@@ -65,13 +65,13 @@ def moving_picture(picture: np.ndarray, frames: int, size: int = 512) -> Iterato
 
 
 def _write_clip(
-    path: Path, picture: np.ndarray, seconds: float = SECONDS, sound: bool = True, pitch: float = 140.0
+    path: Path, picture: np.ndarray, seconds: float = SECONDS, audio: bool = True, pitch: float = 140.0
 ) -> Path:
-    """A video file of a moving picture, with speech-like sound or none."""
+    """A video file of a moving picture, with speech-like audio or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     wav = path.with_suffix(".sound.wav")
     write_wav(wav, speech_like(seconds, pitch))
-    with VideoWriter(path, 512, FPS, wav if sound else None, preset="ultrafast") as writer:
+    with VideoWriter(path, 512, FPS, wav if audio else None, preset="ultrafast") as writer:
         for frame in moving_picture(picture, round(seconds * FPS)):
             writer.write(frame)
     wav.unlink()
@@ -80,7 +80,7 @@ def _write_clip(
 
 @pytest.fixture(scope="session")
 def write_clip() -> Callable[..., Path]:
-    """write_clip(path, picture, seconds=3, sound=True, pitch=140) -> path: makes a video of a moving picture."""
+    """write_clip(path, picture, seconds=3, audio=True, pitch=140) -> path: makes a video of a moving picture."""
     return _write_clip
 
 
@@ -97,7 +97,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str, name: st
 
 @pytest.fixture(scope="session")
 def synthetic_video(tmp_path_factory: pytest.TempPathFactory, worker_id: str, astronaut: np.ndarray) -> Path:
-    """A 3 s clip at 25 fps, 512 px, with sound: the astronaut, moving a little."""
+    """A 3 s clip at 25 fps, 512 px, with audio: the astronaut, moving a little."""
     with made_once(tmp_path_factory, worker_id, "synthetic") as folder:
         path = folder / "astronaut.mp4"
         return path if path.exists() else _write_clip(path, astronaut)
@@ -119,10 +119,10 @@ def sync_checkpoint(tmp_path_factory: pytest.TempPathFactory, worker_id: str) ->
     """The network that estimates offsets: the one that ships; where it is not there, one of random weights."""
     import torch
 
+    from moda.av_offset import SHIPPED, STAGE
     from moda.checkpoint import Checkpoint, save
     from moda.config import to_dict
-    from moda.nn.lip_sync import LipSyncConfig, LipSyncNet
-    from moda.sync import SHIPPED, STAGE
+    from moda.nn.landmark_sync import LipSyncConfig, LipSyncNet
 
     if SHIPPED.is_file():
         return SHIPPED
@@ -140,7 +140,7 @@ def clip_store(tmp_path_factory: pytest.TempPathFactory, worker_id: str, synthet
     """The `ClipStore` that preparation itself makes of `synthetic_videos`: one person in train, one in val."""
     from data_prepare.options import Options
     from data_prepare.runner import prepare
-    from data_prepare.sources import find_sources
+    from data_prepare.sources.folder import find_sources
     from data_prepare.splits import SplitRule
     from moda.data.clip import ClipStore
 

@@ -13,18 +13,16 @@ import soundfile
 import torch
 from PIL import Image
 
-from data_prepare.given import Given
-from data_prepare.hdtf import read_hdtf
-from data_prepare.report_curve import read_curves
-from data_prepare.scan import read_scan
-from data_prepare.sources import read_identities, read_include
-from data_prepare.split_lists import GivenLists
+from data_prepare.annotations import Annotations
+from data_prepare.report.curve import read_curves
+from data_prepare.scan.video import read_scan
+from data_prepare.sources.folder import read_identities, read_include
+from data_prepare.sources.hdtf import read_hdtf
+from data_prepare.split_lists import PublishedLists
 from data_prepare.worker import outdated, stored_stamps
 from moda import checkpoint
 from moda.animation import InferenceConfig
 from moda.checkpoint import Checkpoint
-from moda.cli.ablation_plan import AblationConfig, plan
-from moda.cli.evaluation_config import read_config
 from moda.cli.prepare import PrepareConfig
 from moda.cli.train import build_stage
 from moda.config import Config, load_yaml, parse
@@ -32,15 +30,17 @@ from moda.data.clip import ClipStore
 from moda.data.main_person import main_person
 from moda.data.sequences import MotionSequences, SequenceConfig
 from moda.data.speech import SpeechCrops, SpeechDataConfig
-from moda.data.sync import read_offsets
+from moda.data.sync_windows import read_offsets
+from moda.evaluation.ablation import AblationConfig, plan
+from moda.evaluation.config import read_config
+from moda.evaluation.folders import find_generated, find_true
+from moda.evaluation.report.printed import read_printed
 from moda.files import write_json, write_npz, write_text
 from moda.landmarks import EYES, LIPS, N_TORSO
 from moda.locations import shipped
 from moda.media.audio import read_audio
 from moda.media.picture import read_picture
 from moda.media.probe import probe
-from moda.metrics.folders import find_generated, find_true
-from moda.metrics.printed import read_printed
 from moda.representation import HEAD, Motion
 from moda.stages.registry import build_network, load_network
 from moda.training.config import TrainConfig
@@ -157,9 +157,9 @@ def _given(folder: Path) -> None:
 
 
 def _read_given(folder: Path) -> None:
-    from moda.media.crop import Box
+    from moda.imaging.crop import Box
 
-    given = Given.find(folder, "v.mp4")
+    given = Annotations.find(folder, "v.mp4")
     if given is not None:
         times = np.arange(10) / 25
         given.rotation(times)
@@ -185,7 +185,7 @@ def _lists(folder: Path) -> None:
 
 
 def _read_lists(folder: Path) -> None:
-    GivenLists.read(folder)
+    PublishedLists.read(folder)
     read_identities(folder / "people.tsv")
     read_include(folder / "include.txt", ["a.mp4", "b.mp4"])
     read_offsets(folder / "offsets.tsv")
@@ -210,7 +210,7 @@ def _printed(folder: Path) -> None:
     write_text(folder / "printed.yaml", shipped("configs/eval/paper_table.yaml").read_text(encoding="utf-8"))
 
 
-def _sounds(folder: Path) -> None:
+def _recordings(folder: Path) -> None:
     wave = np.sin(np.arange(8000) / 20).astype(np.float32)
     for name in ("a.wav", "b.flac", "c.ogg", "d.mp3"):
         soundfile.write(folder / name, wave, 16_000)
@@ -267,7 +267,7 @@ READERS = (
     Reader("hdtf lists", 12, _hdtf, lambda folder: read_hdtf(folder, folder / "videos"), (".txt",)),
     Reader("lists", 10, _lists, _read_lists),
     Reader("records", 12, _records, _read_records, (".json",)),
-    Reader("audio", 3, _sounds, _each(read_audio, (".wav", ".flac", ".ogg", ".mp3"))),
+    Reader("audio", 3, _recordings, _each(read_audio, (".wav", ".flac", ".ogg", ".mp3"))),
     Reader("picture", 6, _pictures, _each(read_picture, (".png", ".jpg", ".webp", ".gif", ".bmp", ".tiff"))),
     Reader("video", 2, _video, lambda folder: probe(folder / "v.mp4")),
 )

@@ -27,9 +27,9 @@ import torch
 import yaml
 from PIL import Image
 
-import moda.cli.ablation_report
 import moda.cli.animate
-import moda.cli.generate
+import moda.evaluation.ablation_report
+import moda.evaluation.generate
 import moda.training.trainer  # noqa: F401
 from moda.cli import ablate, evaluate, infer, prepare, train
 from moda.files import SUFFIX

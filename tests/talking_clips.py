@@ -1,4 +1,4 @@
-"""Clips in which the mouth opens with the loudness of the sound, at random but exactly in step."""
+"""Clips in which the mouth opens with the loudness of the audio, at random but exactly in step."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from moda.representation import SAMPLE_RATE, HeadPose
 
 HOP = SAMPLE_RATE // 100
 OPENING = 8.0
-"""Canonical pixels by which the loudest sound opens the mouth."""
+"""Canonical pixels by which the loudest audio opens the mouth."""
 LOWER = sorted({pair[1] for pair in INNER_LIP_PAIRS} & set(LIPS))
 
 

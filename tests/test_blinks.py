@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 
-from moda.blinks import AFTER, BEFORE, COURSE, Blink, find_blinks, measure_blink, onsets, without_blinks
+from moda.blinks import (
+    CLOSING_FRAMES,
+    COURSE_TIMES,
+    OPENING_FRAMES,
+    Blink,
+    find_blinks,
+    measure_blink,
+    onsets,
+    without_blinks,
+)
 
 SHARES = [0.9, 0.4, 0.1, 0.2, 0.55, 0.85]
 
@@ -23,7 +32,7 @@ def test_a_straight_line_takes_the_place_of_a_blink_and_the_rest_stays() -> None
     values = opening(60, 20) + np.linspace(0, 0.1, 60)  # a slow movement under it
     (blink,) = find_blinks(values)
     first, last = blink.anchors
-    assert (first, last) == (20 - BEFORE, 25 + AFTER)  # below 70 % between 20.x and 24.x
+    assert (first, last) == (20 - CLOSING_FRAMES, 25 + OPENING_FRAMES)  # below 70 % between 20.x and 24.x
     points = values[:, None, None] * np.ones((2, 3))
     taken_out = without_blinks(points, [blink])
     np.testing.assert_allclose(taken_out[:, 1, 2], 0.3 + np.linspace(0, 0.1, 60), atol=1e-12)
@@ -53,10 +62,10 @@ def test_the_course_of_a_blink_is_its_share_of_the_open_eye() -> None:
     assert shape.depth == pytest.approx(0.9)
     assert blink.anchors[0] + shape.deepest == 22
     assert shape.seconds == blink.seconds
-    at = blink.start + COURSE * (blink.stop - blink.start)
+    at = blink.start + COURSE_TIMES * (blink.stop - blink.start)
     closure = np.interp(at, np.arange(60), 1 - values / usual) / 0.9
     np.testing.assert_allclose(shape.course, closure, atol=1e-9)
-    assert COURSE[shape.course.argmax()] < 0.5  # it closes faster than it opens
+    assert COURSE_TIMES[shape.course.argmax()] < 0.5  # it closes faster than it opens
 
 
 @pytest.mark.parametrize("hidden", [slice(0, 19), slice(21, 22), slice(28, 29)])

@@ -27,7 +27,7 @@ def test_speech_is_left_alone_and_silence_is_not() -> None:
 def test_lips_rest_in_a_pause_even_if_it_is_not_quite_silent(level: float) -> None:
     gate = mouth_gate(with_gap(level * speech(1)), 125, PauseConfig())
     assert gate[:50].min() > 0.9 and gate[77:].min() > 0.9
-    assert gate[55:73].max() < 0.05  # from 0.2 s after the sound to just before it comes back
+    assert gate[55:73].max() < 0.05  # from 0.2 s after the audio to just before it comes back
     assert np.abs(np.diff(gate)).max() < 0.45  # eased, not cut
 
 
@@ -53,7 +53,7 @@ NOISES = {
 def test_lips_rest_in_a_pause_that_is_filled_with_noise_20_db_below_speech(noise: str) -> None:
     wave = with_gap(np.zeros(SAMPLE_RATE))
     added = NOISES[noise] / np.sqrt(np.mean(NOISES[noise] ** 2)) * 0.01
-    gate, clean = (mouth_gate(sound.astype(np.float32), 125, PauseConfig()) for sound in (wave + added, wave))
+    gate, clean = (mouth_gate(audio.astype(np.float32), 125, PauseConfig()) for audio in (wave + added, wave))
     assert gate[55:73].max() < 0.05
     assert np.abs(gate - clean).max() < 0.5 and (np.abs(gate - clean) > 0.1).sum() <= 4  # a frame at each end
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moda.errors import TrainingError
-from moda.normalization import FLOOR, Moments, Normalizer
+from moda.normalization import MIN_STD, Moments, Normalizer
 
 
 @settings(max_examples=30, deadline=None)
@@ -36,7 +36,7 @@ def test_normalised_values_are_standard_and_come_back() -> None:
 
 def test_a_channel_that_never_moves_gets_the_floor() -> None:
     fitted = Normalizer.fit([np.array([[1.0, 0.0], [1.0, 2.0]])])
-    assert fitted.std.tolist() == pytest.approx([FLOOR, 1.0])
+    assert fitted.std.tolist() == pytest.approx([MIN_STD, 1.0])
     assert Normalizer.fit([np.ones((2, 1))], floor=0.5).std.item() == 0.5
 
 

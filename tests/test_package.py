@@ -75,10 +75,10 @@ def test_it_finds_configs_and_checkpoints_in_an_empty_folder(installed: Path, tm
         import moda
         from pathlib import Path
         from moda import checkpoint
-        from moda.cli.ablation_plan import AblationConfig, plan
+        from moda.evaluation.ablation import AblationConfig, plan
         from moda.cli.commands import main
         from moda.config import load_yaml, parse
-        from moda.sync import LipSync
+        from moda.av_offset import LipSync
         LipSync.load()
         config = parse(AblationConfig, load_yaml("ablation/paper"), source="")
         start = checkpoint.load(Path(load_yaml("default/renderer_person")["init"]))

@@ -1,4 +1,4 @@
-"""From sound and portrait to frames with the debug networks: what must hold whatever the weights are."""
+"""From audio and portrait to frames with the debug networks: what must hold whatever the weights are."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ UNFILTERED = {"lips": 0, "eyes": 0, "rotation": 0, "translation": 0, "torso": 0}
 
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Checkpoints whose windows are short, so that a few seconds of sound need several."""
+    """Checkpoints whose windows are short, so that a few seconds of audio need several."""
     return write_checkpoints(tmp_path_factory.mktemp("checkpoints"), audio2repr={"window": 40, "stride": 20})
 
 
@@ -149,7 +149,7 @@ def test_a_motion_finished_in_stretches_is_the_motion_finished_whole(
     wave[40_000:60_000] = 0
     whole = animator.motion(wave, portrait)
     for frames in (1, 23, 60):
-        monkeypatch.setattr("moda.pipeline._STRETCH", frames)
+        monkeypatch.setattr("moda.pipeline._FILTER_FRAMES", frames)
         pieced = animator.motion(wave, portrait)
         for name in ("lips", "eyes", "head", "torso"):
             np.testing.assert_allclose(getattr(pieced, name), getattr(whole, name), rtol=1e-4, atol=1e-4)
@@ -161,7 +161,7 @@ def test_landmarks_in_parts_are_the_landmarks(
     animator = Animator.from_config(animation(paths, batch=7), CPU)
     motion = animator.motion(speech(2), portrait)
     face, torso = animator.landmarks(motion, portrait)
-    monkeypatch.setattr("moda.pipeline._CHUNK", 16)
+    monkeypatch.setattr("moda.pipeline._CHUNK_FRAMES", 16)
     parts = list(animator.landmark_parts(motion, portrait))
     assert [len(part) for part, _ in parts] == [14, 14, 14, 8]
     np.testing.assert_allclose(np.concatenate([part for part, _ in parts]), face, atol=1e-3)
@@ -175,7 +175,7 @@ def test_other_points_are_filtered_over_the_whole_motion_and_given_ones_are_not(
     parts = (rng.normal(0, 300, shape).astype(np.float32) for shape in ((frames, 40, 3), (frames, 60, 3)))
     still = np.zeros((frames, 7), np.float32), np.zeros((frames, 18, 3), np.float32)
     motion = Motion(*parts, *still, fps=50.0)
-    monkeypatch.setattr("moda.pipeline._CHUNK", 16)
+    monkeypatch.setattr("moda.pipeline._CHUNK_FRAMES", 16)
     raw, found = (
         Animator.from_config(animation(paths, batch=7, smoothing={"face": sigma}), CPU).landmarks(motion, portrait)[0]
         for sigma in (0, 5)
@@ -222,7 +222,7 @@ def test_closed_eyes_stay_as_they_are(animator: Animator, portrait: Portrait, mo
     motion = animator.motion(speech(2), portrait).scaled(eyes=4.0)
     eyes, lips = list(EYES), list(LIPS)
     moved, _ = animator.landmarks(motion, portrait)
-    monkeypatch.setattr("moda.media.face_checks.CLOSED_EYES", 1.0)  # every eye is closed
+    monkeypatch.setattr("moda.tracking.checks.CLOSED_EYES_RATIO", 1.0)  # every eye is closed
     still, _ = animator.landmarks(motion, portrait)
     expected, _ = animator.landmarks(motion.scaled(eyes=0.0), portrait)
     assert np.array_equal(still, expected)
@@ -267,7 +267,7 @@ def test_the_renderer_is_told_the_number_of_every_frame(
 ) -> None:
     """Its time begins at 0 with the video, as with every clip in training, whatever batches and parts there are."""
     motion = Motion(np.zeros((9, 40, 3)), np.zeros((9, 60, 3)), np.zeros((9, 7)), np.zeros((9, 18, 3)))
-    monkeypatch.setattr("moda.pipeline._CHUNK", 6)
+    monkeypatch.setattr("moda.pipeline._CHUNK_FRAMES", 6)
     for batch in (2, 4):
         animator = Animator.from_config(animation(paths, batch=batch), CPU, with_motion=False)
         told: list[torch.Tensor] = []
@@ -301,7 +301,7 @@ def test_saved_motion_gives_the_same_video(animator: Animator, portrait: Portrai
     for first, again in zip(animator.frames(motion, portrait), animator.frames(loaded, portrait), strict=True):
         assert np.array_equal(first, again)
     assert len(fit_motion(motion, 50, len(wave))) == 50
-    with pytest.raises(DataError, match=r"the motion lasts 1\.00 s and the sound 2\.00 s"):
+    with pytest.raises(DataError, match=r"the motion lasts 1\.00 s and the audio 2\.00 s"):
         fit_motion(motion, FPS, 2 * len(wave))
     with pytest.raises(DataError, match="not finite"):
         fit_motion(Motion(motion.lips * np.nan, motion.eyes, motion.head, motion.torso), FPS, len(wave))

@@ -9,16 +9,16 @@ import numpy as np
 
 from data_prepare.frozen import frozen_frames, small_grey
 from data_prepare.job import Job, Rejected, Span, Step
-from data_prepare.spans import MIN_RUN_SECONDS, choose_span, faded_ends, fill_gaps, find_jumps, short_gaps_filled
-from moda.media.face_tracker import FaceTracker
-from moda.media.tee import frames_while_storing
-from moda.media.torso_tracker import PersonSegmenter, upper_edge
+from data_prepare.scan.spans import MIN_RUN_SECONDS, choose_span, faded_ends, fill_gaps, find_jumps, short_gaps_filled
+from moda.media.decode_and_store import frames_while_storing
 from moda.representation import FPS, FRAME
+from moda.tracking.face import FaceTracker
+from moda.tracking.person import PersonSegmenter, upper_edge
 
-TRACK_SIDE = 320
+TRACK_SIDE_PX = 320
 """The face is tracked in pictures of this side (less if the source has less): it fills half of them, and the
 mesh model sees it in 192 pixels. Against 512, landmarks differ by 0.16 px and are as steady."""
-OUTLINE_EVERY = 6
+OUTLINE_FRAME_STEP = 6
 """One frame in so many is segmented: shoulders move slowly."""
 TAGS = {"comment": "Prepared training clip: a real recording, cropped and resampled by MODA"}
 
@@ -42,7 +42,7 @@ def _frames(job: Job, path: Path, span: Span, side: int) -> Iterator[np.ndarray]
 def run(job: Job) -> None:
     """Decode once: crop, store, track. If only a part is kept, that part is stored again from the source."""
     path, shot = job.folder / "video.mp4", Span(job.shot.start, job.shot.stop)
-    side = min(TRACK_SIDE, max(2, job.shot.box.side // 2 * 2))
+    side = min(TRACK_SIDE_PX, max(2, job.shot.box.side // 2 * 2))
     masked = job.given is not None and job.given.has_masks
     meshes: list[np.ndarray | None] = []
     contrasts: list[float] = []
@@ -54,7 +54,7 @@ def run(job: Job) -> None:
             contrasts.append(0.0 if mesh is None else contrast(frame, mesh))
             pictures.append(small_grey(frame))
             meshes.append(None if mesh is None else (mesh * (FRAME / side)).astype(np.float32))
-            if index % OUTLINE_EVERY == 0 and not masked:
+            if index % OUTLINE_FRAME_STEP == 0 and not masked:
                 outlines.append(upper_edge(segmenter.small_mask(frame)))
             job.tick(1)
     frames = len(meshes)
@@ -73,11 +73,11 @@ def run(job: Job) -> None:
     job.jumps = int(jumps[kept.start + 1 : kept.stop].sum())
     job.tracked = tracked[kept.start : kept.stop]
     job.landmarks = fill_gaps(landmarks[kept.start : kept.stop])
-    looked = np.arange(0, frames, OUTLINE_EVERY)
+    looked = np.arange(0, frames, OUTLINE_FRAME_STEP)
     inside = (looked >= kept.start) & (looked < kept.stop)
     job.outlined = looked[inside] - kept.start
     if masked:
-        job.outlines = _given_outlines(job)
+        job.outlines = _annotated_outlines(job)
     else:
         job.outlines = np.stack([outlines[number] for number in np.flatnonzero(inside)])
 
@@ -105,7 +105,7 @@ def _kept(job: Job, tracked: np.ndarray, jumps: np.ndarray, frozen: np.ndarray) 
     return kept
 
 
-def _given_outlines(job: Job) -> np.ndarray:
+def _annotated_outlines(job: Job) -> np.ndarray:
     assert job.given is not None
     times = (job.span.start + job.outlined) / FPS
     return np.stack(

@@ -9,11 +9,11 @@ from moda.geometry import fit_head_pose, subject_mesh, to_canonical
 from moda.representation import FPS, HeadPose
 from moda.smoothing import gaussian
 
-SIGMA = 1.0
+SIGMA_FRAMES = 1.0
 """Smoothing of the pose over time, frames."""
 
 
-def smooth_pose(pose: HeadPose, sigma: float = SIGMA) -> HeadPose:
+def smooth_pose(pose: HeadPose, sigma: float = SIGMA_FRAMES) -> HeadPose:
     """Gaussian over time of every channel; angles are unwrapped first."""
     rotation = np.unwrap(pose.rotation, period=360.0, axis=0)
     return HeadPose(gaussian(rotation, sigma), gaussian(pose.translation, sigma), gaussian(pose.scale, sigma))

@@ -9,19 +9,19 @@ import numpy as np
 from data_prepare.job import Job, Step
 from moda.files import write_json
 from moda.geometry import to_canonical
+from moda.imaging.landmark_strip import evenly, write_strip
 from moda.landmarks import lip_opening
-from moda.media.strip import evenly, write_strip
 from moda.media.video import VideoReader
 from moda.representation import FPS, FRAME, samples_at
 
-POINTS = 300
+MAX_CURVE_POINTS = 300
 """Most values of a curve."""
 FLOOR_DBFS = -60.0
-"""Level below which sound is drawn as silence."""
+"""Level below which audio is drawn as silence."""
 
 
 def envelope(wave: np.ndarray, frames: int) -> np.ndarray:
-    """Level of each frame's sound: (N,) samples -> (frames,) dBFS, not below `FLOOR_DBFS`."""
+    """Level of each frame's audio: (N,) samples -> (frames,) dBFS, not below `FLOOR_DBFS`."""
     wanted = samples_at(frames)
     samples = np.zeros(wanted)
     samples[: min(len(wave), wanted)] = wave[:wanted]
@@ -31,8 +31,8 @@ def envelope(wave: np.ndarray, frames: int) -> np.ndarray:
 
 
 def thinned(values: np.ndarray, valid: np.ndarray, digits: int) -> list[float | None]:
-    """At most `POINTS` values of a curve (T,): the largest valid one of each part, None where none is valid."""
-    parts = min(len(values), POINTS)
+    """At most `MAX_CURVE_POINTS` values of a curve (T,): the largest valid one of each part, or None."""
+    parts = min(len(values), MAX_CURVE_POINTS)
     starts = [part * len(values) // parts for part in range(parts)]
     largest = np.maximum.reduceat(np.where(valid, values, -np.inf), starts)
     return [round(float(value), digits) if math.isfinite(value) else None for value in largest]
@@ -42,7 +42,7 @@ def run(job: Job) -> None:
     """Write preview.jpg and preview.json into the clip's folder.
 
     preview.json: `seconds`; `lip_opening`, pixels of the square frame at head scale 1, null where
-    the face was not tracked; `envelope`, dBFS, empty without sound. Curves are at most `POINTS` long,
+    the face was not tracked; `envelope`, dBFS, empty without audio. Curves are at most `MAX_CURVE_POINTS` long,
     equally spaced over the whole clip.
     """
     frames = len(job.landmarks)

@@ -1,4 +1,4 @@
-"""Is this a video at all, long enough, with sound?"""
+"""Is this a video at all, long enough, with audio?"""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from data_prepare.options import Options
 from moda.media.video import VideoInfo, probe
 
 MIN_SECONDS = 1.0
-MIN_SIDE = 64
+MIN_SIDE_PX = 64
 """Smallest picture that may hold a usable face."""
 
 
@@ -22,12 +22,12 @@ def read_info(path: Path) -> VideoInfo:
 
 def check(info: VideoInfo, options: Options) -> None:
     """Raise `Rejected` for what is too short or too small, or silent if that is not wanted."""
-    if min(info.width, info.height) < MIN_SIDE:
-        raise Rejected(f"the picture is {info.width}x{info.height}, wanted at least {MIN_SIDE} pixels each way")
+    if min(info.width, info.height) < MIN_SIDE_PX:
+        raise Rejected(f"the picture is {info.width}x{info.height}, wanted at least {MIN_SIDE_PX} pixels each way")
     if 0.0 < info.seconds < MIN_SECONDS:
         raise Rejected(f"lasts {info.seconds:.2f} s, wanted at least {MIN_SECONDS:g} s")
     if not info.has_audio and not options.allow_silent:
-        raise Rejected("has no sound (--allow-silent keeps such videos)")
+        raise Rejected("has no audio (--allow-silent keeps such videos)")
 
 
 def run(job: Job) -> None:

@@ -6,18 +6,18 @@ import numpy as np
 
 from data_prepare.job import Job, Rejected, Step
 from data_prepare.options import Limits
-from data_prepare.steps.sound import loudness
+from data_prepare.steps.audio import loudness
 from moda.audio_features import frame_power
 from moda.geometry import to_canonical
+from moda.imaging.crop import face_size
+from moda.imaging.landmark_strip import evenly
 from moda.landmarks import FACE_OVAL, LIPS, canonical_face, lip_opening
-from moda.media.crop import face_size
-from moda.media.strip import evenly
 from moda.media.video import VideoReader
 from moda.representation import FPS, FRAME
 
-SILENT_DB = 30.0
-"""A frame of sound so far below the clip's loud ones is a pause."""
-CLIPPED = 0.99
+PAUSE_BELOW_SPEECH_DB = 30.0
+"""A frame of audio so far below the clip's loud ones is a pause."""
+CLIPPED_AMPLITUDE = 0.99
 LIMITS = {"min_face", "min_sharpness", "max_yaw", "max_outside", "min_lip_range", "min_lip_motion"}
 """Those of this step."""
 
@@ -76,9 +76,9 @@ def mesh_misfit(canonical: np.ndarray) -> float:
 
 
 def pauses(wave: np.ndarray, frames: int) -> float:
-    """Share of the frames whose sound is `SILENT_DB` below that of the loud ones."""
+    """Share of the frames whose audio is `PAUSE_BELOW_SPEECH_DB` below that of the loud ones."""
     power = frame_power(wave, frames)
-    return float((power < np.percentile(power, 95) * 10 ** (-SILENT_DB / 10)).mean())
+    return float((power < np.percentile(power, 95) * 10 ** (-PAUSE_BELOW_SPEECH_DB / 10)).mean())
 
 
 def _stored_sharpness(job: Job) -> float:
@@ -88,7 +88,7 @@ def _stored_sharpness(job: Job) -> float:
 
 
 def run(job: Job) -> None:
-    """Collect the figures; each is a finite number, and those of the sound are absent without it."""
+    """Collect the figures; each is a finite number, and those of the audio are absent without it."""
     oval = job.landmarks[:, list(FACE_OVAL), :2]
     outside = (oval < 0).any(axis=(1, 2)) | (oval > FRAME).any(axis=(1, 2))
     canonical = to_canonical(job.landmarks.astype(np.float64), job.pose)
@@ -110,14 +110,14 @@ def run(job: Job) -> None:
     if job.wave is not None:
         figures["loudness_dbfs"] = loudness(job.wave)
         figures["pauses"] = pauses(job.wave, len(job.landmarks))
-        figures["clipped"] = float((np.abs(job.wave) >= CLIPPED).mean())
+        figures["clipped"] = float((np.abs(job.wave) >= CLIPPED_AMPLITUDE).mean())
     job.quality = {name: round(value, 4) for name, value in figures.items()}
     if reasons := beyond(job.quality, job.options.limits):
         raise Rejected("; ".join(reasons))
 
 
 def beyond(figures: dict[str, float], limits: Limits) -> list[str]:
-    """In words, the limits that a clip is beyond; without sound the lips need not move."""
+    """In words, the limits that a clip is beyond; without audio the lips need not move."""
     opening, motion = figures.get("lip_opening_range", 0.0), figures.get("lip_motion", 0.0)
     checks = (
         (figures["face_px"] < limits.min_face, f"the face is {figures['face_px']:.0f} px, wanted {limits.min_face:g}"),
@@ -131,7 +131,7 @@ def beyond(figures: dict[str, float], limits: Limits) -> list[str]:
         ),
         (
             "loudness_dbfs" in figures and (opening < limits.min_lip_range or motion < limits.min_lip_motion),
-            f"there is sound, but the lips stand still (in a second they move by {motion:.2f} px, wanted "
+            f"there is audio, but the lips stand still (in a second they move by {motion:.2f} px, wanted "
             f"{limits.min_lip_motion:g}; they open by {opening:.2f} px, wanted {limits.min_lip_range:g}): a photo, or "
             "somebody who listens",
         ),

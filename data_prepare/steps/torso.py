@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from data_prepare.job import Job, Step
-from moda.media.torso_tracker import shoulders_over_time
 from moda.representation import FRAME
 from moda.smoothing import gaussian
+from moda.tracking.person import shoulders_over_time
 
-SIGMA = 2.0
+SIGMA_FRAMES = 2.0
 """Smoothing over time, frames."""
-ANCHOR_SIGMA = 12.0
+ANCHOR_SIGMA_FRAMES = 12.0
 """Smoothing of the landmarks that say where the neck is: the shoulders do not follow every nod."""
 
 
@@ -26,9 +26,9 @@ def interpolate(points: np.ndarray, at: np.ndarray, frames: int) -> np.ndarray:
 
 def run(job: Job) -> None:
     """Trace the shoulders in the outlines, interpolate and smooth; z is the head's mean depth in that frame."""
-    anchors = gaussian(job.landmarks, ANCHOR_SIGMA)
+    anchors = gaussian(job.landmarks, ANCHOR_SIGMA_FRAMES)
     points = shoulders_over_time(job.outlines, anchors[job.outlined])
-    torso = gaussian(interpolate(points, job.outlined, len(anchors)), SIGMA)
+    torso = gaussian(interpolate(points, job.outlined, len(anchors)), SIGMA_FRAMES)
     torso[..., 2] = job.landmarks[..., 2].mean(axis=1)[:, None]
     job.torso = np.clip(torso, -FRAME, 2 * FRAME).astype(np.float32)
 

@@ -13,18 +13,18 @@ from moda.cli.main import Parser, run, say_on
 from moda.locations import command, locate
 
 if TYPE_CHECKING:
-    from moda.cli.ablation_plan import AblationConfig, Trial
     from moda.cli.ablation_runs import Failures
     from moda.data.clip import Clip
-    from moda.metrics.rows import Evaluation
+    from moda.evaluation.ablation import AblationConfig, Trial
+    from moda.evaluation.results import Evaluation
 
 MEASURED_STEPS = 3
 """Steps that a dry run takes of every run."""
 MEASURED_FRAMES = 50
 """Frames that it animates."""
-SCORING = 0.8
+SCORING_SECONDS_A_VIDEO_SECOND = 0.8
 """Seconds of one core that a second of video takes to be tracked and scored (benchmarks/evaluate.py)."""
-INCOMPLETE = 1
+EXIT_INCOMPLETE = 1
 """Exit code when the report is written, but a run failed or some clip could not be scored."""
 
 
@@ -59,8 +59,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _main(argv: Sequence[str] | None) -> int:
     options = _parser().parse_args(argv)
-    from moda.cli.ablation_plan import AblationConfig, plan, scored_clips
     from moda.config import apply_overrides, load_yaml, parse
+    from moda.evaluation.ablation import AblationConfig, plan, scored_clips
 
     tree = apply_overrides(load_yaml(options.config), options.set)
     config = parse(AblationConfig, tree, source=str(options.config))
@@ -68,8 +68,8 @@ def _main(argv: Sequence[str] | None) -> int:
         config = config.only(options.variants)
     trials, clips = plan(config), scored_clips(config)
 
-    from moda.cli.ablation_report import write_ablation
     from moda.cli.ablation_runs import check_runs, train_runs, unfinished
+    from moda.evaluation.ablation_report import write_ablation
 
     runs = [run for trial in trials for run in trial.runs]
     check_runs(config, trials)
@@ -92,11 +92,11 @@ def _main(argv: Sequence[str] | None) -> int:
         _say(f"failed: {name}: {why}")
     if evaluation is None:
         _say("no variant can be scored, so there is no report")
-        return INCOMPLETE
+        return EXIT_INCOMPLETE
     paths = write_ablation(config, trials, evaluation, failed)
     print(paths[0].read_text(encoding="utf-8"))
     _say("wrote " + ", ".join(str(path) for path in paths))
-    return 0 if evaluation.complete and not failed else INCOMPLETE
+    return 0 if evaluation.complete and not failed else EXIT_INCOMPLETE
 
 
 def _say(line: str) -> None:
@@ -121,10 +121,10 @@ def _score(config: AblationConfig, trials: Sequence[Trial], failed: dict[str, st
     What fails here is added to `failed`; None if nothing is left.
     """
     from moda.cli.ablation_runs import attempt
-    from moda.cli.generate import CheckpointSet, generate_set
-    from moda.metrics.evaluate import evaluate
-    from moda.metrics.folders import find_generated, find_true
-    from moda.metrics.records import write_report
+    from moda.evaluation.evaluate import evaluate
+    from moda.evaluation.folders import find_generated, find_true
+    from moda.evaluation.generate import CheckpointSet, generate_set
+    from moda.evaluation.report.records import write_report
     from moda.pipeline import choose_device
 
     store, device = locate(config.store), choose_device(config.device)
@@ -161,7 +161,7 @@ def _dry_run(config: AblationConfig, trials: Sequence[Trial], clips: Sequence[Cl
     """Say what would be done, and about how long it would take."""
     from moda.cli.ablation_runs import attempt, seconds_left
     from moda.representation import FPS
-    from moda.training.board import duration
+    from moda.training.logger import duration
 
     for trial in trials:
         trained = ", ".join(f"{run.stage} ({run.config.name})" for run in trial.runs) or "nothing"
@@ -176,10 +176,10 @@ def _dry_run(config: AblationConfig, trials: Sequence[Trial], clips: Sequence[Cl
         f"({len(trials)} trials, {len(config.samples)} samples)"
     )
     pace, why = attempt(partial(_animation_pace, config, clips[0]))
-    scoring = SCORING * (videos + 1) * seconds / config.jobs
+    scoring = SCORING_SECONDS_A_VIDEO_SECOND * (videos + 1) * seconds / config.jobs
     parts = [
         f"training {duration(training)} (from {MEASURED_STEPS} steps of each kind, measured here)",
-        f"scoring {duration(scoring)} (at {SCORING:g} s a second of video and core, not measured)",
+        f"scoring {duration(scoring)} (estimate: {SCORING_SECONDS_A_VIDEO_SECOND:g} s a second of video and core)",
     ]
     if pace is None:
         parts.append(f"animating not known ({why})")
@@ -192,8 +192,8 @@ def _dry_run(config: AblationConfig, trials: Sequence[Trial], clips: Sequence[Cl
 
 def _animation_pace(config: AblationConfig, clip: Clip) -> float:
     """Seconds that a second of video takes by the checkpoints of the animation's own file."""
-    from moda.cli.ablation_plan import Trial
-    from moda.cli.generate import drive_of
+    from moda.evaluation.ablation import Trial
+    from moda.evaluation.generate import drive_of
     from moda.pipeline import Animator, choose_device
     from moda.representation import FPS, samples_at
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from moda import checkpoint
-from moda.cli.ablation_plan import AblationConfig, TrainRun, Trial
 from moda.cli.train import build_stage, train
 from moda.config import parse
 from moda.errors import ModaError
+from moda.evaluation.ablation import AblationConfig, TrainRun, Trial
 from moda.locations import find_checkpoint
 from moda.pipeline import check_renderer_size
 from moda.stages.registry import find_sections

@@ -15,14 +15,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from moda.animation import InferenceConfig
+from moda.imaging.framing import FullFraming, Still, motion_reach, still_picture
 from moda.media.audio import read_audio
-from moda.media.framing import FullFraming, Still, motion_reach, still_picture
 from moda.media.picture import make_reference, read_picture
 from moda.media.video import VideoWriter
 from moda.pipeline import Animator, choose_device, describe_device, fit_motion
 from moda.representation import SAMPLE_RATE, Motion, Portrait
 
-BLURRED = 1.3
+MAX_UNNOTED_ENLARGEMENT = 1.3
 """The square may be enlarged so many times in the whole picture before a larger --size is suggested."""
 
 log = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ def _scene(arguments: argparse.Namespace, config: InferenceConfig) -> Scene:
     width, height = still.size
     if max(width, height) < max(image.shape[:2]) - 1:
         log.info("%s: %dx%d scaled to %dx%d (--long-side)", arguments.picture, *image.shape[1::-1], width, height)
-    if still.square.width > BLURRED * config.size:
+    if still.square.width > MAX_UNNOTED_ENLARGEMENT * config.size:
         log.info(
             "the animated square is %.0f px wide in the video and rendered at %d: --size %d is sharper, and slower",
             still.square.width, config.size, 2 * round(still.square.width / 2),

@@ -15,9 +15,9 @@ from moda.printing import printable
 
 if TYPE_CHECKING:
     from moda.animation import AnimationConfig
-    from moda.cli.evaluation_config import EvaluationConfig
+    from moda.evaluation.config import EvaluationConfig
 
-INCOMPLETE = 1
+EXIT_INCOMPLETE = 1
 """Exit code when the report is written but some pair could not be scored."""
 
 
@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
 def _main(argv: Sequence[str] | None) -> int:
     options = _parser().parse_args(argv)
     # Imported here so that --help and mistakes in the call answer at once.
-    from moda.cli.evaluation_config import read_config
+    from moda.evaluation.config import read_config
 
     config = read_config(options)
     printed = config.printed_table()
@@ -67,10 +67,10 @@ def _main(argv: Sequence[str] | None) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from moda.metrics.cells import listed
-    from moda.metrics.evaluate import evaluate
-    from moda.metrics.records import write_report
-    from moda.metrics.table import printed_text, table_text
+    from moda.evaluation.evaluate import evaluate
+    from moda.evaluation.report.cells import listed
+    from moda.evaluation.report.records import write_report
+    from moda.evaluation.report.tables import printed_text, table_text
 
     console = Console(stderr=True)
     say = say_on(console)
@@ -115,15 +115,15 @@ def _main(argv: Sequence[str] | None) -> int:
         say(f"remark: {remark}")
     say("seconds: " + ", ".join(f"{part} {seconds:.1f}" for part, seconds in evaluation.seconds.items()))
     say("wrote " + ", ".join(str(path) for path in paths))
-    return 0 if evaluation.complete else INCOMPLETE
+    return 0 if evaluation.complete else EXIT_INCOMPLETE
 
 
 def _check_inputs(config: EvaluationConfig) -> dict[str, AnimationConfig]:
     """Refuse, before anything is loaded, what is not there; returns the sets' animation configurations."""
+    from moda.evaluation.evaluate import chosen_metrics
+    from moda.evaluation.folders import find_generated, find_true
     from moda.media.ffmpeg import require_file
     from moda.metrics import METRICS
-    from moda.metrics.evaluate import chosen_metrics
-    from moda.metrics.folders import find_generated, find_true
 
     find_true(locate(config.truth), config.split)
     for folder in config.generated.values():
@@ -148,8 +148,8 @@ def _generate(
     """Generate the videos of our sets of checkpoints; folders by name."""
     if not animations:
         return {}
-    from moda.cli.generate import CheckpointSet, generate_set
-    from moda.metrics.folders import find_true
+    from moda.evaluation.folders import find_true
+    from moda.evaluation.generate import CheckpointSet, generate_set
     from moda.pipeline import choose_device, describe_device
 
     device = choose_device(config.device)

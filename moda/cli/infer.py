@@ -1,5 +1,6 @@
-"""`moda infer AUDIO PICTURE`: a talking video from a sound and a portrait. What is asked for is checked before anything
-heavy is loaded; `moda.cli.animate` does the work.
+"""`moda infer AUDIO PICTURE`: a talking video from an audio file and a portrait.
+
+The arguments are checked before anything heavy is loaded; `moda.cli.animate` does the work.
 """
 
 from __future__ import annotations
@@ -83,11 +84,11 @@ def _positive(text: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog=command("infer"), description="Make a portrait speak. Writes an MP4 (H.264, AAC) as long as the sound."
+        prog=command("infer"), description="Make a portrait speak. Writes an MP4 (H.264, AAC) as long as the audio."
     )
-    parser.add_argument("audio", type=Path, help="sound: WAV, FLAC, MP3, OGG, Opus, or a video with sound")
+    parser.add_argument("audio", type=Path, help="audio: WAV, FLAC, MP3, OGG, Opus, or a video with audio")
     parser.add_argument("picture", type=Path, help="portrait: PNG, JPEG, WebP, or a video (its first frame)")
-    parser.add_argument("--output", "-o", type=Path, help="the MP4 to write; default: the sound's name, here")
+    parser.add_argument("--output", "-o", type=Path, help="the MP4 to write; default: the audio's name, here")
     parser.add_argument("--seed", type=int, default=0, help="of the head, eye and shoulder motion (default 0)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     parser.add_argument("--fps", type=float, help="frames per second (default 25)")

@@ -22,9 +22,9 @@ from moda.printing import log_to_stderr, printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-INTERRUPTED = 130
+EXIT_INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells count it (128 + SIGINT)."""
-TERMINATED = 143
+EXIT_TERMINATED = 143
 """Exit code after `kill` (128 + SIGTERM)."""
 
 
@@ -92,11 +92,11 @@ def run(main: Callable[[list[str]], int], argv: Sequence[str] | None = None) -> 
         return ModaError.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return EXIT_INTERRUPTED
     finally:
         if in_main_thread:
             signal.signal(signal.SIGTERM, before)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(TERMINATED)
+    raise SystemExit(EXIT_TERMINATED)

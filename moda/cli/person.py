@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from data_prepare.options import Limits, Options
-from data_prepare.runner import Progress, prepare
-from data_prepare.sources import Source, clip_ids
+from data_prepare.runner import PreparationProgress, prepare
+from data_prepare.sources.folder import SourceVideo, clip_ids
 from data_prepare.splits import SplitRule
 from moda.data.clip import ClipStore
 from moda.data.main_person import main_person
@@ -19,12 +19,12 @@ from moda.representation import FPS
 
 log = logging.getLogger(__name__)
 
-SHORTEST = 20.0
+MIN_PERSON_SECONDS = 20.0
 """Seconds of the person below which it is not worth training."""
-LINE_EVERY = 15.0
+PROGRESS_LINE_SECONDS = 15.0
 """Seconds between lines of progress."""
-ANY_OFFSET = 1e6
-"""Frames: the sound plays no part here, so no audio-video offset is too large."""
+UNLIMITED_OFFSET_FRAMES = 1e6
+"""Frames: the audio plays no part here, so no audio-video offset is too large."""
 
 
 def prepare_person(video: Path, store: Path, size: int) -> None:
@@ -34,13 +34,16 @@ def prepare_person(video: Path, store: Path, size: int) -> None:
     little of one person, `FaceError` if there is no usable face in it, `MediaError` if it cannot be read.
     """
     seconds = probe(video).seconds
-    if seconds < SHORTEST:
+    if seconds < MIN_PERSON_SECONDS:
         raise DataError(
-            f"{video} is {seconds:.0f} s long, wanted at least {SHORTEST:.0f} s of one person (best 60 to 180)"
+            f"{video} is {seconds:.0f} s long, "
+            f"wanted at least {MIN_PERSON_SECONDS:.0f} s of one person (best 60 to 180)"
         )
     name = video.name
-    source = Source(video, video.parent, name, clip_ids([name])[name], identity=video.stem)
-    options = Options(size=size, allow_silent=True, correct_offset=False, limits=Limits(max_offset=ANY_OFFSET))
+    source = SourceVideo(video, video.parent, name, clip_ids([name])[name], identity=video.stem)
+    options = Options(
+        size=size, allow_silent=True, correct_offset=False, limits=Limits(max_offset=UNLIMITED_OFFSET_FRAMES)
+    )
     report = prepare(
         [source], store, options, rule=SplitRule(1.0, 0.0, 0.0), jobs=os.cpu_count() or 1, on_progress=_Lines(video)
     )
@@ -56,9 +59,10 @@ def prepare_person(video: Path, store: Path, size: int) -> None:
     found = sum(clip.frames for clip in mine) / FPS
     for line in left_out:
         log.info("left out %s", line)
-    if found < SHORTEST:
+    if found < MIN_PERSON_SECONDS:
         raise DataError(
-            f"{video} shows one person's face for {found:.0f} s, wanted at least {SHORTEST:.0f} s (best 60 to 180)"
+            f"{video} shows one person's face for {found:.0f} s, "
+            f"wanted at least {MIN_PERSON_SECONDS:.0f} s (best 60 to 180)"
         )
     opened.write_splits({"train": [clip.id for clip in mine]})
     log.info("%s: %d shot%s of the person, %.1f s; in %s", video, len(mine), "s" * (len(mine) > 1), found, store)
@@ -70,8 +74,8 @@ class _Lines:
     def __init__(self, video: Path) -> None:
         self._video, self._said = video, time.monotonic()
 
-    def __call__(self, progress: Progress) -> None:
-        if time.monotonic() - self._said >= LINE_EVERY:
+    def __call__(self, progress: PreparationProgress) -> None:
+        if time.monotonic() - self._said >= PROGRESS_LINE_SECONDS:
             self._said = time.monotonic()
             log.info("preparing %s: %d frames looked at", self._video, progress.frames)
 

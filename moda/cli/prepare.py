@@ -18,15 +18,15 @@ from moda.locations import command
 
 if TYPE_CHECKING:
     from data_prepare import runner
-    from data_prepare.hdtf import HdtfPlan
-    from data_prepare.report import Report, Row
-    from data_prepare.sources import Source
-    from data_prepare.split_lists import GivenLists
+    from data_prepare.report.record import Report, ReportRow
+    from data_prepare.sources.folder import SourceVideo
+    from data_prepare.sources.hdtf import HdtfPlan
+    from data_prepare.split_lists import PublishedLists
     from data_prepare.splits import SplitRule
 
-LINE_EVERY = 15.0
+PROGRESS_LINE_SECONDS = 15.0
 """Where stderr is no terminal, a line of progress in so many seconds."""
-SHOWN = 40
+MAX_LISTED_VIDEOS = 40
 """Videos that were not kept, at most so many are listed on screen; report.html has all."""
 
 
@@ -62,14 +62,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--include", type=Path, help="text file: prepare only these videos, a relative path a line")
     parser.add_argument("--identities", type=Path, help="TSV with columns file and identity: who is in which video")
     parser.add_argument("--hdtf", type=Path, metavar="LISTS", help="HDTF's list files: cut exactly the clips they name")
-    parser.add_argument("--given", type=Path, help="folder of head poses, person masks or parsing made elsewhere")
+    parser.add_argument("--annotations", type=Path, help="folder of head poses, person masks or parsing made elsewhere")
     parser.add_argument(
         "--split",
         help="shares (0.8,0.1,0.1, the default) or numbers of clips (132,0,32) of train, val, test; by identity",
     )
     parser.add_argument("--split-lists", type=Path, help="folder of train.txt, val.txt, test.txt to follow instead")
     parser.add_argument("--seed", type=int, help="of the split (default: 0)")
-    parser.add_argument("--allow-silent", action="store_true", default=None, help="keep videos without sound too")
+    parser.add_argument("--allow-silent", action="store_true", default=None, help="keep videos without audio too")
     return parser
 
 
@@ -99,17 +99,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(_main, argv)
 
 
-def _rule(config: PrepareConfig) -> SplitRule | GivenLists:
-    from data_prepare.split_lists import GivenLists
+def _rule(config: PrepareConfig) -> SplitRule | PublishedLists:
+    from data_prepare.split_lists import PublishedLists
     from data_prepare.splits import SplitRule
 
     rule = SplitRule.parse(config.split, config.seed, by_time=config.split_by == "time")
-    return rule if config.split_lists is None else GivenLists.read(config.split_lists, config.shared_people)
+    return rule if config.split_lists is None else PublishedLists.read(config.split_lists, config.shared_people)
 
 
-def _sources(config: PrepareConfig, videos: Path, out: Path) -> tuple[list[Source], HdtfPlan]:
-    from data_prepare.hdtf import HdtfPlan, read_hdtf
-    from data_prepare.sources import find_sources, listed_sources
+def _sources(config: PrepareConfig, videos: Path, out: Path) -> tuple[list[SourceVideo], HdtfPlan]:
+    from data_prepare.sources.folder import find_sources, listed_sources
+    from data_prepare.sources.hdtf import HdtfPlan, read_hdtf
 
     if config.hdtf is None:
         return find_sources(videos, out, config.include, config.identities), HdtfPlan((), ())
@@ -133,20 +133,20 @@ def _main(argv: list[str]) -> int:
 
     console = Console(stderr=True, highlight=False)
     say = say_on(console)
-    for name, remark in plan.notes[:SHOWN]:
+    for name, remark in plan.notes[:MAX_LISTED_VIDEOS]:
         say(f"{name}: {remark}")
     columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}")]
     with Progress(*columns, console=console) as bar:
         said = [0.0]
         task = bar.add_task("preparing", total=None, state="looking at what is there")
 
-        def show(progress: runner.Progress) -> None:
+        def show(progress: runner.PreparationProgress) -> None:
             rate = progress.frames / max(progress.seconds, 1e-6)
             looked = f"{progress.frames:,} of about {progress.expected:,} frames, {rate:.0f} a second"
             done = f"{progress.done} of {progress.total} videos and clips done"
             state = f"{looked}, {_minutes(progress.eta)} left; {done}"
             bar.update(task, total=progress.expected or None, completed=progress.frames, state=state)
-            if not console.is_terminal and progress.seconds - said[0] >= LINE_EVERY:
+            if not console.is_terminal and progress.seconds - said[0] >= PROGRESS_LINE_SECONDS:
                 said[0] = progress.seconds
                 say(state)
 
@@ -168,19 +168,19 @@ def _list(say: Callable[[str], None], title: str, rows: Sequence[tuple[str, str]
     if not rows:
         return
     say(f"{title}, {len(rows)}:")
-    for name, reason in rows[:SHOWN]:
+    for name, reason in rows[:MAX_LISTED_VIDEOS]:
         say(f"  {name}: {reason}")
-    if len(rows) > SHOWN:
-        say(f"  and {len(rows) - SHOWN} more, see report.html")
+    if len(rows) > MAX_LISTED_VIDEOS:
+        say(f"  and {len(rows) - MAX_LISTED_VIDEOS} more, see report.html")
 
 
-def _named(row: Row) -> tuple[str, str]:
+def _named(row: ReportRow) -> tuple[str, str]:
     where = "" if row.shot is None else f" {row.shot[0]:g}-{row.shot[1]:g} s"
     return f"{row.source}{where} ({row.step})", row.reason
 
 
 def _summary(say: Callable[[str], None], report: Report, out: Path, *, validates: bool) -> None:
-    from moda.data.parts import HELD_OUT
+    from moda.data.parts import HELD_OUT_SHARE
     from moda.representation import FPS
 
     for status in ("rejected", "failed"):
@@ -199,7 +199,7 @@ def _summary(say: Callable[[str], None], report: Report, out: Path, *, validates
     everyone = sum(people.values())
     if validates and everyone and not report.splits.lists["val"]:
         training = (
-            f"training then holds out the last {HELD_OUT:.0%} of the time"
+            f"training then holds out the last {HELD_OUT_SHARE:.0%} of the time"
             if everyone == 1
             else "training then validates on nothing"
         )

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from moda.config import Tree
     from moda.stages.registry import Sections
     from moda.training.config import TrainConfig
-    from moda.training.examination import DryRun
     from moda.training.stage import Stage
+    from moda.training.validation import DryRun
 
 PERSON_STORE = "clips"
 """Clip store of `data.video`, in the run's output folder."""
@@ -107,12 +107,12 @@ def _train(config: TrainConfig, source: str, dry_run: bool, fresh: bool) -> int:
 def _introduce(config: TrainConfig, stage: Stage) -> None:
     """Say what is trained, once nothing stands in its way any more."""
     from moda.pipeline import choose_device, describe_device
-    from moda.training.resuming import resolved
+    from moda.training.state import resolved
 
     print(f"device: {describe_device(choose_device(config.device))}")
-    for name, player in stage.players.items():
-        count = sum(p.numel() for p in player.parameters())
-        trained = sum(p.numel() for p in player.parameters() if p.requires_grad)
+    for name, trainable in stage.trainables.items():
+        count = sum(p.numel() for p in trainable.parameters())
+        trained = sum(p.numel() for p in trainable.parameters() if p.requires_grad)
         print(f"{name}: {count:,} parameters" + (f", {trained:,} of them trained" if trained != count else ""))
     print(_summary(resolved(config, stage)), flush=True)
 

@@ -20,11 +20,11 @@ from moda.landmarks import EYES, eye_opening
 from moda.nn.blinks import BlinkSample
 from moda.representation import FPS
 
-CHUNK = 1500
+CHUNK_FRAMES = 1500
 """Frames whose eyes are looked at together: a minute."""
-DOUBT = 60 * FPS
+PRIOR_FRAMES = 60 * FPS
 """Frames of the average person that are added to each one's own, to tell how often he or she blinks."""
-SAMPLES = 20
+MAX_BLINKS_A_PERSON = 20
 """Blinks measured of a person at most, evenly over the footage, so that nobody's are the rule."""
 
 
@@ -34,9 +34,9 @@ class BlinkingSequences(MotionSequences):
     """
 
     def __init__(
-        self, clips: Sequence[Clip], config: SequenceConfig, *, training: bool, sound: bool = True, face: bool = False
+        self, clips: Sequence[Clip], config: SequenceConfig, *, training: bool, audio: bool = True, face: bool = False
     ) -> None:
-        super().__init__(clips, config, training=training, sound=sound, face=face)
+        super().__init__(clips, config, training=training, audio=audio, face=face)
         self.blinks = [find_blinks(clip_opening(clip)) for clip in self.clips]
         """Of each clip."""
 
@@ -69,25 +69,27 @@ class BlinkingSequences(MotionSequences):
     def usual_rates(self) -> dict[str, float]:
         """Identity -> blinks a frame; people of whom little is seen are taken to be more like the average."""
         return {
-            identity: (number + self.mean_rate * DOUBT) / (frames + DOUBT)
+            identity: (number + self.mean_rate * PRIOR_FRAMES) / (frames + PRIOR_FRAMES)
             for identity, (number, frames) in self._counts.items()
         }
 
     def blink_samples(self) -> list[BlinkSample]:
-        """Blinks of every person as they look, at most `SAMPLES` of each."""
+        """Blinks of every person as they look, at most `MAX_BLINKS_A_PERSON` of each."""
         of_whom: dict[str, list[tuple[Clip, Blink]]] = {}
         for clip, blinks in zip(self.clips, self.blinks, strict=True):
             of_whom.setdefault(clip.identity, []).extend((clip, blink) for blink in _apart(blinks))
         samples = []
         for candidates in of_whom.values():
-            picked = np.unique(np.linspace(0, len(candidates) - 1, min(SAMPLES, len(candidates))).round().astype(int))
+            picked = np.unique(
+                np.linspace(0, len(candidates) - 1, min(MAX_BLINKS_A_PERSON, len(candidates))).round().astype(int)
+            )
             samples += [sample for i in picked if (sample := blink_sample(*candidates[i])) is not None]
         return samples
 
 
 def clip_opening(clip: Clip) -> np.ndarray:
     """Eye opening of a clip (T,), NaN where there is no face. It is a ratio, so the head's pose does not matter."""
-    spans = (slice(start, start + CHUNK) for start in range(0, clip.frames, CHUNK))
+    spans = (slice(start, start + CHUNK_FRAMES) for start in range(0, clip.frames, CHUNK_FRAMES))
     opening = np.concatenate([eye_opening(clip.landmarks[span]) for span in spans])
     return np.where(clip.tracked, opening, np.nan)
 

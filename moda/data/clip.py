@@ -42,7 +42,7 @@ __all__ = ["ARRAYS", "FORMAT", "SPLITS", "Clip", "ClipStore", "write_array"]
 
 FORMAT = 2
 SPLITS = ("train", "val", "test")
-MAX_SIDE = 1 << 14
+MAX_SIDE_PX = 1 << 14
 MAX_NAME = 255
 MAX_FRAMES = 1 << 31
 """No clip has so many: two years."""
@@ -106,7 +106,7 @@ class Clip:
 
     @property
     def audio_path(self) -> Path:
-        """The 16 kHz mono sound; exists only if `has_audio`."""
+        """The 16 kHz mono audio; exists only if `has_audio`."""
         return self.folder / "audio.wav"
 
     def _map(self, name: str) -> np.ndarray:
@@ -191,19 +191,19 @@ class Clip:
 
     def _require_sound(self) -> None:
         if not self.has_audio:
-            raise DataError(f"clip {self.id} has no sound ({self.folder})")
+            raise DataError(f"clip {self.id} has no audio ({self.folder})")
         if not self.audio_path.is_file():
             raise DataError(f"cannot read {self.audio_path}: no such file; prepare the clip again")
 
     def audio(self) -> np.ndarray:
-        """(N,) float32 sound at 16 kHz; raises `DataError` for a silent clip (see `has_audio`)."""
+        """(N,) float32 audio at 16 kHz; raises `DataError` for a silent clip (see `has_audio`)."""
         self._require_sound()
         return read_audio(self.audio_path)
 
-    def sound(self, start: int, stop: int) -> np.ndarray:
-        """Samples [start, stop) of the sound, float32; zeros where the clip has none. Reads that part only.
+    def audio_between(self, start: int, stop: int) -> np.ndarray:
+        """Samples [start, stop) of the audio, float32; zeros where the clip has none. Reads that part only.
 
-        Raises `DataError` for a silent clip, and a sound that cannot be read or is not 16 kHz mono.
+        Raises `DataError` for a silent clip, and an audio recording that cannot be read or is not 16 kHz mono.
         """
         self._require_sound()
         wave = np.zeros(stop - start, np.float32)
@@ -249,8 +249,8 @@ class ClipStore:
                 f"('{command('prepare')}')"
             )
         size = record.get("size")
-        if type(size) is not int or not 1 <= size <= MAX_SIDE:
-            raise DataError(f"clip store {root} has size {size!r}, wanted a whole number of 1 to {MAX_SIDE}")
+        if type(size) is not int or not 1 <= size <= MAX_SIDE_PX:
+            raise DataError(f"clip store {root} has size {size!r}, wanted a whole number of 1 to {MAX_SIDE_PX}")
         return ClipStore(root, size)
 
     @staticmethod

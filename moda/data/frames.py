@@ -1,6 +1,6 @@
 """Pairs of frames for the renderer: a reference frame and targets from the same clip.
 
-Inputs are made on the fly by `moda.media.conditioning`, the function that inference uses too.
+Inputs are made on the fly by `moda.imaging.conditioning`, the function that inference uses too.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ from moda.data.clip import Clip
 from moda.data.fingerprint import clips_fingerprint
 from moda.data.parts import Part
 from moda.errors import DataError
+from moda.imaging.conditioning import ReferenceConditioner, cut, picture_tensor, stack_inputs
+from moda.imaging.crop import Box, crop_square
 from moda.landmarks import lip_opening
-from moda.media.conditioning import ReferenceConditioner, cut, picture_tensor, stack_inputs
-from moda.media.crop import Box, crop_square
 from moda.media.video import VideoReader
 from moda.representation import Portrait
 
-OPEN_VIDEOS = 8
+MAX_OPEN_VIDEOS = 8
 """Videos a dataset keeps open."""
-SPAN = 12
+TARGET_SPAN_FRAMES = 12
 """Frames among which the targets of an item lie: about one group of pictures, so one seek serves them."""
 OPEN_MOUTH_DRAWS = 3
 """Of this many random spans the one with the widest mouth is taken: the inside of the mouth is what
 the refining renderer has to learn, and most frames show none."""
-MOMENT = 1e-9
+TIME_TOLERANCE_SECONDS = 1e-9
 """Seconds that do not count: a frame begins this much early."""
-TIME_RANGE = 6000
+MAX_TIME_SHIFT_FRAMES = 6000
 """Training shifts the time of a clip by up to this many frames, so that it tells nothing by itself."""
 
 
 def frame_at(seconds: float, fps: float, frames: int) -> int:
     """Number of the frame whose interval [i / fps, (i + 1) / fps) holds a time; the last one after the end.
 
-    Exact to `MOMENT`: neither 30000/1001 nor most times are floats, and a frame's own time must give
+    Exact to `TIME_TOLERANCE_SECONDS`: neither 30000/1001 nor most times are floats, and a frame's own time must give
     that frame. Raises `DataError` for a time before the beginning.
     """
     if not seconds >= 0:
         raise DataError(f"no frame at {seconds} s, wanted a time from 0 on")
-    return min(int((seconds + MOMENT) * fps), frames - 1)
+    return min(int((seconds + TIME_TOLERANCE_SECONDS) * fps), frames - 1)
 
 
 def tracked_frames(clip: Clip, frames: range) -> np.ndarray:
@@ -101,14 +101,16 @@ class FramePairs(Dataset[dict[str, Tensor]]):
         tracked = tracked_frames(part.clip, part.targets)
         reference = int(rng.choice(tracked_frames(part.clip, part.references)))
         first = self._start(part.clip, tracked, rng)
-        near = tracked[first : first + SPAN]
+        near = tracked[first : first + TARGET_SPAN_FRAMES]
         chosen = np.sort(rng.choice(near, self.targets, replace=len(near) < self.targets))
         return self._pairs(part.clip, reference, chosen, rng)
 
     def _start(self, clip: Clip, tracked: np.ndarray, rng: np.random.Generator) -> int:
         """Where among the tracked frames the targets begin; with a warp, open mouths are drawn more often."""
-        starts = rng.integers(max(1, len(tracked) - SPAN + 1), size=OPEN_MOUTH_DRAWS if self.warp else 1)
-        openings = [lip_opening(clip.canonical_at(tracked[start : start + SPAN])).mean() for start in starts]
+        starts = rng.integers(max(1, len(tracked) - TARGET_SPAN_FRAMES + 1), size=OPEN_MOUTH_DRAWS if self.warp else 1)
+        openings = [
+            lip_opening(clip.canonical_at(tracked[start : start + TARGET_SPAN_FRAMES])).mean() for start in starts
+        ]
         return int(starts[int(np.argmax(openings))])
 
     def _pairs(self, clip: Clip, reference: int, chosen: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -124,7 +126,7 @@ class FramePairs(Dataset[dict[str, Tensor]]):
         inputs = conditioner.frames(clip.landmarks[chosen], clip.torso[chosen], whole=False)
         pictures = [self._frame(clip, int(index)) for index in chosen]
         targets = [cut(p, i.window) if i.window else p for p, i in zip(pictures, inputs, strict=True)]
-        shift = int(rng.integers(TIME_RANGE)) if self.train and self.warp else 0
+        shift = int(rng.integers(MAX_TIME_SHIFT_FRAMES)) if self.train and self.warp else 0
         item = stack_inputs(inputs)
         item["frame"] = torch.from_numpy(chosen.astype(np.int64) + shift)
         item["target"] = picture_tensor(targets)
@@ -135,7 +137,7 @@ class FramePairs(Dataset[dict[str, Tensor]]):
     def _frame(self, clip: Clip, index: int) -> np.ndarray:
         if clip.id not in self._videos:
             self._videos[clip.id] = clip.open_video()
-            if len(self._videos) > OPEN_VIDEOS:
+            if len(self._videos) > MAX_OPEN_VIDEOS:
                 self._videos.popitem(last=False)[1].close()
         self._videos.move_to_end(clip.id)
         frame = self._videos[clip.id][index]
@@ -155,8 +157,8 @@ class FramePairs(Dataset[dict[str, Tensor]]):
 class FramesInOrder(FramePairs):
     """Parts gone through from start to end, for figures of all that is held out and not of what a draw meets.
 
-    An item for every `SPAN` tracked frames: `targets` of them, evenly, with one reference picture, always the
-    same ones.
+    An item for every `TARGET_SPAN_FRAMES` tracked frames: `targets` of them, evenly, with one reference picture,
+    always the same ones.
     """
 
     def __init__(self, parts: Sequence[Part], *, size: int, warp: bool, targets: int) -> None:
@@ -165,7 +167,7 @@ class FramesInOrder(FramePairs):
             (part, span)
             for part in parts
             for frames in [tracked_frames(part.clip, part.targets)]
-            for span in np.array_split(frames, max(1, len(frames) // SPAN))
+            for span in np.array_split(frames, max(1, len(frames) // TARGET_SPAN_FRAMES))
         ]
 
     def __len__(self) -> int:

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from moda.data.clip import Clip
+from moda.imaging.drawing import polygon_mask
 from moda.landmarks import FACE_OVAL, LIPS, N_LANDMARKS
-from moda.media.drawing import polygon_mask
 
-SHAPE = 5.0
+SAME_PERSON_MESH_PX = 5.0
 """Mean distance of two shots' meshes, pixels of the square frame, at which they are another person's ..."""
-COLOUR = 0.03
+SAME_PERSON_CHROMATICITY = 0.03
 """... and distance of their faces' chromaticity. Together, as the sides of a right angle: measured within
 60 clips of 40 people (two seconds against the rest) 8 % of a person's own are taken for another's, and
 14 % of other people's for this one's."""
-LOOKS = 5
+COLOUR_FRAMES = 5
 """Frames of a shot whose colour is looked at."""
 
 
@@ -38,7 +38,7 @@ def _look(clip: Clip) -> tuple[np.ndarray, np.ndarray]:
     mesh = np.asarray(clip.subject, np.float64)[points]
     colours = []
     with clip.open_video() as video:
-        for index in np.linspace(0, clip.frames - 1, LOOKS).astype(int).tolist():
+        for index in np.linspace(0, clip.frames - 1, COLOUR_FRAMES).astype(int).tolist():
             outline = clip.landmarks[index][list(FACE_OVAL), :2]
             pixels = video[index][polygon_mask(outline, video.width) > 0.5].astype(np.float64) + 1.0
             if len(pixels):
@@ -48,6 +48,6 @@ def _look(clip: Clip) -> tuple[np.ndarray, np.ndarray]:
 
 def _difference(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]) -> float:
     """From 1 on it is another person."""
-    shape = float(np.linalg.norm(first[0] - second[0], axis=-1).mean()) / SHAPE
-    colour = float(np.linalg.norm(first[1] - second[1])) / COLOUR
+    shape = float(np.linalg.norm(first[0] - second[0], axis=-1).mean()) / SAME_PERSON_MESH_PX
+    colour = float(np.linalg.norm(first[1] - second[1])) / SAME_PERSON_CHROMATICITY
     return float(np.hypot(shape, colour))

@@ -1,7 +1,7 @@
 """Sums of a clip that training statistics are made of, so that a training reads no footage to begin.
 
     moments.npz   rest     rotation 3, translation 3, scale 1, torso 54: what the motion is relative to
-                  <group>  count 1, mean K, squares K and, for the groups of DRAWN, the upper triangle of
+                  <group>  count 1, mean K, squares K and, for the groups of COVARIANCE_GROUPS, the upper triangle of
                            the scatter matrix, K (K + 1) / 2; groups: lips, eyes, head, torso, face
 
 All float64, one row each. What they mean: `moda.normalization.Moments`, `moda.geometry.Rest`.
@@ -29,10 +29,10 @@ from moda.representation import HeadPose
 FILE = "moments.npz"
 GROUPS = ("lips", "eyes", "head", "torso")
 """Parts of a motion."""
-DRAWN = ("eyes", "head", "torso")
+COVARIANCE_GROUPS = ("eyes", "head", "torso")
 """Groups whose covariance stage 1 needs, for the basis its flow draws motion in."""
 SHAPES: dict[str, tuple[int, ...]] = {**MOTION_SHAPES, "face": (N_LANDMARKS, 3)}
-CHUNK = 1500
+CHUNK_FRAMES = 1500
 """Frames summed at a time: a minute."""
 
 
@@ -48,13 +48,13 @@ def clip_moments(landmarks: np.ndarray, pose: HeadPose, torso: np.ndarray, subje
     """Sums over a whole clip: landmarks (T, 478, 3), pose (T), torso (T, 18, 3), subject (478, 3)."""
     rest = Rest.of(pose, torso)
     total: dict[str, Moments] = {}
-    for start in range(0, len(landmarks), CHUNK):
-        span = slice(start, start + CHUNK)
+    for start in range(0, len(landmarks), CHUNK_FRAMES):
+        span = slice(start, start + CHUNK_FRAMES)
         canonical = to_canonical(landmarks[span], pose[span])
         motion = motion_targets(canonical, pose[span], torso[span], subject, rest=rest)
         values = {name: getattr(motion, name) for name in GROUPS} | {"face": face_offsets(canonical, subject)}
         for name, array in values.items():
-            part = Moments.of(array, scatter=name in DRAWN)
+            part = Moments.of(array, scatter=name in COVARIANCE_GROUPS)
             total[name] = total[name].merge(part) if name in total else part
     return ClipMoments(rest, total)
 
@@ -91,14 +91,16 @@ def read_moments(folder: Path, groups: Iterable[str], frames: int) -> dict[str, 
     Raises `DataError` naming the file if it is missing, damaged, of another clip, or not finite.
     """
     channels = {name: math.prod(SHAPES[name]) for name in groups}
-    rows = _read(folder, {k: 1 + 2 * n + (n * (n + 1) // 2 if k in DRAWN else 0) for k, n in channels.items()})
+    rows = _read(
+        folder, {k: 1 + 2 * n + (n * (n + 1) // 2 if k in COVARIANCE_GROUPS else 0) for k, n in channels.items()}
+    )
     found = {}
     for name, n in channels.items():
         count, mean, squares, products = np.split(rows[name], [1, 1 + n, 1 + 2 * n])
         if count[0] != frames:
             raise DataError(f"{folder / FILE} sums {count[0]:g} frames, wanted {frames}; prepare the clip again")
         scatter = None
-        if name in DRAWN:
+        if name in COVARIANCE_GROUPS:
             scatter = np.zeros((n, n))
             scatter[_upper(n)] = products
             scatter.T[_upper(n)] = products

@@ -22,11 +22,11 @@ from moda.representation import FPS, samples_at
 
 log = logging.getLogger(__name__)
 
-HELD_OUT = 0.18
+HELD_OUT_SHARE = 0.18
 """Share of the time that is held out for validation where a store has no clips for it."""
-GAP = int(FPS)
+GAP_FRAMES = int(FPS)
 """Frames before the held-out end that are not trained on either: a second."""
-FEWEST = int(2 * FPS)
+MIN_PART_FRAMES = int(2 * FPS)
 """A part of a clip that is shorter is not used."""
 
 
@@ -75,13 +75,13 @@ class ClipPart(Clip):
         return {name: Moments.of(self.subject[None]) if name == "subject" else found[name] for name in groups}
 
     def audio(self) -> np.ndarray:
-        """Sound of these frames."""
-        return self.sound(0, samples_at(self.frames))
+        """Audio of these frames."""
+        return self.audio_between(0, samples_at(self.frames))
 
-    def sound(self, start: int, stop: int) -> np.ndarray:
-        """Samples [start, stop), counted from the first frame's; see `Clip.sound`."""
+    def audio_between(self, start: int, stop: int) -> np.ndarray:
+        """Samples [start, stop), counted from the first frame's; see `Clip.audio`."""
         first = samples_at(self.first)
-        return self.whole.sound(first + start, first + stop)
+        return self.whole.audio_between(first + start, first + stop)
 
 
 def divided(
@@ -112,7 +112,7 @@ def divided(
         return clips, []
     total = sum(clip.frames for clip in usable)
     try:
-        before, end = hold_out_end(usable, min(0.5, max(HELD_OUT, FEWEST / total)))
+        before, end = hold_out_end(usable, min(0.5, max(HELD_OUT_SHARE, MIN_PART_FRAMES / total)))
     except DataError:
         before, end = [], []
     train, val = ([part.as_clip for part in parts] for parts in (before, end))
@@ -134,7 +134,7 @@ def divided(
 def hold_out_end(clips: Sequence[Clip], share: float) -> tuple[list[Part], list[Part]]:
     """Divide clips of one video, in the order of time, into what comes before its last `share` and the end.
 
-    Nothing within `GAP` before the end is trained on. Held-out frames get reference pictures from the part
+    Nothing within `GAP_FRAMES` before the end is trained on. Held-out frames get reference pictures from the part
     of their own clip that is trained on, as a user's picture is none of the frames to be made; a clip that
     is held out whole gives its own. Raises `DataError` if either side is left without frames.
     """
@@ -144,16 +144,17 @@ def hold_out_end(clips: Sequence[Clip], share: float) -> tuple[list[Part], list[
     end: list[Part] = []
     passed = 0
     for clip in clips:
-        known = range(min(max(cut - GAP - passed, 0), clip.frames))
+        known = range(min(max(cut - GAP_FRAMES - passed, 0), clip.frames))
         held = range(max(cut - passed, 0), clip.frames)
-        if len(known) >= FEWEST:
+        if len(known) >= MIN_PART_FRAMES:
             train.append(Part(clip, known, known))
-        if len(held) >= min(FEWEST, clip.frames):
-            end.append(Part(clip, held, known if len(known) >= FEWEST else held))
+        if len(held) >= min(MIN_PART_FRAMES, clip.frames):
+            end.append(Part(clip, held, known if len(known) >= MIN_PART_FRAMES else held))
         passed += clip.frames
     if not train or not end:
         raise DataError(
             f"{total / FPS:.0f} s of video are too little to hold out the last {share:.0%} of it "
-            f"({total * share / FPS:.1f} s): wanted {FEWEST / FPS:g} s on each side and {GAP / FPS:g} s between"
+            f"({total * share / FPS:.1f} s): wanted {MIN_PART_FRAMES / FPS:g} s on each side "
+            f"and {GAP_FRAMES / FPS:g} s between"
         )
     return train, end

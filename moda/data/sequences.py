@@ -1,4 +1,4 @@
-"""Windows of motion and sound for stages 1 and 2.
+"""Windows of motion and audio for stages 1 and 2.
 
 Every batch has one length, drawn anew for each batch, so that the networks meet short utterances
 and long ones, and no frame is ever padding. `batch` counts windows of the longest length; shorter
@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
-from moda.data.augmentation import augment_sound
+from moda.data.augmentation import augment_audio
 from moda.data.clip import Clip, ClipStore
 from moda.data.fingerprint import clips_fingerprint
 from moda.data.moments import GROUPS
@@ -35,7 +35,7 @@ from moda.representation import samples_at
 
 log = logging.getLogger(__name__)
 
-SHORTEST_VALIDATION = 25
+MIN_VALIDATION_FRAMES = 25
 """Validation clips shorter than the shortest window are used whole if they last a second."""
 
 
@@ -48,28 +48,28 @@ class Window(NamedTuple):
     seed: int
 
 
-def _fits(clip: Clip, shortest: int, sound: bool) -> bool:
-    return clip.frames >= shortest and (clip.has_audio or not sound)
+def _fits(clip: Clip, shortest: int, audio: bool) -> bool:
+    return clip.frames >= shortest and (clip.has_audio or not audio)
 
 
 class MotionSequences(Dataset[dict[str, Tensor]]):
     """Windows over the clips of one split; items are addressed by `Window` or, in validation, by number.
 
     An item holds, T = window.length: subject (478, 3); lips (T, 40, 3), eyes (T, 60, 3), head (T, 7),
-    torso (T, 18, 3) in physical units; tracked (T,), 1 where the face was seen; with sound: wave (N,)
+    torso (T, 18, 3) in physical units; tracked (T,), 1 where the face was seen; with audio: wave (N,)
     in [-1, 1], N = 640 T; with face: face (T, 478, 3).
 
-    Training augments the sound (gain, noise; never speed, which would break the sync) and mixes
+    Training augments the audio (gain, noise; never speed, which would break the sync) and mixes
     subjects, by the window's seed; its windows come from `window_batches`. Validation cuts each clip
     into fixed windows, in order, and leaves it as it is.
     """
 
     def __init__(
-        self, clips: Sequence[Clip], config: SequenceConfig, *, training: bool, sound: bool = True, face: bool = False
+        self, clips: Sequence[Clip], config: SequenceConfig, *, training: bool, audio: bool = True, face: bool = False
     ) -> None:
         self.config = config
         self.training = training
-        self.with_sound = sound
+        self.with_audio = audio
         self.with_face = face
         self.lengths = tuple(sorted(set(config.lengths)))
         self.clips = self._usable(clips)
@@ -77,7 +77,7 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
 
     @classmethod
     def splits(
-        cls, config: SequenceConfig, *, sound: bool = True, face: bool = False
+        cls, config: SequenceConfig, *, audio: bool = True, face: bool = False
     ) -> tuple[MotionSequences, MotionSequences]:
         """The training and the validation set of a store; where it has no clips for the latter, see `parts.divided`.
 
@@ -86,12 +86,12 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
         shortest = min(config.lengths)
         train, val = divided(
             ClipStore.open(config.store),
-            trains=lambda clip: _fits(clip, shortest, sound),
-            validates=lambda clip: _fits(clip, min(SHORTEST_VALIDATION, shortest), sound),
+            trains=lambda clip: _fits(clip, shortest, audio),
+            validates=lambda clip: _fits(clip, min(MIN_VALIDATION_FRAMES, shortest), audio),
         )
         return (
-            cls(train, config, training=True, sound=sound, face=face),
-            cls(val, config, training=False, sound=sound, face=face),
+            cls(train, config, training=True, audio=audio, face=face),
+            cls(val, config, training=False, audio=audio, face=face),
         )
 
     def fingerprint(self) -> str:
@@ -100,11 +100,11 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
 
     def _usable(self, clips: Sequence[Clip]) -> list[Clip]:
         split = "train" if self.training else "val"
-        shortest = self.lengths[0] if self.training else min(SHORTEST_VALIDATION, self.lengths[0])
+        shortest = self.lengths[0] if self.training else min(MIN_VALIDATION_FRAMES, self.lengths[0])
         kept = []
         for clip in clips:
-            if self.with_sound and not clip.has_audio:
-                log.info("%s: clip %s has no sound and is left out", split, clip.id)
+            if self.with_audio and not clip.has_audio:
+                log.info("%s: clip %s has no audio and is left out", split, clip.id)
             elif clip.frames < shortest:
                 log.warning(
                     "%s: clip %s has %d frames, fewer than the shortest window (%d), and is left out",
@@ -120,12 +120,12 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
 
     def _missing(self, clips: Sequence[Clip], shortest: int) -> str:
         """What all clips lack, and what to do."""
-        heard = [clip for clip in clips if clip.has_audio or not self.with_sound]
-        if not heard:
-            return f"{len(clips)} listed, none with sound, which this stage is driven by; prepare videos with sound"
-        longest = max(heard, key=lambda clip: clip.frames)
+        audible = [clip for clip in clips if clip.has_audio or not self.with_audio]
+        if not audible:
+            return f"{len(clips)} listed, none with audio, which this stage is driven by; prepare videos with audio"
+        longest = max(audible, key=lambda clip: clip.frames)
         return (
-            f"{len(clips)} listed, wanted one of {shortest} frames or more{' with sound' * self.with_sound} (the "
+            f"{len(clips)} listed, wanted one of {shortest} frames or more{' with audio' * self.with_audio} (the "
             f"longest, {longest.id}, has {longest.frames} frames); lower data.lengths or add clips"
         )
 
@@ -162,10 +162,10 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
         }
         if canonical is not None:
             item["face"] = face_offsets(canonical, subject)
-        if self.with_sound:
+        if self.with_audio:
             first = samples_at(window.start)
-            wave = clip.sound(first, first + samples_at(window.length))
-            item["wave"] = augment_sound(wave, self.config.augment, random) if self.training else wave
+            wave = clip.audio_between(first, first + samples_at(window.length))
+            item["wave"] = augment_audio(wave, self.config.augment, random) if self.training else wave
         for name, values in item.items():
             _require_finite(clip, name, values)
         return {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in item.items()}

@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 from moda.config import Config
 
 
-class SoundAugmentation(Config):
-    """How far the sound of a training window may change."""
+class AudioAugmentation(Config):
+    """How far the audio of a training window may change."""
 
     gain_db: float = Field(9.0, ge=0, description="Gain drawn from +- this, dB.")
     noise: float = Field(0.5, ge=0, le=1, description="Share of windows that get additive noise.")
@@ -30,7 +30,7 @@ class SequenceConfig(Config):
     subject_mix: float = Field(
         0.5, ge=0, le=1, description="Training: the subject's mesh moves toward another clip's by up to this share."
     )
-    augment: SoundAugmentation = Field(SoundAugmentation(), description="Training: changes to the sound.")
+    augment: AudioAugmentation = Field(AudioAugmentation(), description="Training: changes to the audio.")
 
 
 class SpeechDataConfig(Config):
@@ -41,8 +41,8 @@ class SpeechDataConfig(Config):
     speed: float = Field(
         0.0, ge=0, lt=0.5, description="Training: voices faster and higher, or slower and lower, by up to this share."
     )
-    augment: SoundAugmentation = Field(
-        SoundAugmentation(noise=0.6, snr_db=(5.0, 40.0)), description="Training: changes to the sound."
+    augment: AudioAugmentation = Field(
+        AudioAugmentation(noise=0.6, snr_db=(5.0, 40.0)), description="Training: changes to the audio."
     )
 
 
@@ -51,14 +51,14 @@ class SyncDataConfig(Config):
 
     store: Path = Field(description="Clip store made by `moda prepare`.")
     frames: int = Field(72, ge=40, description="Length of a window, frames; clips that are shorter are left out.")
-    reach: int = Field(15, ge=1, description="The sound is moved by up to this many frames, drawn uniformly.")
+    reach: int = Field(15, ge=1, description="The audio is moved by up to this many frames, drawn uniformly.")
     offsets: Path | None = Field(
         None,
         description="TSV of 'clip_id<TAB>frames', the frames by which the picture of a clip comes late by itself "
         "(python -m data_prepare.offsets). Clips that it does not name are left out.",
     )
-    augment: SoundAugmentation = Field(
-        SoundAugmentation(noise=0.5, snr_db=(5.0, 40.0)), description="Training: changes to the sound."
+    augment: AudioAugmentation = Field(
+        AudioAugmentation(noise=0.5, snr_db=(5.0, 40.0)), description="Training: changes to the audio."
     )
     mirror: float = Field(0.5, ge=0, le=1, description="Training: share of windows whose face is mirrored.")
     cache_frames: int = Field(300_000, ge=0, description="Frames kept in memory (about 2 kB each).")

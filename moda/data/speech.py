@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from moda.data.augmentation import augment_sound
+from moda.data.augmentation import augment_audio
 from moda.data.settings import SpeechDataConfig
 from moda.errors import DataError
 from moda.reading import read_arrays, read_json, read_lines
@@ -27,9 +27,9 @@ FRAME_HOP = 640
 
 
 class Crop(NamedTuple):
-    """One sample's key: sound number, first frame (25 fps), and the seed of its augmentation."""
+    """One sample's key: audio number, first frame (25 fps), and the seed of its augmentation."""
 
-    sound: int
+    audio: int
     start: int
     seed: int
 
@@ -60,7 +60,7 @@ class SpeechCrops(Dataset[dict[str, Tensor]]):
 
     An item holds, T = frames: wave (640 T,), what the network hears; clean (640 T,), the same before
     augmentation; posteriors (2 T, symbols), the teacher's log posteriors; valid (2 T,), 0 behind the
-    end of a sound shorter than the crop. All sounds are kept in memory, about 3 MB a minute.
+    end of an audio recording shorter than the crop. All recordings are kept in memory, about 3 MB a minute.
     """
 
     def __init__(self, config: SpeechDataConfig, *, training: bool) -> None:
@@ -75,19 +75,19 @@ class SpeechCrops(Dataset[dict[str, Tensor]]):
         if outside := [name for name in names if os.path.basename(name) != name]:
             raise DataError(f"{listing} names {outside[0]!r}, wanted names of files in {config.root}")
         self.names = names
-        self._sounds = [_read_sound(config.root / f"{name}.npz", len(self.meta.symbols)) for name in names]
-        self.frames = [max(1, len(wave) // FRAME_HOP) for wave, _ in self._sounds]
-        """Whole video frames of every sound."""
+        self._recordings = [_read_audio(config.root / f"{name}.npz", len(self.meta.symbols)) for name in names]
+        self.frames = [max(1, len(wave) // FRAME_HOP) for wave, _ in self._recordings]
+        """Whole video frames of every audio."""
         self.crops = [] if training else self._fixed_crops()
 
     def posteriors(self) -> Iterator[np.ndarray]:
-        """The teacher's log posteriors of every sound, float16 (rows, symbols)."""
-        return (posteriors for _, posteriors in self._sounds)
+        """The teacher's log posteriors of every audio, float16 (rows, symbols)."""
+        return (posteriors for _, posteriors in self._recordings)
 
     def fingerprint(self) -> str:
         """Equal for equal speech with equal labels, wherever it lies."""
         digest = hashlib.sha256(repr((self.meta, self.names)).encode())
-        for wave, posteriors in self._sounds:
+        for wave, posteriors in self._recordings:
             digest.update(wave.tobytes() + posteriors.tobytes())
         return digest.hexdigest()[:32]
 
@@ -104,7 +104,7 @@ class SpeechCrops(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, key: int | Crop) -> dict[str, Tensor]:
         crop = key if isinstance(key, Crop) else self.crops[key]
-        wave, posteriors = self._sounds[crop.sound]
+        wave, posteriors = self._recordings[crop.audio]
         wave, posteriors = wave[crop.start * FRAME_HOP :], posteriors[2 * crop.start :]
         samples, rows = self.config.frames * FRAME_HOP, 2 * self.config.frames
         random = np.random.default_rng(crop.seed)
@@ -117,9 +117,9 @@ class SpeechCrops(Dataset[dict[str, Tensor]]):
         target = np.full((rows, posteriors.shape[1]), -np.log(posteriors.shape[1]), np.float32)
         labelled = posteriors[:rows]
         target[: len(labelled)] = labelled
-        heard = augment_sound(clean, self.config.augment, random) if self.training else clean
+        augmented = augment_audio(clean, self.config.augment, random) if self.training else clean
         valid = (np.arange(rows) < len(labelled)).astype(np.float32)
-        arrays = {"wave": heard, "clean": clean, "posteriors": target, "valid": valid}
+        arrays = {"wave": augmented, "clean": clean, "posteriors": target, "valid": valid}
         return {name: torch.from_numpy(values) for name, values in arrays.items()}
 
 
@@ -134,7 +134,7 @@ def played_at(values: np.ndarray, rate: float, length: int) -> np.ndarray:
 
 
 def crop_batches(dataset: SpeechCrops, batch: int, seed: int) -> list[list[Crop]]:
-    """One training epoch: sounds drawn by their length, starts at random; `seed` decides all."""
+    """One training epoch: recordings drawn by their length, starts at random; `seed` decides all."""
     random = np.random.default_rng(seed)
     frames = np.array(dataset.frames)
     batches = []
@@ -146,8 +146,8 @@ def crop_batches(dataset: SpeechCrops, batch: int, seed: int) -> list[list[Crop]
     return batches
 
 
-def _read_sound(path: Path, symbols: int) -> tuple[np.ndarray, np.ndarray]:
-    """(wave int16 (N,), posteriors float16 (T, symbols)) of one labelled sound."""
+def _read_audio(path: Path, symbols: int) -> tuple[np.ndarray, np.ndarray]:
+    """(wave int16 (N,), posteriors float16 (T, symbols)) of one labelled audio."""
     arrays = read_arrays(path, ["wave", "posteriors"], hint="; delete it and label the speech again")
     wave, posteriors = arrays["wave"], arrays["posteriors"]
     if wave.ndim != 1 or wave.dtype != np.int16 or posteriors.dtype != np.float16 or not len(wave):

@@ -1,1 +1,1 @@
-"""Pictures, video, sound and the trackers: the only package that imports cv2, mediapipe and imageio_ffmpeg."""
+"""Audio, video and picture files in and out: demultiplexing, decoding, time, colour, encoding."""

@@ -1,4 +1,4 @@
-"""Sound in and out: any file becomes float32 mono at 16 kHz."""
+"""Audio in and out: any file becomes float32 mono at 16 kHz."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from moda.media.track import read_track
 from moda.representation import FPS, SAMPLE_RATE
 
 MIN_SECONDS = 0.1
-"""Shorter sounds are refused: they hold no speech, and less than three frames of video."""
+"""Shorter recordings are refused: they hold no speech, and less than three frames of video."""
 _HALF_WIDTH = 32
 """Zero crossings on each side of the resampling filter's centre."""
 _CANCELLED, _CANCELLED_SHARE = 0.1, 0.2
@@ -28,11 +28,11 @@ log = logging.getLogger(__name__)
 
 
 def read_audio(path: Path | str, start: int = 0, count: int | None = None) -> np.ndarray:
-    """Read the sound of an audio or video file, or `count` samples of it from `start` on (fewer at its end).
+    """Read the audio of an audio or video file, or `count` samples of it from `start` on (fewer at its end).
 
     Returns float32 (N,) in [-1, 1], mono, `SAMPLE_RATE` Hz: the mean of the channels, or the louder one of two that
     would cancel each other. Of several tracks the one marked as default is read, and a line says which.
-    Raises `MediaError` for a file that is missing, empty or not sound, for sound that is shorter than `MIN_SECONDS`
+    Raises `MediaError` for a file that is missing, empty or not audio, for audio that is shorter than `MIN_SECONDS`
     or longer than `moda.media.track.MAX_SECONDS` as a whole and for samples that are not finite. Silence is fine.
     """
     path = Path(path)
@@ -42,7 +42,7 @@ def read_audio(path: Path | str, start: int = 0, count: int | None = None) -> np
         raise MediaError(f"{bad} samples are not finite (NaN or infinite) in {path}")
     if count is None and channels.shape[1] < MIN_SECONDS * SAMPLE_RATE:
         seconds = channels.shape[1] / SAMPLE_RATE
-        raise MediaError(f"the sound lasts {seconds:.3f} s, wanted at least {MIN_SECONDS} s: {path}")
+        raise MediaError(f"the audio lasts {seconds:.3f} s, wanted at least {MIN_SECONDS} s: {path}")
     wave = channels[0] if len(channels) == 1 else mixed(channels, path)
     peak = float(np.abs(wave).max(initial=0.0))
     if peak > 1.0:

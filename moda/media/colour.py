@@ -15,7 +15,7 @@ PQ, HLG = 16, 18
 WHITE_NITS = 203.0
 """Brightness of a white page in HDR (ITU-R BT.2408)."""
 HLG_PEAK_NITS, HLG_GAMMA = 1000.0, 1.2
-SHOULDER = 0.75
+SHOULDER_START = 0.75
 """From this share of white on, highlights are compressed, so that those above white keep their shape."""
 _TO_SRGB = {
     9: np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32),
@@ -87,8 +87,8 @@ def hdr_to_srgb(picture: np.ndarray, coding: HdrCoding) -> np.ndarray:
             linear = linear @ _TO_SRGB[coding.primaries].T
         linear = np.maximum(linear, 0)
         top = np.maximum(linear.max(axis=-1, keepdims=True), 1e-6)
-        over = (top - SHOULDER) / (1 - SHOULDER)
-        linear *= np.where(over > 0, SHOULDER + (1 - SHOULDER) * np.tanh(over), top) / top
+        over = (top - SHOULDER_START) / (1 - SHOULDER_START)
+        linear *= np.where(over > 0, SHOULDER_START + (1 - SHOULDER_START) * np.tanh(over), top) / top
         coded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
         result[row : row + _ROWS] = np.clip(coded * 255 + 0.5, 0, 255)
     return result

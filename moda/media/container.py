@@ -37,7 +37,7 @@ MAX_SECONDS = 48 * 3600.0
 SAMPLE_RATES_HZ = (2_000, 768_000)
 MAX_CHANNELS = 64
 _WITHOUT_TIMES = {"aac", "ac3", "aiff", "amr", "au", "caf", "dts", "eac3", "flac", "mp3", "tta", "w64", "wav", "wv"}
-"""Sound alone, one packet after the other: what the library says of their times is reckoned from the first rate."""
+"""Audio alone, one packet after the other: what the library says of their times is reckoned from the first rate."""
 
 log = logging.getLogger(__name__)
 av.logging.set_level(None)
@@ -103,7 +103,7 @@ def open_container(path: Path, what: str, part: Part | None = None) -> Iterator[
 
 
 def _article(what: str) -> str:
-    return "a sound" if what.startswith("audio") else f"a {what}"
+    return "an audio recording" if what.startswith("audio") else f"a {what}"
 
 
 def reason(error: Exception) -> str:
@@ -133,7 +133,7 @@ def main_track(container: InputContainer, kind: str) -> AudioStream | VideoStrea
 
 
 def start_of(container: InputContainer) -> Fraction:
-    """The second at which the first of sound and picture starts; this moment is 0 to all who read the file."""
+    """The second at which the first of audio and picture starts; this moment is 0 to all who read the file."""
     starts = [
         stream.start_time * stream.time_base
         for kind in ("audio", "video")
@@ -157,9 +157,9 @@ def check_audio(rate: int, channels: int, path: Path) -> None:
     """Raise `MediaError` for a sample rate or a number of channels that no recording has."""
     low, high = SAMPLE_RATES_HZ
     if not low <= rate <= high:
-        raise MediaError(f"the sound has a sample rate of {rate} Hz, wanted {low} to {high}: {path}")
+        raise MediaError(f"the audio has a sample rate of {rate} Hz, wanted {low} to {high}: {path}")
     if not 1 <= channels <= MAX_CHANNELS:
-        raise MediaError(f"the sound has {channels} channels, wanted 1 to {MAX_CHANNELS}: {path}")
+        raise MediaError(f"the audio has {channels} channels, wanted 1 to {MAX_CHANNELS}: {path}")
 
 
 def check_picture(width: int, height: int, path: Path) -> None:

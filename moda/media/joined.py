@@ -1,4 +1,4 @@
-"""Sound files made of several, one behind the other, and WAV files that are wrong about their length.
+"""Audio files made of several, one behind the other, and WAV files that are wrong about their length.
 
 The libraries read the first file of such a chain, or lose their way where the next begins with another rate. Here
 the places are found where files begin, and each is then read by itself.
@@ -32,7 +32,7 @@ class Part:
 
 
 def audio_parts(path: Path) -> list[Part]:
-    """The files that a sound file consists of, in order: one, nearly always."""
+    """The files that an audio file consists of, in order: one, nearly always."""
     with path.open("rb") as file:
         size = path.stat().st_size
         if size < 12:
@@ -80,7 +80,7 @@ def _flac_starts(data: mmap.mmap) -> Iterator[int]:
 
 
 def _mp3_starts(data: mmap.mmap) -> Iterator[int]:
-    """A tag at the start of a file, with sound right behind it."""
+    """A tag at the start of a file, with audio right behind it."""
     yield 0
     at = data.find(b"ID3", 1)
     while at >= 0:

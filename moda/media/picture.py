@@ -11,28 +11,28 @@ import numpy as np
 
 from moda.errors import FaceError, MediaError
 from moda.geometry import fit_head_pose, subject_mesh, to_canonical
+from moda.imaging.crop import Box, crop_square, from_frame, square_box, to_frame
+from moda.imaging.drawing import polygon_mask
+from moda.imaging.margin import crop_margin, margin_of, photo_goes_on, wide_box
 from moda.landmarks import FACE_OVAL, N_LANDMARKS
-from moda.media.crop import Box, crop_square, from_frame, square_box, to_frame
-from moda.media.drawing import polygon_mask
-from moda.media.face_checks import Seen, check_face
-from moda.media.face_tracker import FaceTracker
-from moda.media.face_view import look_at
-from moda.media.faces import MIN_FACE, nearest_face
 from moda.media.in_memory import picture_from_array
-from moda.media.margin import crop_margin, margin_of, photo_goes_on, wide_box
-from moda.media.neutral import with_whole_lips
 from moda.media.picture_file import read_picture
-from moda.media.torso_tracker import PersonSegmenter, shoulder_points
-from moda.media.upright import upright_face
 from moda.representation import FRAME, Portrait
+from moda.tracking.checks import Seen, check_face
+from moda.tracking.face import FaceTracker
+from moda.tracking.face_choice import MIN_FACE_PX, nearest_face
+from moda.tracking.face_view import look_at
+from moda.tracking.neutral_mouth import with_whole_lips
+from moda.tracking.person import PersonSegmenter, shoulder_points
+from moda.tracking.upright import upright_face
 
 __all__ = ["Reference", "follow_edges", "make_portrait", "make_reference", "read_picture"]
 
-SIZES = (32, 4096)
+SIZE_RANGE_PX = (32, 4096)
 """Smallest and largest side of a portrait, pixels."""
-MOST_FACES = 16
+MAX_FACES = 16
 """Faces that are looked for in a picture."""
-APART = 0.2
+MIN_PERSON_MASK = 0.2
 """Parts of the person mask between which it falls below this are different things."""
 _EDGE_RADIUS, _EDGE_EPSILON = 6, 1e-3
 
@@ -78,18 +78,18 @@ def make_reference(
     over_border: the square may reach over the picture's border (see `square_box`).
     accept: take a face that would be refused (`check_face`) and say so. A picture whose face is not upright is turned.
     source: what to call the picture in messages. What had to be assumed of the face is logged.
-    Raises `FaceError` for no such face, one under `MIN_FACE` pixels wide, or one that cannot be animated
+    Raises `FaceError` for no such face, one under `MIN_FACE_PX` pixels wide, or one that cannot be animated
     (`check_face`), `MediaError` for a picture too small.
     """
     image = picture_from_array(image)
-    size = _whole("size", size, SIZES)
+    size = _whole("size", size, SIZE_RANGE_PX)
     if face is not None and (np.shape(face) != (N_LANDMARKS, 3) or not np.isfinite(face).all()):
         raise FaceError(f"face has shape {np.shape(face)}, wanted ({N_LANDMARKS}, 3), all finite: {source}")
     number = _whole("number", number, (1, 2**31))
     height, width = image.shape[:2]
-    if min(height, width) < MIN_FACE:
-        raise MediaError(f"the picture is {width}x{height}, wanted at least {MIN_FACE}x{MIN_FACE}: {source}")
-    with FaceTracker(video=False, max_faces=MOST_FACES) as tracker:
+    if min(height, width) < MIN_FACE_PX:
+        raise MediaError(f"the picture is {width}x{height}, wanted at least {MIN_FACE_PX}x{MIN_FACE_PX}: {source}")
+    with FaceTracker(video=False, max_faces=MAX_FACES) as tracker:
         if face is None:
             image, face = upright_face(tracker, image, number, source)
         box, square, landmarks = track_in_square(tracker, image, face, over_border)
@@ -149,7 +149,7 @@ def _of_the_face(mask: np.ndarray, landmarks: np.ndarray, pad: int = 0) -> np.nd
 
     mask: (FRAME + 2 * pad,) * 2. landmarks: (478, 3), pixels of the square frame inside it.
     """
-    _, labels = cv2.connectedComponents((mask > APART).astype(np.uint8))
+    _, labels = cv2.connectedComponents((mask > MIN_PERSON_MASK).astype(np.uint8))
     oval = polygon_mask((landmarks[list(FACE_OVAL), :2] + pad) * (FRAME / len(mask)), len(mask)) > 0.5
     seen = labels[oval & (labels > 0)]
     if seen.size == 0:

@@ -21,17 +21,17 @@ from moda.media.video import read_frames
 
 FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "GIF", "BMP", "DIB", "PPM", "JPEG2000", "QOI")
 """What Pillow may open: decoders of its own with a clear signature, none that calls another program or a network."""
-MOST_PIXELS = 65_000_000
+MAX_PIXELS = 65_000_000
 """A larger picture is refused by what its header claims, unless it is a JPEG, which can be decoded scaled down."""
-MOST_PIXELS_OF = {"JPEG2000": 25_000_000, "WEBP": 40_000_000, "AVIF": 40_000_000}
+MAX_PIXELS_OF = {"JPEG2000": 25_000_000, "WEBP": 40_000_000, "AVIF": 40_000_000}
 """Formats whose decoders take more memory for a pixel."""
-MOST_JPEG_PIXELS = 400_000_000
+MAX_JPEG_PIXELS = 400_000_000
 """Even at an eighth of its size a JPEG is decoded block by block: a larger one takes seconds."""
 ROOMY_PIXELS = 32_000_000
 """A picture larger than this shows no more in a video than at half its size, and is read so."""
-DRAFT_SIDE = 3000
+DRAFT_SIDE_PX = 3000
 """A larger JPEG is decoded at the smallest of 1/2, 1/4 and 1/8 whose larger side is not under this, pixels."""
-MOST_BYTES = 1 << 28
+MAX_FILE_BYTES = 1 << 28
 """A larger file is not searched for damaged metadata."""
 HEAD_BYTES = 1 << 16
 """Where a file says how its colours are coded."""
@@ -118,7 +118,7 @@ def _check_size(picture: Image.Image, path: Path) -> None:
     width, height = picture.size
     pixels = width * height
     in_blocks = picture.format in ("JPEG", "MPO") and not picture.info.get("progressive")
-    most = MOST_JPEG_PIXELS if in_blocks else MOST_PIXELS_OF.get(str(picture.format), MOST_PIXELS)
+    most = MAX_JPEG_PIXELS if in_blocks else MAX_PIXELS_OF.get(str(picture.format), MAX_PIXELS)
     if pixels > most:
         raise MediaError(
             f"the picture is too large: {width}x{height} ({pixels / 1e6:.0f} megapixels), wanted at most "
@@ -126,7 +126,7 @@ def _check_size(picture: Image.Image, path: Path) -> None:
         )
     if in_blocks and pixels > ROOMY_PIXELS:
         larger = max(width, height)
-        picture.draft(None, (width * DRAFT_SIDE // larger, height * DRAFT_SIDE // larger))  # type: ignore[arg-type]
+        picture.draft(None, (width * DRAFT_SIDE_PX // larger, height * DRAFT_SIDE_PX // larger))  # type: ignore[arg-type]
         log.info("%s: %dx%d is read at %dx%d", path, width, height, *picture.size)
 
 
@@ -188,7 +188,7 @@ def _head(path: Path) -> bytes:
 def _without_metadata(path: Path) -> bytes | None:
     """A PNG, JPEG or WebP with nothing but its picture; None for another file, or one with nothing to leave out."""
     head = _head(path)
-    if not (head.startswith((_PNG, b"\xff\xd8")) or head[8:12] == b"WEBP") or path.stat().st_size > MOST_BYTES:
+    if not (head.startswith((_PNG, b"\xff\xd8")) or head[8:12] == b"WEBP") or path.stat().st_size > MAX_FILE_BYTES:
         return None
     data = path.read_bytes()
     if data.startswith(_PNG):

@@ -53,10 +53,10 @@ def probe(path: Path | str) -> VideoInfo:
 
 
 def check_streams(path: Path | str, audio: bool = True) -> VideoInfo:
-    """Check that a written file holds a video stream and, if wanted, a sound stream."""
+    """Check that a written file holds a video stream and, if wanted, an audio stream."""
     info = probe(path)
     if audio and not info.has_audio:
-        raise MediaError(f"no sound in {path}; wanted a video with sound")
+        raise MediaError(f"no audio in {path}; wanted a video with audio")
     return info
 
 

@@ -1,4 +1,4 @@
-"""What a file holds, frame by frame, each with its moment: one clock for sound and picture, whatever happens inside.
+"""What a file holds, frame by frame, each with its moment: one clock for audio and picture, whatever happens inside.
 
 Filters that keep a state (resampling by time, padding) start anew wherever a stream changes its size, rate or
 colours. So times are decided here, from each frame's own, and filters see single frames only.
@@ -108,7 +108,7 @@ def decoded(
 
 
 def length_of(path: Path) -> float:
-    """Seconds from the file's start to the end of the last of sound and picture; 0 if nothing is known.
+    """Seconds from the file's start to the end of the last of audio and picture; 0 if nothing is known.
 
     What the file says, or, where files are joined by appending, what its packets do.
     """
@@ -155,7 +155,7 @@ def _missing(container: InputContainer, kind: str, path: Path) -> str:
     if undecodable:
         return f"the {kind} of {path} is in a format that cannot be decoded here"
     if kind == "audio":
-        return f"no sound in {path}; wanted an audio file, or a video with sound"
+        return f"no audio in {path}; wanted an audio file, or a video with audio"
     return f"no picture in {path}; wanted a video"
 
 

@@ -1,4 +1,4 @@
-"""The sound of a file as one track at 16 kHz: resampled piece by piece, gaps filled, two channels at most."""
+"""The audio of a file as one track at 16 kHz: resampled piece by piece, gaps filled, two channels at most."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from moda.media.timeline import Moment, decoded
 from moda.representation import SAMPLE_RATE
 
 STEP_SECONDS = 0.04
-"""A time that is off by more than a frame of video is a gap, or sound that comes twice; less is rounding."""
+"""A time that is off by more than a frame of video is a gap, or audio that comes twice; less is rounding."""
 JOIN_SECONDS = 0.005
-"""The same, where the sound changes its kind: another recording begins."""
+"""The same, where the audio changes its kind: another recording begins."""
 MAX_SECONDS = 4 * 3600.0
-"""Of sound that is read at once: it takes 0.5 GB an hour."""
+"""Of audio that is read at once: it takes 0.5 GB an hour."""
 LEAD_SECONDS = 5.0
 """A start is sought so much before it, for decoders to settle; starts before a minute are not sought."""
 SEEK_FROM_SECONDS = 60
@@ -36,7 +36,7 @@ def read_track(path: Path, start: int = 0, count: int | None = None) -> np.ndarr
     """Samples [start, start + count) of a file's main audio track, all of it by default.
 
     Returns float32 (1, N) or (2, N) at `SAMPLE_RATE` Hz, fewer at the track's end; time 0 is the file's start.
-    Raises `MediaError` as `decoded` does, and for sound that is longer than `MAX_SECONDS`.
+    Raises `MediaError` as `decoded` does, and for audio that is longer than `MAX_SECONDS`.
     """
     pieces = list(track_pieces(path, start, count))
     channels = max((len(piece) for piece in pieces), default=1)
@@ -74,7 +74,7 @@ def _on_grid(start: Fraction, rate: int, latest: float) -> bool:
 
 
 class _Track:
-    """Pieces of sound at one rate, one behind the other; only those of the stretch that is wanted are kept."""
+    """Pieces of audio at one rate, one behind the other; only those of the stretch that is wanted are kept."""
 
     def __init__(self, start: int, stop: int | None, rate: int, path: Path) -> None:
         self._start, self._stop, self._rate, self._path = start, stop, rate, path
@@ -133,7 +133,7 @@ class _Track:
         return taken
 
     def _jump(self, start: Fraction) -> None:
-        """Go on at another time: silence fills a gap, and of sound that comes twice the second is dropped."""
+        """Go on at another time: silence fills a gap, and of audio that comes twice the second is dropped."""
         self.finish()
         target = round(start * self._rate)
         self._drop = max(0, self._at - target)
@@ -159,7 +159,7 @@ class _Track:
 
     def _check_length(self, stop: int) -> None:
         if stop - self._start > MAX_SECONDS * self._rate:
-            raise MediaError(f"the sound lasts more than {MAX_SECONDS / 3600:g} hours: {self._path}; cut it into parts")
+            raise MediaError(f"the audio lasts more than {MAX_SECONDS / 3600:g} hours: {self._path}; cut it into parts")
 
 
 class _Resampler:

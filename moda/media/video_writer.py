@@ -27,7 +27,7 @@ from moda.media.track import track_pieces
 _AAC_RATE_HZ = 48_000
 COMMENT = f"AI-generated talking portrait, made with MODA {moda.__version__}"
 _COLOUR = ("-colorspace", "smpte170m", "-color_primaries", "smpte170m", "-color_trc", "smpte170m")
-"""BT.601, and said so: players, ffmpeg and cv2 (which knows nothing else) then show the same colours."""
+"""BT.601, and said so: trainables, ffmpeg and cv2 (which knows nothing else) then show the same colours."""
 
 
 def require_writable(path: Path) -> None:
@@ -44,10 +44,10 @@ def require_writable(path: Path) -> None:
 
 
 class VideoWriter:
-    """Write RGB frames to an MP4: H.264, yuv420p, faststart, with sound if a file of it is given.
+    """Write RGB frames to an MP4: H.264, yuv420p, faststart, with audio if a file of it is given.
 
     path: where the file appears when the `with` block ends well. size: side, or (width, height),
-    even. fps: frames per second. audio: a file whose sound goes beside the frames, padded with
+    even. fps: frames per second. audio: a file whose audio goes beside the frames, padded with
     silence or cut to their length. crf, preset: of libx264. metadata: tags to add or change;
     `comment` says by default that the video is generated. gop, bframes: for clips that are read by
     frame index (`gop=12, bframes=0`). threads: of the encoder, 0 = its own choice.
@@ -144,7 +144,7 @@ class VideoWriter:
         if self.frames == 0:
             raise OutputError(f"no frames were written, so there is no video: {self.path}")
         if self.audio is not None:
-            self._add_sound(self.audio)
+            self._add_audio(self.audio)
         try:
             check_streams(self._temporary, audio=self.audio is not None)
             os.replace(self._temporary, self.path)
@@ -153,8 +153,8 @@ class VideoWriter:
         except OSError as failed:
             raise OutputError(f"cannot write {self.path}: {failed.strerror}") from failed
 
-    def _add_sound(self, audio: Path) -> None:
-        """Copy the video and encode the sound to exactly its length."""
+    def _add_audio(self, audio: Path) -> None:
+        """Copy the video and encode the audio to exactly its length."""
         wanted = math.ceil(self.frames / self.fps * _AAC_RATE_HZ)
         pieces = track_pieces(audio, count=wanted, rate=_AAC_RATE_HZ)
         first = next(pieces, np.zeros((1, 0), np.float32))
@@ -182,7 +182,7 @@ class VideoWriter:
         except BrokenPipeError:
             pass  # it has ended, and says why
         if self._process.wait() != 0:
-            raise self._failure(f" with the sound of {audio}")
+            raise self._failure(f" with the audio of {audio}")
 
     def _finish(self) -> list[str]:
         tags = [part for key, value in self._tags.items() for part in ("-metadata", f"{key}={value}")]

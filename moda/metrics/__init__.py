@@ -8,7 +8,8 @@ from moda.metrics.tracks import FaceTrack, PairedTracks, VideoTrack
 # The order of these imports is that of the columns.
 from moda.metrics import landmark  # isort: skip
 from moda.metrics import niqe, temporal, image, seam, motion  # isort: skip
-from moda.metrics import sync, samples, generation  # isort: skip
+from moda.metrics import samples, generation  # isort: skip
+from moda.metrics.sync import scores as sync
 
 __all__ = [
     "METRICS",

@@ -33,8 +33,8 @@ class ClipPair:
 
     tracks: both faces in the square frame, frame by frame. Where `other_framing` says so, the generated one
         is in a square frame of its own, and only what is measured after alignment can be compared.
-    wave: (N,) float32 sound at 16 kHz that drives the clip, from the pair's frame 0 on (the generated video's
-        own sound if it has any, else the true one's); None without sound.
+    wave: (N,) float32 audio at 16 kHz that drives the clip, from the pair's frame 0 on (the generated video's
+        own audio if it has any, else the true one's); None without audio.
     pictures: the frames of both videos, or why there are none.
     other_framing: why pixel positions of the two cannot be compared; None when they can.
     samples: the clip's face as generated with several seeds, each in the square frame, or why there are none.

@@ -16,7 +16,7 @@ from moda.metrics.registry import Value, metric
     needs=("generation",),
 )
 def real_time_factor(clip: ClipPair) -> Value:
-    """Seconds of work a second of video, from sound and portrait to the written file, without loading the networks;
+    """Seconds of work a second of video, from audio and portrait to the written file, without loading the networks;
     recorded by this machine when it generated the video.
     """
     return clip.real_time_factor

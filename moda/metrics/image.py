@@ -15,18 +15,18 @@ from scipy.ndimage import correlate1d
 from moda.metrics.clip_pair import ClipPair
 from moda.metrics.registry import NotAvailable, Value, metric
 
-PEAK = 255.0
+PEAK_GREY_LEVEL = 255.0
 """Largest value of a picture's channel."""
-LUMA = (0.299, 0.587, 0.114)
+LUMA_WEIGHTS = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in luma (ITU-R BT.601)."""
-PSNR_CAP = 100.0
+MAX_PSNR_DB = 100.0
 """dB given to equal pictures, whose ratio is infinite, and the most any picture gets."""
 WINDOW, SIGMA = 11, 1.5
 """SSIM's Gaussian window: pixels a side and standard deviation (Wang et al. 2004, section III.C)."""
 K1, K2 = 0.01, 0.03
 """SSIM's constants, as shares of the peak (Wang et al. 2004)."""
 
-SIDE, EVERY = 256, 5
+SIDE_PX, FRAME_STEP = 256, 5
 """Pixels a side, and one frame in so many, on which SSIM and PSNR are computed."""
 
 
@@ -85,23 +85,23 @@ def _mean_over_frames(clip: ClipPair, score: Callable[[np.ndarray, np.ndarray], 
     pictures = clip.pictures
     assert not isinstance(pictures, NotAvailable)  # they are needed, so they are there
     # All frames are asked for, as TCM does, so that one decoding serves both.
-    pairs = zip(pictures.true(1, SIDE), pictures.generated(1, SIDE), strict=False)
-    scores = [score(true, generated) for true, generated in islice(pairs, 0, None, EVERY)]
+    pairs = zip(pictures.true(1, SIDE_PX), pictures.generated(1, SIDE_PX), strict=False)
+    scores = [score(true, generated) for true, generated in islice(pairs, 0, None, FRAME_STEP)]
     return float(np.mean(scores)) if scores else NotAvailable("no frames")
 
 
 def luma(picture: np.ndarray) -> np.ndarray:
     """(H, W, 3) RGB of 0..255 -> (H, W) float32 luma of 0..255 (BT.601 weights, full range)."""
-    return np.asarray(picture, np.float32) @ np.array(LUMA, np.float32)
+    return np.asarray(picture, np.float32) @ np.array(LUMA_WEIGHTS, np.float32)
 
 
 def psnr(true: np.ndarray, generated: np.ndarray) -> float:
-    """Peak signal-to-noise ratio of two (H, W, 3) RGB pictures, over all channels at once, dB; at most `PSNR_CAP`."""
+    """Peak signal-to-noise ratio of two (H, W, 3) RGB pictures over all channels, dB; at most `MAX_PSNR_DB`."""
     difference = np.asarray(true, np.float32) - np.asarray(generated, np.float32)
     squared = float(np.mean(difference * difference, dtype=np.float64))
     if squared == 0:
-        return PSNR_CAP
-    return min(PSNR_CAP, 10 * math.log10(PEAK**2 / squared))
+        return MAX_PSNR_DB
+    return min(MAX_PSNR_DB, 10 * math.log10(PEAK_GREY_LEVEL**2 / squared))
 
 
 def ssim(true: np.ndarray, generated: np.ndarray) -> float:
@@ -117,7 +117,7 @@ def ssim(true: np.ndarray, generated: np.ndarray) -> float:
     variance_one = _windowed(one * one) - mean_one * mean_one
     variance_two = _windowed(two * two) - mean_two * mean_two
     covariance = _windowed(one * two) - mean_one * mean_two
-    light, contrast = (K1 * PEAK) ** 2, (K2 * PEAK) ** 2
+    light, contrast = (K1 * PEAK_GREY_LEVEL) ** 2, (K2 * PEAK_GREY_LEVEL) ** 2
     top = (2 * mean_one * mean_two + light) * (2 * covariance + contrast)
     bottom = (mean_one**2 + mean_two**2 + light) * (variance_one + variance_two + contrast)
     return float(np.mean(top / bottom, dtype=np.float64))

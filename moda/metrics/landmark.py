@@ -14,11 +14,11 @@ from moda.metrics.polygon import polygon_iou
 from moda.metrics.registry import NotAvailable, Value, metric
 from moda.metrics.tracks import PairedTracks
 
-MAX_LAG = 10
+MAX_LAG_FRAMES = 10
 """Frames searched to either side for the best lag."""
 MIN_FRAMES = 25
 """Fewest frames (1 s) that a correlation or a spread is computed from."""
-STILL = 1e-3
+MIN_LIP_STD_PX = 1e-3
 """Spread of the lip opening, canonical pixels, under which a mouth counts as still."""
 
 
@@ -150,7 +150,7 @@ def opening_ratio(clip: ClipPair) -> Value:
     if pair.valid.sum() < MIN_FRAMES:
         return NotAvailable(f"fewer than {MIN_FRAMES} frames with a face in both videos")
     true_spread = pair.true.opening[pair.valid].std()
-    if true_spread < STILL:
+    if true_spread < MIN_LIP_STD_PX:
         return NotAvailable("the true lips do not move")
     return float(pair.generated.opening[pair.valid].std() / true_spread)
 
@@ -192,18 +192,18 @@ def _correlation(pair: PairedTracks, lag: int) -> Value:
     if valid.sum() < MIN_FRAMES:
         return NotAvailable(f"fewer than {MIN_FRAMES} frames with a face in both videos")
     true, generated = true[valid], generated[valid]
-    if true.std() < STILL:
+    if true.std() < MIN_LIP_STD_PX:
         return NotAvailable("the true lips do not move")
-    if generated.std() < STILL:
+    if generated.std() < MIN_LIP_STD_PX:
         return NotAvailable("the lips do not move")
     return float(np.corrcoef(true, generated)[0, 1])
 
 
 def _best_lag(pair: PairedTracks) -> tuple[int, float] | NotAvailable:
-    if len(pair) < MIN_FRAMES + MAX_LAG:
-        return NotAvailable(f"shorter than {MIN_FRAMES + MAX_LAG} frames")
+    if len(pair) < MIN_FRAMES + MAX_LAG_FRAMES:
+        return NotAvailable(f"shorter than {MIN_FRAMES + MAX_LAG_FRAMES} frames")
     best: tuple[int, float] | None = None
-    for lag in sorted(range(-MAX_LAG, MAX_LAG + 1), key=abs):  # of equals, the lag nearest to 0
+    for lag in sorted(range(-MAX_LAG_FRAMES, MAX_LAG_FRAMES + 1), key=abs):  # of equals, the lag nearest to 0
         value = _correlation(pair, lag)
         if isinstance(value, NotAvailable):
             return value

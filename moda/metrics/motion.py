@@ -11,22 +11,22 @@ from moda.audio_features import frame_power
 from moda.blinks import find_blinks
 from moda.landmarks import eye_opening
 from moda.metrics.clip_pair import ClipPair
-from moda.metrics.landmark import MIN_FRAMES, STILL
+from moda.metrics.landmark import MIN_FRAMES, MIN_LIP_STD_PX
 from moda.metrics.registry import NotAvailable, Value, metric
 from moda.metrics.tracks import FaceTrack
 from moda.representation import FPS, SAMPLE_RATE
 
 MIN_BLINK_FRAMES = 75
 """Fewest tracked frames (3 s) that a blink rate is computed from."""
-TURNS = 0.1
+MIN_TURN_STD_DEGREES = 0.1
 """Spread in degrees under which the true head counts as not turning about an axis."""
 LOUD_PERCENTILE = 95.0
 """Of a clip's levels, the one that stands for its speech."""
-SILENT_DB, NOTHING_DB = -30.0, -60.0
+SILENCE_BELOW_SPEECH_DB, MIN_AUDIBLE_DBFS = -30.0, -60.0
 """A frame is silent this far below the speech, or below this level of full scale."""
-SILENCE, SETTLING = 0.3, 0.2
+MIN_SILENCE_SECONDS, SETTLING_SECONDS = 0.3, 0.2
 """Seconds that a silent stretch must last, and how long from its beginning the lips may take to close."""
-REST = 0.15
+REST_OPENING_SHARE = 0.15
 """Share of the 95th percentile of lip opening below which lips are at rest."""
 
 
@@ -104,7 +104,7 @@ def head_speed(clip: ClipPair) -> Value:
         float(np.linalg.norm(np.diff(rotation(face), axis=0)[steps], axis=1).mean())
         for face in (clip.tracks.true, clip.tracks.generated)
     )
-    if true * FPS < TURNS:
+    if true * FPS < MIN_TURN_STD_DEGREES:
         return NotAvailable("the true head does not turn")
     return generated / true
 
@@ -120,7 +120,7 @@ def rotation(face: FaceTrack) -> np.ndarray:
 def spread_ratio(true: np.ndarray, generated: np.ndarray) -> float | None:
     """Mean over axes of std(generated) / std(true), both (T, axes) degrees; None if the true one does not turn."""
     true_spread, spread = true.std(axis=0), generated.std(axis=0)
-    turning = true_spread >= TURNS
+    turning = true_spread >= MIN_TURN_STD_DEGREES
     return float((spread[turning] / true_spread[turning]).mean()) if turning.any() else None
 
 
@@ -131,7 +131,7 @@ def spread_ratio(true: np.ndarray, generated: np.ndarray) -> float | None:
     better="higher",
     version=1,
     source="this project",
-    needs=("tracks", "sound"),
+    needs=("tracks", "audio"),
 )
 def silence_score(clip: ClipPair) -> Value:
     """Share of silent frames in which the generated lips are at rest: opening below 15 % of its own 95th percentile
@@ -143,38 +143,38 @@ def silence_score(clip: ClipPair) -> Value:
     opening = clip.tracks.generated.opening
     if np.isfinite(opening).sum() < MIN_FRAMES:
         return NotAvailable(f"fewer than {MIN_FRAMES} frames with a face")
-    if np.nanstd(opening) < STILL:
+    if np.nanstd(opening) < MIN_LIP_STD_PX:
         return NotAvailable("the lips do not move")
     silent = settled_silence(clip.wave, len(opening)) & np.isfinite(opening)
     if not silent.any():
-        return NotAvailable(f"no silent stretch of {SILENCE} s")
+        return NotAvailable(f"no silent stretch of {MIN_SILENCE_SECONDS} s")
     return float(at_rest(opening)[silent].mean())
 
 
 def at_rest(opening: np.ndarray) -> np.ndarray:
-    """(T,) lip opening -> (T,) bool: below `REST` of its 95th percentile."""
-    return np.asarray(opening) < REST * np.nanpercentile(opening, 95)
+    """(T,) lip opening -> (T,) bool: below `REST_OPENING_SHARE` of its 95th percentile."""
+    return np.asarray(opening) < REST_OPENING_SHARE * np.nanpercentile(opening, 95)
 
 
 def levels(wave: np.ndarray, frames: int) -> np.ndarray:
-    """(N,) sound at 16 kHz -> (frames,) level of speech in each frame of video, dB of full scale, at least -120."""
+    """(N,) audio at 16 kHz -> (frames,) level of speech in each frame of video, dB of full scale, at least -120."""
     power = frame_power(np.asarray(wave, np.float32), frames)
     return 10 * np.log10(np.maximum(power, 1e-12))
 
 
 def settled_silence(wave: np.ndarray, frames: int) -> np.ndarray:
-    """(N,) sound at 16 kHz -> (frames,) bool: in a stretch of silence, and lips have had the time to come to rest.
+    """(N,) audio at 16 kHz -> (frames,) bool: in a stretch of silence, and lips have had the time to come to rest.
 
-    Frames after the sound's end are not silence: nothing is known of them.
+    Frames after the audio's end are not silence: nothing is known of them.
     """
     known = min(frames, len(wave) * int(FPS) // SAMPLE_RATE)
     found = np.zeros(frames, bool)
     if not known:
         return found
     level = levels(wave, known)
-    silent = level <= max(float(np.percentile(level, LOUD_PERCENTILE)) + SILENT_DB, NOTHING_DB)
+    silent = level <= max(float(np.percentile(level, LOUD_PERCENTILE)) + SILENCE_BELOW_SPEECH_DB, MIN_AUDIBLE_DBFS)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], silent, [False]])))
     for first, after in zip(edges[::2], edges[1::2], strict=True):
-        if after - first >= SILENCE * FPS:
-            found[first + round(SETTLING * FPS) : after] = True
+        if after - first >= MIN_SILENCE_SECONDS * FPS:
+            found[first + round(SETTLING_SECONDS * FPS) : after] = True
     return found

@@ -24,16 +24,16 @@ from moda.metrics.image import luma
 from moda.metrics.registry import NotAvailable, Value, metric
 from moda.representation import FRAME
 
-BLOCK = 96
+BLOCK_SIDE_PX = 96
 """Side of a block at full size, pixels; half of it at the second scale."""
 FEATURES = 36
 """18 features a scale: 2 of the contrasts, 4 of each of four products of neighbours."""
-MIN_SIDE = 480
+MIN_SIDE_PX = 480
 """Smallest side a picture may have: five blocks; fewer make the fit of the picture's own statistics meaningless."""
 NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
 """Rows down and columns right to the neighbour of each product."""
 
-EVERY = 10
+FRAME_STEP = 10
 """One frame in so many is scored."""
 
 
@@ -54,9 +54,9 @@ def natural_quality(clip: ClipPair) -> Value:
     pictures = clip.pictures
     assert not isinstance(pictures, NotAvailable)  # they are needed, so they are there
     side = pictures.source_side[1]
-    if side < MIN_SIDE:
-        return NotAvailable(f"the generated square is {side} px wide, NIQE needs {MIN_SIDE}")
-    scores = np.array([niqe(frame) for frame in pictures.generated(EVERY, min(side, FRAME))])
+    if side < MIN_SIDE_PX:
+        return NotAvailable(f"the generated square is {side} px wide, NIQE needs {MIN_SIDE_PX}")
+    scores = np.array([niqe(frame) for frame in pictures.generated(FRAME_STEP, min(side, FRAME))])
     scores = scores[np.isfinite(scores)]
     return float(scores.mean()) if len(scores) else NotAvailable("no frame with texture")
 
@@ -82,10 +82,10 @@ def niqe(picture: np.ndarray) -> float:
 
     What is left over right and below of whole 96 x 96 blocks is cut off; blocks without any texture
     (a flat background) are left out. NaN if fewer than two blocks have texture. Raises ValueError
-    for a picture with a side under `MIN_SIDE`.
+    for a picture with a side under `MIN_SIDE_PX`.
     """
-    if min(picture.shape[:2]) < MIN_SIDE:
-        raise ValueError(f"a picture of {picture.shape[1]}x{picture.shape[0]}: NIQE needs sides of {MIN_SIDE} px")
+    if min(picture.shape[:2]) < MIN_SIDE_PX:
+        raise ValueError(f"a picture of {picture.shape[1]}x{picture.shape[0]}: NIQE needs sides of {MIN_SIDE_PX} px")
     features = block_features(luma(picture)).astype(np.float64)
     features = features[np.isfinite(features).all(axis=1)]
     if len(features) < 2:
@@ -98,11 +98,11 @@ def niqe(picture: np.ndarray) -> float:
 
 def block_features(light: np.ndarray) -> np.ndarray:
     """(H, W) luma of 0..255 -> (N, 36) features of its whole blocks; NaN or inf in a block without texture."""
-    rows, columns = light.shape[0] // BLOCK, light.shape[1] // BLOCK
-    image = light[: rows * BLOCK, : columns * BLOCK]
+    rows, columns = light.shape[0] // BLOCK_SIDE_PX, light.shape[1] // BLOCK_SIDE_PX
+    image = light[: rows * BLOCK_SIDE_PX, : columns * BLOCK_SIDE_PX]
     scales = []
-    for side in (BLOCK, BLOCK // 2):
-        if side < BLOCK:
+    for side in (BLOCK_SIDE_PX, BLOCK_SIDE_PX // 2):
+        if side < BLOCK_SIDE_PX:
             image = halve(image)
         contrast = local_contrast(image)
         blocks = contrast.reshape(rows, side, columns, side).swapaxes(1, 2).reshape(-1, side, side)

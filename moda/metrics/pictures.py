@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from moda.media.crop import Box
+from moda.imaging.crop import Box
 from moda.media.video import read_frames
 from moda.representation import FPS, FRAME
 
-KEPT = 3
+MAX_CACHED_READINGS = 3
 """Ways of reading (step, size) of which a video's frames are kept."""
-LARGEST = 96 << 20
+MAX_CACHED_BYTES = 96 << 20
 """Most bytes of frames that are kept for one way of reading a video; longer videos are decoded again."""
 
 
@@ -42,12 +42,12 @@ class VideoPictures:
         side = size or FRAME
         first = start % every
         key = (first, every, side)
-        if -(-(self.frames - first) // every) * side * side * 3 > LARGEST:
+        if -(-(self.frames - first) // every) * side * side * 3 > MAX_CACHED_BYTES:
             yield from self._decode(start, stop, every, side)
             return
         if key not in self._kept:
             self._kept[key] = list(self._decode(first, self.frames, every, side))
-            while len(self._kept) > KEPT:
+            while len(self._kept) > MAX_CACHED_READINGS:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
         yield from self._kept[key][start // every : -(-(stop - first) // every)]

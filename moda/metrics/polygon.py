@@ -2,7 +2,7 @@
 
 Between two neighbouring vertex heights the width of a polygon is linear in y, so its middle line
 gives the exact area. Only the overlap bends where edges cross, and for that each such slab is cut
-into finer ones, about `LINES` in all. Along x everything is exact. Pixels do not come in, so the
+into finer ones, about `MIN_SCAN_LINES` in all. Along x everything is exact. Pixels do not come in, so the
 result does not depend on the size of the picture.
 """
 
@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-LINES = 160
+MIN_SCAN_LINES = 160
 """Scan lines a pair of polygons, at least."""
-CHUNK = 256
+CHUNK_FRAMES = 256
 """Frames at a time, to bound memory."""
 
 
@@ -22,14 +22,16 @@ def polygon_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     first: (T, P, 2), second: (T, Q, 2) closed contours (the first point not repeated), filled by
     the even-odd rule. Returns (T,); NaN where both are empty.
     """
-    chunks = [_iou(first[i : i + CHUNK], second[i : i + CHUNK]) for i in range(0, len(first), CHUNK)]
+    chunks = [
+        _iou(first[i : i + CHUNK_FRAMES], second[i : i + CHUNK_FRAMES]) for i in range(0, len(first), CHUNK_FRAMES)
+    ]
     return np.concatenate(chunks) if chunks else np.zeros(0)
 
 
 def _iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     heights = np.sort(np.concatenate([first[..., 1], second[..., 1]], axis=1), axis=1)
     slab = np.diff(heights, axis=1)
-    lines_a_slab = -(-LINES // slab.shape[1])
+    lines_a_slab = -(-MIN_SCAN_LINES // slab.shape[1])
     parts = (np.arange(lines_a_slab) + 0.5) / lines_a_slab
     lines = (heights[:, :-1, None] + slab[..., None] * parts).reshape(len(first), -1)
     thickness = np.repeat(slab / lines_a_slab, lines_a_slab, axis=1)

@@ -22,11 +22,11 @@ __all__ = ["METRICS", "Better", "Compute", "Metric", "Need", "NotAvailable", "Va
 
 Better = Literal["lower", "higher", "one", "zero", "none"]
 """Which way a value is better; "one" and "zero": the closer to 1 or 0, from either side; "none": it describes."""
-Need = Literal["tracks", "frame", "pictures", "sound", "samples", "generation"]
+Need = Literal["tracks", "frame", "pictures", "audio", "samples", "generation"]
 """What a metric needs of a `ClipPair`.
 
 tracks: both faces (always there). frame: pixel positions of both are comparable (`other_framing` is None).
-pictures: frames of both videos. sound: `wave`. samples: several seeds. generation: `real_time_factor`.
+pictures: frames of both videos. audio: `wave`. samples: several seeds. generation: `real_time_factor`.
 """
 Compute = Callable[[ClipPair], Value]
 
@@ -79,8 +79,8 @@ def missing_need(clip: ClipPair, needs: tuple[Need, ...]) -> NotAvailable | None
             return NotAvailable(clip.other_framing)
         if need == "pictures" and isinstance(clip.pictures, NotAvailable):
             return clip.pictures
-        if need == "sound" and clip.wave is None:
-            return NotAvailable("no sound in either video")
+        if need == "audio" and clip.wave is None:
+            return NotAvailable("no audio in either video")
         if need == "samples" and isinstance(clip.samples, NotAvailable):
             return clip.samples
         if need == "generation" and isinstance(clip.real_time_factor, NotAvailable):

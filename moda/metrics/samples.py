@@ -1,4 +1,4 @@
-"""Diversity of what was generated from one sound with several seeds."""
+"""Diversity of what was generated from one audio with several seeds."""
 
 from __future__ import annotations
 

@@ -10,18 +10,18 @@ from itertools import islice
 
 import numpy as np
 
-from moda.media.framing import Square, read_square
+from moda.imaging.framing import Square, read_square
 from moda.media.video import read_frames
 from moda.metrics.clip_pair import ClipPair
 from moda.metrics.image import luma
 from moda.metrics.registry import NotAvailable, Value, metric
 from moda.representation import FPS
 
-EVERY = 5
+FRAME_STEP = 5
 """One frame in so many is looked at."""
-FLOOR = 1.0
+STEP_FLOOR_GREY_LEVELS = 1.0
 """Grey level added to both steps: without it a flat wall divides by nothing."""
-SAME_PICTURE = 8.0
+MAX_SAME_PICTURE_GREY_LEVELS = 8.0
 """Mean difference, grey levels, up to which what lies around the square is the true video's first frame."""
 
 
@@ -53,9 +53,9 @@ def seam(clip: ClipPair) -> Value:
     if not border(inside)[0].any() and not border(inside)[1].any():
         return NotAvailable("the square is the whole picture, it has no border")
     around = np.abs(luma(first) - luma(source))[~inside].mean()
-    if around > SAME_PICTURE:
+    if around > MAX_SAME_PICTURE_GREY_LEVELS:
         return NotAvailable("the picture around the square is not the true video's first frame")
-    return seam_ratio(islice(_with(first, frames), 0, None, EVERY), source, inside)
+    return seam_ratio(islice(_with(first, frames), 0, None, FRAME_STEP), source, inside)
 
 
 def square_mask(height: int, width: int, square: Square) -> np.ndarray:
@@ -90,7 +90,7 @@ def border_step(picture: np.ndarray, inside: np.ndarray) -> float:
 def seam_ratio(frames: Iterable[np.ndarray], source: np.ndarray, inside: np.ndarray) -> float:
     """(mean `border_step` of the frames + 1) / (`border_step` of the source + 1)."""
     steps = [border_step(frame, inside) for frame in frames]
-    return (float(np.mean(steps)) + FLOOR) / (border_step(source, inside) + FLOOR)
+    return (float(np.mean(steps)) + STEP_FLOOR_GREY_LEVELS) / (border_step(source, inside) + STEP_FLOOR_GREY_LEVELS)
 
 
 def _with(first: np.ndarray, rest: Iterable[np.ndarray]) -> Iterable[np.ndarray]:

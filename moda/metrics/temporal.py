@@ -10,15 +10,15 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from moda.media.optical_flow import backward_flow, pull
+from moda.imaging.optical_flow import backward_flow, pull
 from moda.metrics.clip_pair import ClipPair
 from moda.metrics.registry import NotAvailable, Value, metric
 
-SIDE = 256
+SIDE_PX = 256
 """Pixels a side at which the flow is computed."""
-EVERY = 5
+FRAME_STEP = 5
 """One pair of neighbouring frames in this many is scored."""
-REPEATED = 1e-3
+MIN_RESIDUAL_GREY_LEVELS_SQUARED = 1e-3
 """Mean squared residual, grey levels squared, under which a true frame counts as a repeat of the one before."""
 
 
@@ -38,7 +38,7 @@ def tcm(clip: ClipPair) -> Value:
     """
     pictures = clip.pictures
     assert not isinstance(pictures, NotAvailable)  # they are needed, so they are there
-    value = temporal_consistency(pictures.true(1, SIDE), pictures.generated(1, SIDE))
+    value = temporal_consistency(pictures.true(1, SIDE_PX), pictures.generated(1, SIDE_PX))
     return NotAvailable("the true video stands still") if math.isnan(value) else value
 
 
@@ -56,7 +56,7 @@ def consistency(true: float, generated: float) -> float:
     return math.exp(-abs(generated / true - 1))
 
 
-def neighbours(frames: Iterable[np.ndarray], every: int = EVERY) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def neighbours(frames: Iterable[np.ndarray], every: int = FRAME_STEP) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Pairs (frame t - 1, frame t) for t = every, 2 every, ..."""
     before: np.ndarray | None = None
     for index, frame in enumerate(frames):
@@ -65,7 +65,7 @@ def neighbours(frames: Iterable[np.ndarray], every: int = EVERY) -> Iterator[tup
         before = frame
 
 
-def temporal_consistency(true: Iterable[np.ndarray], generated: Iterable[np.ndarray], every: int = EVERY) -> float:
+def temporal_consistency(true: Iterable[np.ndarray], generated: Iterable[np.ndarray], every: int = FRAME_STEP) -> float:
     """TCM of two videos in step: mean of `consistency` over every `every`-th pair of neighbouring frames.
 
     Each video is pulled along its own flow, so that a head that moves otherwise than the true one is
@@ -78,6 +78,6 @@ def temporal_consistency(true: Iterable[np.ndarray], generated: Iterable[np.ndar
         neighbours(true, every), neighbours(generated, every), strict=False
     ):
         reference = residual(true_before, true_after)
-        if reference >= REPEATED:
+        if reference >= MIN_RESIDUAL_GREY_LEVELS_SQUARED:
             scores.append(consistency(reference, residual(before, after)))
     return float(np.mean(scores)) if scores else float("nan")

@@ -6,7 +6,7 @@ event carries a blink taken from the training set.
 
     onsets   a head on the features gives a rate, exp(mean + bounded), learned by Poisson likelihood
     drawing  a frame whose noise lies below a threshold is a candidate; it lives if none lower lies
-             within `REFRACTORY` frames (Matern's second hard-core process, Matern 1960), so that
+             within `REFRACTORY_FRAMES` frames (Matern's second hard-core process, Matern 1960), so that
              what happens at a frame depends on its neighbourhood alone and windows agree
     course   one curve for all, stretched to the duration and scaled to the depth of the blink drawn
     points   eyes + closure * displacement * local height of the open eye
@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from moda.blinks import COURSE, OPEN
+from moda.blinks import COURSE_TIMES, OPEN_SHARE
 from moda.landmarks import (
     EYES,
     LEFT_EYE,
@@ -39,23 +39,23 @@ from moda.landmarks import (
 )
 from moda.representation import FPS
 
-REFRACTORY = 12
+REFRACTORY_FRAMES = 12
 """Frames around a blink's onset in which no other begins: half a second."""
-BOUND = 0.7
-"""How far sound and subject move the logarithm of the rate, either way: a factor of 2. Of 770 blinks of 45 people
+MAX_LOG_RATE_CHANGE = 0.7
+"""How far audio and subject move the logarithm of the rate, either way: a factor of 2. Of 770 blinks of 45 people
 the head learned nothing that held for other people (likelihood 2.59 -> 2.41 a second in training, 1.74 -> 1.75
 outside of it), so it may not do much."""
-USUAL_RATE = 20 / 60 / FPS
+DEFAULT_BLINKS_A_FRAME = 20 / 60 / FPS
 """Blinks a frame of a network that was not fitted."""
-BRIEFEST, SLOWEST = 0.1, 0.4
+MIN_BLINK_SECONDS, MAX_BLINK_SECONDS = 0.1, 0.4
 """Seconds a blink that is drawn may last."""
-KEPT = 256
+MAX_STORED_BLINKS = 256
 """Blinks of the training set that are drawn from (Q)."""
-SHUT = 0.9
+SHUT_DEPTH_QUANTILE = 0.9
 """Quantile of the depths of the training set's blinks that counts as shut: the tracker leaves a gap in closed eyes."""
-TAIL = 24
+MAX_BLINK_REACH_FRAMES = 24
 """Frames before and after its deepest one that a blink reaches at most."""
-RATES = (1.0 / 60 / FPS, 0.9 / (2 * REFRACTORY + 1))
+MIN_MAX_BLINKS_A_FRAME = (1.0 / 60 / FPS, 0.9 / (2 * REFRACTORY_FRAMES + 1))
 """Rates that can be drawn: one a minute, and near the most that the refractory time allows."""
 
 
@@ -99,9 +99,9 @@ class BlinkProcess(nn.Module):
         assert isinstance(last, nn.Linear)
         nn.init.zeros_(last.weight)  # the mean rate everywhere
         nn.init.zeros_(last.bias)
-        self.register_buffer("log_rate", torch.tensor(USUAL_RATE).log())
+        self.register_buffer("log_rate", torch.tensor(DEFAULT_BLINKS_A_FRAME).log())
         self.register_buffer("course", torch.from_numpy(_bump()).float())
-        self.register_buffer("kept", torch.tensor([[0.15, 0.7]]).repeat(KEPT, 1))
+        self.register_buffer("kept", torch.tensor([[0.15, 0.7]]).repeat(MAX_STORED_BLINKS, 1))
         self.register_buffer("displacement", torch.zeros(N_EYES, 3))
         upper, lower, eye_of = _lids()
         for name, rows in (("upper", upper), ("lower", lower), ("eye_of", eye_of)):
@@ -112,13 +112,15 @@ class BlinkProcess(nn.Module):
 
         Without any sample the eyes stay open.
         """
-        self.log_rate.fill_(float(np.log(np.clip(rate, *RATES))))
-        samples = sorted((s for s in samples if BRIEFEST <= s.seconds <= SLOWEST), key=lambda s: s.seconds)
+        self.log_rate.fill_(float(np.log(np.clip(rate, *MIN_MAX_BLINKS_A_FRAME))))
+        samples = sorted(
+            (s for s in samples if MIN_BLINK_SECONDS <= s.seconds <= MAX_BLINK_SECONDS), key=lambda s: s.seconds
+        )
         if not samples:
             self.displacement.zero_()
             return
-        picked = np.linspace(0, len(samples) - 1, KEPT).round().astype(int)
-        shut = float(np.quantile([s.depth for s in samples], SHUT))
+        picked = np.linspace(0, len(samples) - 1, MAX_STORED_BLINKS).round().astype(int)
+        shut = float(np.quantile([s.depth for s in samples], SHUT_DEPTH_QUANTILE))
         self.kept.copy_(torch.tensor([(samples[i].seconds, min(samples[i].depth / shut, 1.0)) for i in picked]))
         course = np.clip(np.mean([s.course for s in samples], axis=0), 0, None)
         self.course.copy_(torch.from_numpy(course / course.max()))
@@ -135,7 +137,7 @@ class BlinkProcess(nn.Module):
     def rate(self, features: Tensor, log_base: Tensor | None = None) -> Tensor:
         """Logarithm of the blinks a frame, (B, T). log_base: (B,) in the place of the mean rate's."""
         base = self.log_rate if log_base is None else log_base[:, None]
-        return base + BOUND * torch.tanh(self.head(features)[..., 0])
+        return base + MAX_LOG_RATE_CHANGE * torch.tanh(self.head(features)[..., 0])
 
     def loss(self, features: Tensor, onsets: Tensor, seen: Tensor, usual: Tensor) -> Tensor:
         """Negative log-likelihood a second of a Poisson process, without its constant; a scalar.
@@ -144,7 +146,7 @@ class BlinkProcess(nn.Module):
         frame of each window's person, an offset as in Poisson regression: how often *this* person
         blinks can be told for no other, so the head is left to learn when.
         """
-        log_rate = self.rate(features.float(), usual.clamp(*RATES).log())
+        log_rate = self.rate(features.float(), usual.clamp(*MIN_MAX_BLINKS_A_FRAME).log())
         a_frame = log_rate.exp() - onsets * log_rate
         return FPS * (a_frame * seen).sum() / seen.sum().clamp(min=1)
 
@@ -152,14 +154,14 @@ class BlinkProcess(nn.Module):
     def draw(self, features: Tensor, noise: Tensor) -> Tensor:
         """Closure of the eyes (B, T): 0 open, the depth of a blink at its deepest; noise (B, T, 2)."""
         when, which = noise.float().unbind(-1)
-        rate = self.rate(features.float()).exp().clamp(*RATES)
-        around = 2 * REFRACTORY + 1
+        rate = self.rate(features.float()).exp().clamp(*MIN_MAX_BLINKS_A_FRAME)
+        around = 2 * REFRACTORY_FRAMES + 1
         # of a process that accepts a frame with p, (1 - (1 - p)^around) / around live
         accepted = 1 - (1 - around * rate) ** (1 / around)
         candidate = when < torch.special.ndtri(accepted)
         marks = torch.where(candidate, -when, -torch.inf)
-        lives = candidate & (marks >= nn.functional.max_pool1d(marks, around, stride=1, padding=REFRACTORY))
-        row = (torch.special.ndtr(which) * KEPT).long().clamp(max=KEPT - 1)
+        lives = candidate & (marks >= nn.functional.max_pool1d(marks, around, stride=1, padding=REFRACTORY_FRAMES))
+        row = (torch.special.ndtr(which) * MAX_STORED_BLINKS).long().clamp(max=MAX_STORED_BLINKS - 1)
         seconds, depth = self.kept[row].unbind(-1)
         return self._closure(lives * depth, seconds * FPS)
 
@@ -184,23 +186,29 @@ class BlinkProcess(nn.Module):
 
     def _closure(self, depth: Tensor, duration: Tensor) -> Tensor:
         """Depth (B, T), 0 where no blink starts, and duration in frames -> closure (B, T); the deeper blink counts."""
-        peak = COURSE[0] + self.course.argmax() / (len(COURSE) - 1) * (COURSE[-1] - COURSE[0])
+        peak = COURSE_TIMES[0] + self.course.argmax() / (len(COURSE_TIMES) - 1) * (COURSE_TIMES[-1] - COURSE_TIMES[0])
         # A blink's deepest instant falls on a frame, or the shortest ones would be missed between two.
         # (B, T, lags): what the blinks that start around a frame, the earliest first, give to it
-        started = nn.functional.pad(depth, (TAIL, TAIL)).unfold(1, 2 * TAIL + 1, 1)
-        lasting = nn.functional.pad(duration, (TAIL, TAIL), value=1.0).unfold(1, 2 * TAIL + 1, 1)
-        since = torch.arange(TAIL, -TAIL - 1, -1, device=depth.device)
+        started = nn.functional.pad(depth, (MAX_BLINK_REACH_FRAMES, MAX_BLINK_REACH_FRAMES)).unfold(
+            1, 2 * MAX_BLINK_REACH_FRAMES + 1, 1
+        )
+        lasting = nn.functional.pad(duration, (MAX_BLINK_REACH_FRAMES, MAX_BLINK_REACH_FRAMES), value=1.0).unfold(
+            1, 2 * MAX_BLINK_REACH_FRAMES + 1, 1
+        )
+        since = torch.arange(MAX_BLINK_REACH_FRAMES, -MAX_BLINK_REACH_FRAMES - 1, -1, device=depth.device)
         time = peak + (since - (peak * lasting).round()) / lasting  # in durations from its start
-        place = (time - COURSE[0]) / (COURSE[1] - COURSE[0])
-        inside = (place >= 0) & (place < len(COURSE) - 1)
-        low = place.floor().long().clamp(0, len(COURSE) - 2)
+        place = (time - COURSE_TIMES[0]) / (COURSE_TIMES[1] - COURSE_TIMES[0])
+        inside = (place >= 0) & (place < len(COURSE_TIMES) - 1)
+        low = place.floor().long().clamp(0, len(COURSE_TIMES) - 2)
         course = torch.lerp(self.course[low], self.course[low + 1], place - low)
         return (course * inside * started).amax(dim=-1)
 
 
 def _bump() -> np.ndarray:
-    """A course to start from: (61,), 1 a third of the way, below 1 - OPEN of it outside of the blink."""
-    return np.exp(np.log(1 - OPEN) * np.where(COURSE < 1 / 3, 3 * COURSE - 1, (3 * COURSE - 1) / 2) ** 2)
+    """A course to start from: (61,), 1 a third of the way, below 1 - OPEN_SHARE of it outside of the blink."""
+    return np.exp(
+        np.log(1 - OPEN_SHARE) * np.where(COURSE_TIMES < 1 / 3, 3 * COURSE_TIMES - 1, (3 * COURSE_TIMES - 1) / 2) ** 2
+    )
 
 
 def _lids() -> tuple[list[int], list[int], list[int]]:

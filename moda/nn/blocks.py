@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from moda.nn.settings import NormKind
 
-LEAK = 0.2
+LEAKY_RELU_SLOPE = 0.2
 """Negative slope of every LeakyReLU of the paper's networks (docs/method.md, sections 2, 3 and 5)."""
 
 
@@ -34,7 +34,7 @@ class MLP(nn.Module):
             if i < len(widths) - 2:
                 if norm != "none":
                     layers.append(nn.BatchNorm1d(outer) if norm == "batch" else nn.LayerNorm(outer))
-                layers.append(nn.LeakyReLU(LEAK))
+                layers.append(nn.LeakyReLU(LEAKY_RELU_SLOPE))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -46,7 +46,7 @@ class TemporalContext(nn.Module):
     """Residual dilated convolutions over time: (B, T, C) -> (B, T, C), each frame sees its neighbours.
 
     Not in the paper: there SpecAttn hears a frame through a diagonal mask and the past alone, while lips
-    form a sound before it is heard. layers: the dilation doubles with each, so that `layers` of kernel k
+    form a phoneme before it is audible. layers: the dilation doubles with each, so that `layers` of kernel k
     see (k - 1) (2^layers - 1) / 2 frames ahead. dropout: of what each layer reads.
     """
 

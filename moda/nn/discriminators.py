@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from moda.nn.blocks import LEAK
+from moda.nn.blocks import LEAKY_RELU_SLOPE
 
 FeatureMaps = list[Tensor]
 """What one scale returns: the maps of its inner layers, then its logits (B, 1, H', W')."""
@@ -30,7 +30,7 @@ class PatchDiscriminator(nn.Module):
         for i, outer in enumerate(widths):
             conv = nn.Conv2d(inner, outer, 4, stride=2 if i < layers else 1, padding=2)
             norm = nn.BatchNorm2d(outer) if i else nn.Identity()
-            blocks.append(nn.Sequential(conv, norm, nn.LeakyReLU(LEAK)))
+            blocks.append(nn.Sequential(conv, norm, nn.LeakyReLU(LEAKY_RELU_SLOPE)))
             inner = outer
         blocks.append(nn.Conv2d(inner, 1, 4, stride=1, padding=2))
         self.blocks = nn.ModuleList(blocks)

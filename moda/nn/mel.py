@@ -17,10 +17,10 @@ from torchaudio.functional import melscale_fbanks
 from moda.nn.waveform import normalise_wave
 from moda.representation import FPS, SAMPLE_RATE
 
-SLICES = 4
+SPECTRA_A_FRAME = 4
 """Spectra a video frame: one every 10 ms."""
-FFT = 400
-FLOOR, CENTRE, SPREAD = 1e-3, -3.0, 3.0
+FFT_SAMPLES = 400
+MIN_POWER, LOG_CENTRE, LOG_SCALE = 1e-3, -3.0, 3.0
 
 
 class LogMel(nn.Module):
@@ -31,21 +31,23 @@ class LogMel(nn.Module):
 
     def __init__(self, bands: int, quiet: float) -> None:
         super().__init__()
-        self.channels = SLICES * bands
+        self.channels = SPECTRA_A_FRAME * bands
         self.quiet = quiet
         with torch.device("cpu"):  # torchaudio reads values while it makes them: not possible on "meta"
-            filters = melscale_fbanks(FFT // 2 + 1, 0.0, SAMPLE_RATE / 2, bands, SAMPLE_RATE)
-        self.register_buffer("window", torch.hann_window(FFT), persistent=False)
+            filters = melscale_fbanks(FFT_SAMPLES // 2 + 1, 0.0, SAMPLE_RATE / 2, bands, SAMPLE_RATE)
+        self.register_buffer("window", torch.hann_window(FFT_SAMPLES), persistent=False)
         self.register_buffer("filters", filters, persistent=False)
 
     def forward(self, wave: Tensor, frames: int) -> Tensor:
-        hop = round(SAMPLE_RATE / FPS) // SLICES
+        hop = round(SAMPLE_RATE / FPS) // SPECTRA_A_FRAME
         wave = normalise_wave(wave, self.quiet)
-        wave = F.pad(wave, (FFT // 2, max(0, hop * SLICES * frames - wave.shape[-1]) + FFT // 2))
-        spectra = torch.stft(wave, FFT, hop, window=self.window, center=False, return_complex=True)
-        power = spectra.abs().square()[..., : SLICES * frames].transpose(1, 2)  # (B, 4T, FFT/2 + 1)
-        levels = torch.log(power @ self.filters + FLOOR)
-        return ((levels - CENTRE) / SPREAD).reshape(len(wave), frames, self.channels)
+        wave = F.pad(
+            wave, (FFT_SAMPLES // 2, max(0, hop * SPECTRA_A_FRAME * frames - wave.shape[-1]) + FFT_SAMPLES // 2)
+        )
+        spectra = torch.stft(wave, FFT_SAMPLES, hop, window=self.window, center=False, return_complex=True)
+        power = spectra.abs().square()[..., : SPECTRA_A_FRAME * frames].transpose(1, 2)  # (B, 4T, FFT_SAMPLES/2 + 1)
+        levels = torch.log(power @ self.filters + MIN_POWER)
+        return ((levels - LOG_CENTRE) / LOG_SCALE).reshape(len(wave), frames, self.channels)
 
 
 class MelFront(nn.Module):
@@ -64,7 +66,7 @@ class MelFront(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in self.layers)
 
     def forward(self, wave: Tensor, frames: int) -> Tensor:
-        spectra = self.mel(wave, frames).reshape(len(wave), SLICES * frames, self.bands)
+        spectra = self.mel(wave, frames).reshape(len(wave), SPECTRA_A_FRAME * frames, self.bands)
         x: Tensor = self.enter(spectra.transpose(1, 2))
         for layer, norm in zip(self.layers, self.norms, strict=True):
             y = layer(F.gelu(norm(x.transpose(1, 2)).transpose(1, 2)))

@@ -15,7 +15,7 @@ from scipy.fft import dct
 
 from moda.representation import SAMPLE_RATE
 
-LENGTH, HOP, FFT = 400, 160, 512
+FRAME_SAMPLES, HOP_SAMPLES, FFT_SAMPLES = 400, 160, 512
 """Samples: frames of 25 ms, one every 10 ms, and the transform's length."""
 COEFFICIENTS, FILTERS, LIFTER, PREEMPHASIS = 13, 26, 22, 0.97
 FULL_SCALE = 32768.0
@@ -23,17 +23,17 @@ FULL_SCALE = 32768.0
 
 
 def mfcc(wave: np.ndarray) -> np.ndarray:
-    """(N,) sound at 16 kHz in -1..1 -> (n, 13) float64, n = 1 + ceil((N - 400) / 160), at least 1; N >= 1."""
+    """(N,) audio at 16 kHz in -1..1 -> (n, 13) float64, n = 1 + ceil((N - 400) / 160), at least 1; N >= 1."""
     if wave.ndim != 1 or len(wave) == 0:
         raise ValueError(f"wave has shape {wave.shape}, wanted (N,) with N >= 1")
     pcm = np.clip(np.rint(wave.astype(np.float64) * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1)
     sharp = pcm.copy()
     sharp[1:] -= PREEMPHASIS * pcm[:-1]
-    count = 1 + max(0, -(-(len(sharp) - LENGTH) // HOP))
-    padded = np.zeros((count - 1) * HOP + LENGTH)
+    count = 1 + max(0, -(-(len(sharp) - FRAME_SAMPLES) // HOP_SAMPLES))
+    padded = np.zeros((count - 1) * HOP_SAMPLES + FRAME_SAMPLES)
     padded[: len(sharp)] = sharp
-    frames = np.lib.stride_tricks.sliding_window_view(padded, LENGTH)[::HOP]
-    power = np.abs(np.fft.rfft(frames, FFT)) ** 2 / FFT
+    frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME_SAMPLES)[::HOP_SAMPLES]
+    power = np.abs(np.fft.rfft(frames, FFT_SAMPLES)) ** 2 / FFT_SAMPLES
     cepstra = dct(np.log(_positive(power @ _filters().T)), type=2, axis=1, norm="ortho")[:, :COEFFICIENTS]
     order = np.arange(COEFFICIENTS)
     cepstra = cepstra * (1 + LIFTER / 2 * np.sin(np.pi * order / LIFTER))
@@ -50,8 +50,8 @@ def _filters() -> np.ndarray:
     """(M, K) triangles over 0 .. 8 kHz, evenly spaced in mel, their corners rounded down to bins."""
     top = 2595 * np.log10(1 + SAMPLE_RATE / 2 / 700)
     hertz = 700 * (10 ** (np.linspace(0, top, FILTERS + 2) / 2595) - 1)
-    corners = np.floor((FFT + 1) * hertz / SAMPLE_RATE)
-    bins = np.arange(FFT // 2 + 1)
+    corners = np.floor((FFT_SAMPLES + 1) * hertz / SAMPLE_RATE)
+    bins = np.arange(FFT_SAMPLES // 2 + 1)
     low, middle, high = (corners[i : i + FILTERS, None] for i in range(3))
     rising, falling = (bins - low) / (middle - low), (high - bins) / (high - middle)
     return np.where(bins < middle, rising, falling) * ((bins >= low) & (bins < high))

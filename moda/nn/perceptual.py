@@ -17,9 +17,9 @@ from moda.tensor_file import read_published
 
 log = logging.getLogger(__name__)
 
-STAGES = (2, 2, 4, 4, 4)
+CONVOLUTIONS_A_BLOCK = (2, 2, 4, 4, 4)
 """Convolutions of VGG19 between one pooling and the next (Simonyan and Zisserman, configuration E)."""
-WIDTHS = (64, 128, 256, 512, 512)
+BLOCK_CHANNELS = (64, 128, 256, 512, 512)
 LAYER_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 """Weights of relu1_1 ... relu5_1, those of pix2pixHD: deep layers count most."""
 HUB_FILE = "vgg19-dcbb9e9d.pth"
@@ -40,13 +40,13 @@ class Vgg19Features(nn.Module):
         layers: list[nn.Module] = []
         self.taps: list[int] = []
         inner = 3
-        for stage, (count, outer) in enumerate(zip(STAGES, WIDTHS, strict=True)):
-            for i in range(count if stage < len(STAGES) - 1 else 1):
+        for stage, (count, outer) in enumerate(zip(CONVOLUTIONS_A_BLOCK, BLOCK_CHANNELS, strict=True)):
+            for i in range(count if stage < len(CONVOLUTIONS_A_BLOCK) - 1 else 1):
                 layers += [nn.Conv2d(inner, outer, 3, padding=1), nn.ReLU()]
                 if i == 0:
                     self.taps.append(len(layers) - 1)
                 inner = outer
-            if stage < len(STAGES) - 1:
+            if stage < len(CONVOLUTIONS_A_BLOCK) - 1:
                 layers.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers)
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)

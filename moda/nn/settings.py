@@ -58,7 +58,7 @@ class SpeechConfig(Config):
     freeze: bool = False
     """Keep the whole encoder as it is, the transformer too: for little footage of few people. The same holds."""
     quiet: float = 3.16e-4
-    """RMS under which sound counts as silence: the waveform is divided by sqrt(variance + quiet^2).
+    """RMS under which audio counts as silence: the waveform is divided by sqrt(variance + quiet^2).
     3.16e-4 squared is the 1e-7 of wav2vec2's own feature extractor."""
     pretrained: str | None = None
     """Folder or Hugging Face name of a `transformers` wav2vec2 whose weights to start from; sizes must agree. A name is
@@ -107,6 +107,6 @@ class LipSyncConfig(Config):
     bands: int = 80
     """Mel bands."""
     quiet: float = 0.01
-    """RMS under which sound counts as silence, as in the other networks."""
+    """RMS under which audio counts as silence, as in the other networks."""
     dropout: float = 0.2
     """Of whole channels, of the input and after every block."""

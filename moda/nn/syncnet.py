@@ -1,6 +1,6 @@
 """SyncNet as published (Chung and Zisserman 2016, "Out of time"), so that its weights can be loaded.
 
-Two towers that map five frames of a face and the 0.2 s of sound beside them to points that are close
+Two towers that map five frames of a face and the 0.2 s of audio beside them to points that are close
 where the two are in step. The layout is that of the released weights (github.com/joonson/syncnet_python,
 `syncnet_v2.model`): its names and shapes, and nothing of its code. The weights are not ours to ship.
 
@@ -23,21 +23,21 @@ from moda.tensor_file import read_published
 
 log = logging.getLogger(__name__)
 
-FRAMES, CEPSTRA = 5, 20
+VIDEO_FRAMES, CEPSTRAL_FRAMES = 5, 20
 """What one embedding looks at: frames of video, and cepstral frames."""
-STEP = 4
+CEPSTRA_A_VIDEO_FRAME = 4
 """Cepstral frames a video frame."""
-SIDE = 224
+FACE_SIDE_PX = 224
 """Side of the face picture, pixels."""
-EMBEDDING = 1024
-BATCH = 64
-"""Windows of sound that go through at once."""
-CHUNK = 16
-"""Frames of video that go through at once, and FRAMES - 1 more: about 120 MB of activations."""
+EMBEDDING_CHANNELS = 1024
+AUDIO_BATCH_WINDOWS = 64
+"""Windows of audio that go through at once."""
+VIDEO_CHUNK_FRAMES = 16
+"""Frames of video that go through at once, and VIDEO_FRAMES - 1 more: about 120 MB of activations."""
 
 
 class SyncNet(nn.Module):
-    """`sound` and `picture` give embeddings (..., 1024), not normalised, that are compared by Euclidean distance."""
+    """`audio` and `picture` give embeddings (..., 1024), not normalised, that are compared by Euclidean distance."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class SyncNet(nn.Module):
         )
         self.netfcaud = _head()
         self.netcnnlip = nn.Sequential(
-            *_layer(nn.Conv3d(3, 96, (FRAMES, 7, 7), stride=(1, 2, 2))),
+            *_layer(nn.Conv3d(3, 96, (VIDEO_FRAMES, 7, 7), stride=(1, 2, 2))),
             nn.MaxPool3d((1, 3, 3), (1, 2, 2)),
             *_layer(nn.Conv3d(96, 256, (1, 5, 5), stride=(1, 2, 2), padding=(0, 1, 1))),
             nn.MaxPool3d((1, 3, 3), (1, 2, 2), padding=(0, 1, 1)),
@@ -66,7 +66,7 @@ class SyncNet(nn.Module):
         )
         self.netfclip = _head()
 
-    def sound(self, windows: Tensor) -> Tensor:
+    def audio(self, windows: Tensor) -> Tensor:
         """Cepstra (B, 1, 13, 20) -> (B, E)."""
         return torch.as_tensor(self.netfcaud(self.netcnnaud(windows).flatten(1)))
 
@@ -79,15 +79,15 @@ class SyncNet(nn.Module):
         return torch.as_tensor(self.netfclip(maps.flatten(0, 1)).unflatten(0, maps.shape[:2]))
 
     @torch.inference_mode()
-    def embed_sound(self, cepstra: Tensor, count: int) -> Tensor:
+    def embed_audio(self, cepstra: Tensor, count: int) -> Tensor:
         """Cepstra (n, 13) of a clip -> (count, E): embedding t hears cepstral frames 4 t .. 4 t + 19.
 
-        Raises ValueError where the sound is too short for `count`.
+        Raises ValueError where the audio is too short for `count`.
         """
-        if count < 1 or len(cepstra) < STEP * (count - 1) + CEPSTRA:
+        if count < 1 or len(cepstra) < CEPSTRA_A_VIDEO_FRAME * (count - 1) + CEPSTRAL_FRAMES:
             raise ValueError(f"{len(cepstra)} cepstral frames are too few for {count} embeddings")
-        windows = cepstra.float().unfold(0, CEPSTRA, STEP)[:count, None]  # (count, 1, 13, 20)
-        return torch.cat([self.sound(part) for part in windows.split(BATCH)])
+        windows = cepstra.float().unfold(0, CEPSTRAL_FRAMES, CEPSTRA_A_VIDEO_FRAME)[:count, None]  # (count, 1, 13, 20)
+        return torch.cat([self.audio(part) for part in windows.split(AUDIO_BATCH_WINDOWS)])
 
     @torch.inference_mode()
     def embed_picture(self, faces: Iterable[np.ndarray]) -> Tensor:
@@ -99,13 +99,13 @@ class SyncNet(nn.Module):
         waiting: list[np.ndarray] = []
         for face in faces:
             waiting.append(face)
-            if len(waiting) == CHUNK + FRAMES - 1:
+            if len(waiting) == VIDEO_CHUNK_FRAMES + VIDEO_FRAMES - 1:
                 embeddings.append(self._embed(waiting))
-                del waiting[:CHUNK]
-        if len(waiting) >= FRAMES:
+                del waiting[:VIDEO_CHUNK_FRAMES]
+        if len(waiting) >= VIDEO_FRAMES:
             embeddings.append(self._embed(waiting))
         if not embeddings:
-            raise ValueError(f"{len(waiting)} faces, wanted at least {FRAMES}")
+            raise ValueError(f"{len(waiting)} faces, wanted at least {VIDEO_FRAMES}")
         return torch.cat(embeddings)
 
     def _embed(self, faces: list[np.ndarray]) -> Tensor:
@@ -147,7 +147,9 @@ def _layer(convolution: nn.Conv2d | nn.Conv3d) -> Sequence[nn.Module]:
 
 
 def _head() -> nn.Sequential:
-    return nn.Sequential(nn.Linear(512, 512), nn.BatchNorm1d(512), nn.ReLU(inplace=True), nn.Linear(512, EMBEDDING))
+    return nn.Sequential(
+        nn.Linear(512, 512), nn.BatchNorm1d(512), nn.ReLU(inplace=True), nn.Linear(512, EMBEDDING_CHANNELS)
+    )
 
 
 def _differences(stored: object, wanted: dict[str, Tensor]) -> list[str]:

@@ -9,9 +9,9 @@ from torch import Tensor
 
 OCTAVES = 6
 TEMPORAL_CHANNELS = 1 + 2 * OCTAVES
-FRAMES_A_UNIT = 1000.0
+FRAMES_A_TIME_UNIT = 1000.0
 """t' = t / 1000."""
-WRAP = 2 * math.pi * FRAMES_A_UNIT
+WRAP_FRAMES = 2 * math.pi * FRAMES_A_TIME_UNIT
 """Frames after which every sine has come round: t' may be taken modulo this without a jump in them."""
 
 
@@ -22,8 +22,8 @@ def temporal_embedding(frame: Tensor, *, wrap: bool) -> Tensor:
     """
     time = frame.to(torch.float32)
     if wrap:
-        time = torch.remainder(time, WRAP)
-    time = (time / FRAMES_A_UNIT)[:, None]
+        time = torch.remainder(time, WRAP_FRAMES)
+    time = (time / FRAMES_A_TIME_UNIT)[:, None]
     angles = time * (2.0 ** torch.arange(OCTAVES, device=frame.device, dtype=torch.float32))
     return torch.cat([time, angles.sin(), angles.cos()], dim=1)
 

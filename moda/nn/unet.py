@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from moda.nn.settings import UNET_LEVELS
 
-WIDEST = 8
+MAX_WIDTH_FACTOR = 8
 """Channels double level by level up to this many times the width of the first."""
 
 
@@ -75,7 +75,7 @@ class PaperUNet(nn.Module):
         if depth < 2:
             raise ValueError(f"depth must be at least 2, got {depth}")
         self.multiple = 2**depth
-        widths = [width * min(2**level, WIDEST) for level in range(depth)]
+        widths = [width * min(2**level, MAX_WIDTH_FACTOR) for level in range(depth)]
         inners = [in_channels, *widths[:-1]]
         self.downs = nn.ModuleList(
             Down(inner, outer, norm=0 < level < depth - 1)

@@ -17,7 +17,7 @@ from moda.nn.waveform import normalise_wave
 __all__ = ["SpeechConfig", "SpeechEncoder"]
 
 MIN_SAMPLES = 400
-"""Receptive field of the CNN: shorter sound is padded with silence to this many samples."""
+"""Receptive field of the CNN: shorter audio is padded with silence to this many samples."""
 
 
 class SpeechEncoder(nn.Module):

@@ -11,7 +11,7 @@ from moda.config import Config
 
 
 class OptimizerConfig(Config):
-    """AdamW, one for each player, all with these settings (with weight_decay 0 it is Adam)."""
+    """AdamW, one for each trainable, all with these settings (with weight_decay 0 it is Adam)."""
 
     lr: float = Field(1e-4, gt=0)
     """Learning rate at its highest (paper: 1e-4)."""
@@ -20,7 +20,7 @@ class OptimizerConfig(Config):
     weight_decay: float = Field(0.0, ge=0)
     """Decoupled weight decay."""
     clip: float = Field(1.0, ge=0)
-    """Largest norm of a player's gradient; 0 does not clip."""
+    """Largest norm of a trainable's gradient; 0 does not clip."""
     warmup: int = Field(0, ge=0)
     """Steps over which the learning rate rises linearly."""
     schedule: Literal["constant", "cosine"] = "constant"
@@ -28,7 +28,7 @@ class OptimizerConfig(Config):
 
 
 class TrainerConfig(Config):
-    """The loop. A step is one update of every player."""
+    """The loop. A step is one update of every trainable."""
 
     steps: int = Field(gt=0)
     """Steps in all; a larger number with the same command trains on."""
@@ -76,12 +76,12 @@ class TrainConfig(Config):
     loss: dict[str, Any] = Field(default_factory=dict)
     """Section of the stage's LossConfig."""
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
-    """How the players are updated."""
+    """How the trainables are updated."""
     trainer: TrainerConfig
     """The loop."""
 
 
-MAY_CHANGE = frozenset(
+RESUMABLE_CHANGES = frozenset(
     {
         "output",
         "device",

@@ -20,7 +20,7 @@ from moda.training.stage import Stage
 
 log = logging.getLogger(__name__)
 
-_TRAIN, _VALIDATE = 1, 2
+_TRAIN_SEED, _VALIDATION_SEED = 1, 2
 Keys = list[tuple[int, int]]
 
 
@@ -77,14 +77,14 @@ class TrainingStream:
     def _epoch(self, epoch: int) -> list[Keys]:
         """This process's batches of an epoch; every process has as many."""
         seed = self._config.seed
-        batches = self._stage.sampler(self._dataset, self._config.trainer.batch, derive(seed, _TRAIN, epoch))
+        batches = self._stage.sampler(self._dataset, self._config.trainer.batch, derive(seed, _TRAIN_SEED, epoch))
         count, rank = self._runtime.count, self._runtime.index
         if len(batches) < count:
             raise DataError(
                 f"{len(batches)} batches an epoch for {count} processes; lower trainer.batch or the processes"
             )
         mine = range(rank, len(batches) - len(batches) % count, count)
-        return [[(s, derive(seed, _TRAIN, epoch, b, j)) for j, s in enumerate(batches[b])] for b in mine]
+        return [[(s, derive(seed, _TRAIN_SEED, epoch, b, j)) for j, s in enumerate(batches[b])] for b in mine]
 
 
 def _refuse_single_samples(stage: Stage, config: TrainConfig, batches: list[Keys]) -> None:
@@ -101,7 +101,7 @@ def validation_batches(
     stage: Stage, dataset: Dataset[Any], config: TrainConfig, runtime: Runtime
 ) -> Iterator[tuple[int, Any]]:
     """(samples, batch) over the whole set in order, the same draws every time."""
-    keys = [(index, derive(config.seed, _VALIDATE, index)) for index in range(size(dataset))]
+    keys = [(index, derive(config.seed, _VALIDATION_SEED, index)) for index in range(size(dataset))]
     batches = [keys[i : i + config.trainer.batch] for i in range(0, len(keys), config.trainer.batch)]
     loader = _loader(stage, dataset, batches, config.trainer.workers, runtime)
     for batch_keys, batch in zip(batches, loader, strict=True):

@@ -1,4 +1,4 @@
-"""What a stage offers the trainer: players, data, losses. A stage never touches an optimiser."""
+"""What a stage offers the trainer: trainables, data, losses. A stage never touches an optimiser."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from torch.utils.data import Dataset, default_collate
 from moda.config import Config
 
 Terms = Mapping[str, Tensor]
-"""Loss terms of a player by name, each a scalar that is already weighted."""
+"""Loss terms of a trainable by name, each a scalar that is already weighted."""
 Collate = Callable[[list[Any]], Any]
 
 
 class Stage(ABC, nn.Module):
-    """One trainable stage. Its networks are the players; frozen helpers (VGG) are plain submodules.
+    """One trainable stage. Its networks are the trainables; frozen helpers (VGG) are plain submodules.
 
-    What a resumed run needs has to live in the players, as parameters or buffers: those, and
+    What a resumed run needs has to live in the trainables, as parameters or buffers: those, and
     only those, are saved.
     """
 
@@ -52,13 +52,13 @@ class Stage(ABC, nn.Module):
 
     @property
     @abstractmethod
-    def players(self) -> dict[str, nn.Module]:
+    def trainables(self) -> dict[str, nn.Module]:
         """Networks that are optimised, each by its own optimiser: {"generator": G, ...}."""
 
     @property
     @abstractmethod
     def network(self) -> nn.Module:
-        """The player that inference needs; a checkpoint's `weights` are its state_dict."""
+        """The trainable that inference needs; a checkpoint's `weights` are its state_dict."""
 
     @abstractmethod
     def datasets(self) -> tuple[Dataset[Any], Dataset[Any]]:
@@ -88,10 +88,10 @@ class Stage(ABC, nn.Module):
 
     @abstractmethod
     def losses(self, batch: Any, generator: torch.Generator) -> Iterator[tuple[str, Terms]]:
-        """Yield (player, terms) for every player, in the order of their updates, once each a batch.
+        """Yield (trainable, terms) for every trainable, in the order of their updates, once each a batch.
 
-        The trainer updates the player before the generator goes on: what is computed after a yield
-        sees the new weights. Only that player gets gradients. generator: noise on the batch's device.
+        The trainer updates the trainable before the generator goes on: what is computed after a yield
+        sees the new weights. Only that trainable gets gradients. generator: noise on the batch's device.
         """
 
     @abstractmethod

@@ -23,25 +23,25 @@ from moda import checkpoint as checkpoints
 from moda.checkpoint import Checkpoint
 from moda.errors import ConfigError, OutputError
 from moda.files import clear_litter, hold
-from moda.training.board import Board, Reporter
 from moda.training.config import TrainConfig
-from moda.training.examination import DryRun, Examiner, Pace, Stopwatch, shapes
+from moda.training.initial_weights import require_weights, start_from
 from moda.training.loading import TrainingStream, size
-from moda.training.players import Average, Player, learning_rate
+from moda.training.logger import Logger, Reporter
 from moda.training.randomness import derive, isolated, seed_everything
-from moda.training.resuming import Progress, fingerprints, pack, require_same_run, resolved, unpack, weights_of
 from moda.training.runtime import Runtime
 from moda.training.stage import Stage
-from moda.training.starting import require_weights, start_from
-from moda.training.stopping import StopSignal
+from moda.training.state import TrainState, fingerprints, pack, require_same_run, resolved, unpack, weights_of
+from moda.training.stop_signal import StopSignal
+from moda.training.trainable import Trainable, WeightAverage, learning_rate
+from moda.training.validation import DryRun, Pace, Stopwatch, Validator, shapes
 
 log = logging.getLogger(__name__)
 
-_LOOP, _NOISE = 3, 4
+_LOOP_SEED, _NOISE_SEED = 3, 4
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainResult:
     """How a run ended. best: lowest validation score, if the stage gives one. interrupted: number of the signal
     that ended it early, or None.
 
@@ -67,22 +67,22 @@ class Trainer:
         """fresh: do not resume; last.pt and best.pt are replaced as the new run goes."""
         if config.stage != stage.name:
             raise ConfigError(f"the configuration is for stage '{config.stage}', the stage is '{stage.name}'")
-        if not any(stage.network is player for player in stage.players.values()):
-            raise ValueError(f"the network of stage '{stage.name}' is none of its players")
+        if not any(stage.network is trainable for trainable in stage.trainables.values()):
+            raise ValueError(f"the network of stage '{stage.name}' is none of its trainables")
         self.config, self.stage, self.fresh = config, stage, fresh
         self.runtime = Runtime(config.device, config.trainer.precision)
         self.last, self.best = config.output / "last.pt", config.output / "best.pt"
-        self.progress = Progress()
+        self.progress = TrainState()
         if not self.resumes:
             if config.init is None:
                 require_weights(type(stage), stage.network_config, stage.loss_config)
             else:
                 self.progress.origin = start_from(config.init, stage)
         stage.to(self.runtime.device)
-        self.players = {name: Player(name, module, config.optimizer) for name, module in stage.players.items()}
-        self.average = Average(stage.network, config.trainer.ema) if config.trainer.ema else None
+        self.trainables = {name: Trainable(name, module, config.optimizer) for name, module in stage.trainables.items()}
+        self.average = WeightAverage(stage.network, config.trainer.ema) if config.trainer.ema else None
         self.generator = torch.Generator(self.runtime.device)
-        self.examiner = Examiner(stage, config, self.runtime)
+        self.validator = Validator(stage, config, self.runtime)
         self._sums: dict[str, float] = defaultdict(float)
         self._counted, self._since = 0, 0.0
 
@@ -120,9 +120,9 @@ class Trainer:
         train, _ = self._sets
         self._seed()
         if self.resumes:
-            players = list(self.players.values())
+            trainables = list(self.trainables.values())
             unpack(
-                self.last, self.stage, self.config, self.progress, players, self.average, self.generator,
+                self.last, self.stage, self.config, self.progress, trainables, self.average, self.generator,
                 self._fingerprints,
             )  # fmt: skip
             log.info("resuming %s at step %d", self.last, self.progress.step)
@@ -133,11 +133,11 @@ class Trainer:
                 self._prepare(train)
             self.runtime.same_start(self.stage)
             if self.average:
-                self.average = Average(self.stage.network, self.average.decay)
+                self.average = WeightAverage(self.stage.network, self.average.decay)
         self.stage.train()
         return self._stream()
 
-    def run(self, on_start: Callable[[], None] = lambda: None) -> Outcome:
+    def run(self, on_start: Callable[[], None] = lambda: None) -> TrainResult:
         """Train to config.trainer.steps, or until a signal asks to stop; last.pt is written either way.
 
         on_start: called before the first step, once nothing stands in its way.
@@ -165,7 +165,7 @@ class Trainer:
             clear_litter(output)
             yield
 
-    def _run(self, on_start: Callable[[], None]) -> Outcome:
+    def _run(self, on_start: Callable[[], None]) -> TrainResult:
         trainer, at = self.config.trainer, self.progress
         train, validation = self._sets
         interrupted: int | None = None
@@ -175,9 +175,9 @@ class Trainer:
             log.info("%s is at step %d of %d: nothing to do", self.last, at.step, trainer.steps)
             return self._outcome(None)
         batches = iter(stream)
-        board = self._board()
+        logger = self._logger()
         if at.step == 0 and at.origin and self.runtime.main and size(validation):
-            self._validate(validation, board)
+            self._validate(validation, logger)
             at.origin["metrics"] = at.metrics
         reporter = Reporter(at.step, trainer.steps, quiet=not self.runtime.main)
         self._since = time.monotonic()
@@ -191,25 +191,25 @@ class Trainer:
                     final = at.step == trainer.steps
                     reporter.advance(at.step)
                     if at.step % trainer.log_every == 0 or final or stopping:
-                        self._report(board, reporter)
+                        self._report(logger, reporter)
                     if self.runtime.main and (final or not stopping):
-                        self._examine(train, validation, board)
+                        self._validate_and_preview(train, validation, logger)
                     if at.step % trainer.save_every == 0 or final or stopping:
                         self._save_last()
                 if stopping:
                     interrupted = stop.number or signal.SIGINT  # of another process of this run
         finally:
             reporter.close()
-            if board:
-                board.close()
+            if logger:
+                logger.close()
         return self._outcome(interrupted)
 
-    def _outcome(self, interrupted: int | None) -> Outcome:
+    def _outcome(self, interrupted: int | None) -> TrainResult:
         at, steps = self.progress, self.config.trainer.steps
         before = at.origin.get("metrics", {})
         if "score" in before and at.step >= steps and at.best == before["score"]:
             log.info("no step is better than the start (score %.4g): best.pt is the start", at.best)
-        return Outcome(at.step, at.best, interrupted if at.step < steps else None, before, at.metrics)
+        return TrainResult(at.step, at.best, interrupted if at.step < steps else None, before, at.metrics)
 
     def dry_run(self) -> DryRun:
         """One batch through losses (with gradients, without an update), validate and preview.
@@ -224,12 +224,12 @@ class Trainer:
             batch = next(iter(stream))
         losses: dict[str, float] = {}
         with watch.timed("losses"):
-            for player, terms in self._losses(batch):
-                player.zero()
-                values = player.backward(terms, share=1.0, step=0)
-                losses.update({f"{player.name}/{name}": value for name, value in values.items()})
-        with self.examiner.examining(None):
-            check = self.examiner.first(validation if size(validation) else train)
+            for trainable, terms in self._losses(batch):
+                trainable.zero()
+                values = trainable.backward(terms, share=1.0, step=0)
+                losses.update({f"{trainable.name}/{name}": value for name, value in values.items()})
+        with self.validator.evaluating(None):
+            check = self.validator.first(validation if size(validation) else train)
             with watch.timed("validate"):
                 metrics = self.stage.summarise(self.stage.validate(check))
             with watch.timed("preview"):
@@ -248,40 +248,40 @@ class Trainer:
         stepped = time.monotonic()
         validation = self._sets[1]
         if size(validation):
-            self.examiner.metrics(validation, self.average)
+            self.validator.metrics(validation, self.average)
         return Pace(started - began, (stepped - warm) / steps, time.monotonic() - stepped)
 
     def _seed(self) -> None:
-        seed_everything(derive(self.config.seed, _LOOP, self.runtime.index))
-        self.generator.manual_seed(derive(self.config.seed, _NOISE, self.runtime.index))
+        seed_everything(derive(self.config.seed, _LOOP_SEED, self.runtime.index))
+        self.generator.manual_seed(derive(self.config.seed, _NOISE_SEED, self.runtime.index))
 
     def _prepare(self, train: Dataset[Any]) -> None:
         if not self.progress.origin:  # else the statistics have come with the weights
             self.stage.prepare(train)
 
-    def _losses(self, batch: Any) -> Iterator[tuple[Player, dict[str, Tensor]]]:
+    def _losses(self, batch: Any) -> Iterator[tuple[Trainable, dict[str, Tensor]]]:
         losses = self.stage.losses(batch, self.generator)
         while True:
             with self.runtime.autocast():
                 item = next(losses, None)
             if item is None:
                 return
-            yield self.players[item[0]], dict(item[1])
+            yield self.trainables[item[0]], dict(item[1])
 
     def _step(self, batches: Iterator[Any]) -> dict[str, float]:
-        """One update of every player; returns their terms and gradient norms by player/name."""
+        """One update of every trainable; returns their terms and gradient norms by trainable/name."""
         trainer, step = self.config.trainer, self.progress.step + 1
         lr = learning_rate(self.config.optimizer, self.progress.step, trainer.steps)
         logged: dict[str, float] = defaultdict(float)
         for part in range(trainer.accumulate):
-            for player, terms in self._losses(next(batches)):
+            for trainable, terms in self._losses(next(batches)):
                 if part == 0:
-                    player.zero()
-                values = player.backward(terms, share=1 / trainer.accumulate, step=step)
+                    trainable.zero()
+                values = trainable.backward(terms, share=1 / trainer.accumulate, step=step)
                 for name, value in values.items():
-                    logged[f"{player.name}/{name}"] += value / trainer.accumulate
+                    logged[f"{trainable.name}/{name}"] += value / trainer.accumulate
                 if part == trainer.accumulate - 1:
-                    logged[f"{player.name}/gradient"] = player.update(lr, self.runtime, step=step)
+                    logged[f"{trainable.name}/gradient"] = trainable.update(lr, self.runtime, step=step)
         if self.average:
             self.average.update(self.stage.network, step)
         return logged
@@ -291,41 +291,41 @@ class Trainer:
             self._sums[name] += value
         self._counted += 1
 
-    def _report(self, board: Board | None, reporter: Reporter) -> None:
+    def _report(self, logger: Logger | None, reporter: Reporter) -> None:
         """Means since the last report to TensorBoard and the terminal."""
         step, trainer = self.progress.step, self.config.trainer
         sums = torch.tensor(list(self._sums.values()), device=self.runtime.device) / self._counted
         means = dict(zip(self._sums, self.runtime.average(sums).tolist(), strict=True))
         speed = self._counted / max(1e-9, time.monotonic() - self._since)
         samples = speed * trainer.batch * trainer.accumulate * self.runtime.count
-        if board:
-            board.scalars("train", means, step)
+        if logger:
+            logger.scalars("train", means, step)
             lr = learning_rate(self.config.optimizer, step - 1, trainer.steps)
-            board.scalars("run", {"lr": lr, "samples_per_s": samples}, step)
+            logger.scalars("run", {"lr": lr, "samples_per_s": samples}, step)
         reporter.report(step, means)
         self._sums.clear()
         self._counted, self._since = 0, time.monotonic()
 
-    def _examine(self, train: Dataset[Any], validation: Dataset[Any], board: Board | None) -> None:
+    def _validate_and_preview(self, train: Dataset[Any], validation: Dataset[Any], logger: Logger | None) -> None:
         """Validate and preview when it is time for it, and always at the end."""
         step, trainer = self.progress.step, self.config.trainer
         began, final = time.monotonic(), step == trainer.steps
         if size(validation) and (step % trainer.validate_every == 0 or final):
-            self._validate(validation, board)
+            self._validate(validation, logger)
         elif not size(validation) and final:
             log.warning("there is no validation set: best.pt is the last step's")
             self._save(self.best, None)
-        if board and (step % trainer.preview_every == 0 or final):
-            board.pictures(self.examiner.preview(validation if size(validation) else train, self.average), step)
+        if logger and (step % trainer.preview_every == 0 or final):
+            logger.pictures(self.validator.preview(validation if size(validation) else train, self.average), step)
         self._since += time.monotonic() - began  # the speed logged is that of training
 
-    def _validate(self, dataset: Dataset[Any], board: Board | None) -> None:
+    def _validate(self, dataset: Dataset[Any], logger: Logger | None) -> None:
         """Metrics to the log; best.pt if the score is the lowest yet, or if the stage has none."""
-        metrics = self.examiner.metrics(dataset, self.average)
+        metrics = self.validator.metrics(dataset, self.average)
         listed = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         log.info("step %d validation  %s", self.progress.step, listed)
-        if board:
-            board.scalars("validation", metrics, self.progress.step)
+        if logger:
+            logger.scalars("validation", metrics, self.progress.step)
         score = metrics.get("score")
         if score is not None and not math.isfinite(score):
             log.warning("the validation score is %s: best.pt stays as it was", score)
@@ -338,18 +338,18 @@ class Trainer:
             self.progress.best, self.progress.metrics = score, metrics
             self._save(self.best, None)
 
-    def _board(self) -> Board | None:
+    def _logger(self) -> Logger | None:
         if not self.runtime.main:
             return None
-        board = Board(self.config.output / "tensorboard", self.progress.step)
+        logger = Logger(self.config.output / "tensorboard", self.progress.step)
         text = yaml.safe_dump(resolved(self.config, self.stage), sort_keys=False)
-        board.text("config", text, self.progress.step)
-        return board
+        logger.text("config", text, self.progress.step)
+        return logger
 
     def _save_last(self) -> None:
         if self.runtime.main:
-            players = list(self.players.values())
-            self._save(self.last, pack(self.progress, players, self.average, self.generator, self._fingerprints))
+            trainables = list(self.trainables.values())
+            self._save(self.last, pack(self.progress, trainables, self.average, self.generator, self._fingerprints))
         self.runtime.wait()
 
     def _save(self, path: Path, trainer: dict[str, Any] | None) -> None:

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from moda.cli.ablate import main
-from moda.cli.ablation_plan import AblationConfig, ClaimConfig, plan, scored_clips
-from moda.cli.ablation_report import collect, common_clips, mean_over_seeds, verdict
 from moda.cli.ablation_runs import check_runs
 from moda.cli.train import build_stage, train
 from moda.config import apply_overrides, load_yaml, parse
 from moda.data.clip import ClipStore
 from moda.errors import ConfigError, TrainingError
+from moda.evaluation.ablation import AblationConfig, ClaimConfig, plan, scored_clips
+from moda.evaluation.ablation_report import collect, common_clips, mean_over_seeds, verdict
+from moda.evaluation.results import ClipScore, Evaluation, MethodScores
 from moda.metrics import METRICS, MetricSettings
-from moda.metrics.rows import ClipScore, Evaluation, Row
 from moda.training.config import TrainConfig
 from moda.training.trainer import Trainer
 from tests.conftest import REPOSITORY
@@ -89,10 +89,12 @@ def test_interval_over_seeds_is_students() -> None:
 
 def test_variants_are_compared_on_the_clips_that_all_have() -> None:
     trials = [trial for trial in plan(config()) if trial.name in ("full-0", "lstm-0", "without_warp-0")]
-    full = Row("full-0", control=False, scores={c: ClipScore({"ma": v}, 9) for c, v in (("a", 0.5), ("b", 0.9))})
-    lstm = Row("lstm-0", control=False, scores={"a": ClipScore({"ma": 0.4}, 9)}, refused={"b": "no face"})
+    full = MethodScores(
+        "full-0", control=False, scores={c: ClipScore({"ma": v}, 9) for c, v in (("a", 0.5), ("b", 0.9))}
+    )
+    lstm = MethodScores("lstm-0", control=False, scores={"a": ClipScore({"ma": 0.4}, 9)}, refused={"b": "no face"})
     metrics = {"ma": METRICS["ma"]}
-    noise = Row("without_warp-0", control=False, refused={"a": "no face", "b": "no face"})
+    noise = MethodScores("without_warp-0", control=False, refused={"a": "no face", "b": "no face"})
     evaluation = Evaluation(REPOSITORY, {}, [full, lstm, noise], ["a", "b"], [], metrics, MetricSettings())
     assert collect(trials, evaluation) == {"full": {"ma": {0: 0.5}}, "lstm": {"ma": {0: 0.4}}}
     assert common_clips(trials, evaluation, "ma") == ["a"]

@@ -10,11 +10,11 @@ import yaml
 from skimage.data import astronaut
 
 from moda.cli.evaluate import _parser, main
-from moda.cli.evaluation_config import EvaluationConfig, read_config
-from moda.cli.generate import CheckpointSet, generate_set
-from moda.media.crop import Box, crop_square
+from moda.evaluation.config import EvaluationConfig, read_config
+from moda.evaluation.folders import find_true
+from moda.evaluation.generate import CheckpointSet, generate_set
+from moda.imaging.crop import Box, crop_square
 from moda.media.video import VideoWriter
-from moda.metrics.folders import find_true
 from tests.random_checkpoints import write_checkpoints
 
 FRAMES = 40
@@ -56,8 +56,8 @@ def test_two_clips_end_to_end(clips, tmp_path, capfd) -> None:
     assert lmd["one"] == pytest.approx(10.0, abs=1.5)  # 5 px of a 256 px picture, as detected
     assert lmd["two"] < 1.5
     assert record["methods"]["moved"]["notes"] == {
-        "one": ["no sound in either video"],
-        "two": ["other length: generated 40 frames, true 36; the first 36 compared", "no sound in either video"],
+        "one": ["no audio in either video"],
+        "two": ["other length: generated 40 frames, true 36; the first 36 compared", "no audio in either video"],
     }
     truth = record["controls"]["ground truth"]["metrics"]
     assert truth["lmd"]["mean"] == 0 and truth["ma"]["mean"] == 1
@@ -78,7 +78,7 @@ def test_what_cannot_be_scored_is_listed_and_the_rest_goes_on(clips, tmp_path, c
     assert "- bad, one: other frame rate: the generated video has 30 frames/s, read at 25 by time" in table
     record = json.loads((tmp_path / "out" / "scores.json").read_text())["methods"]["bad"]
     assert record["metrics"]["lmd"]["clips"]["one"] < 2.5  # the same moments, although other frames
-    assert record["metrics"]["silence"]["not_available"]["one"] == "no sound in either video"
+    assert record["metrics"]["silence"]["not_available"]["one"] == "no audio in either video"
     page = (tmp_path / "out" / "report.html").read_text()
     strips = sorted(path.name for path in (tmp_path / "out" / "frames").glob("*.jpg"))
     assert len(strips) == 3 and all(f'src="frames/{name}"' in page for name in strips)  # the truth twice, bad/one
@@ -114,7 +114,7 @@ def test_an_output_in_the_way(clips, tmp_path, capfd) -> None:
 
 
 def test_videos_of_our_checkpoints_are_made_and_scored(tmp_path, clip_store, capfd) -> None:
-    """A clip store as test list, two seeds, one clip without sound; the second call makes nothing again."""
+    """A clip store as test list, two seeds, one clip without audio; the second call makes nothing again."""
     checkpoints = write_checkpoints(tmp_path)
     infer = {"checkpoints": {stage: str(path) for stage, path in checkpoints.items()}, "size": 64}
     (tmp_path / "infer.yaml").write_text(yaml.safe_dump(infer))
@@ -185,8 +185,8 @@ def test_a_person_with_a_renderer_is_shown_by_it(tmp_path, clip_store, capfd) ->
 
 
 def test_a_clip_that_cannot_be_generated_says_why(tmp_path, write_clip, astronaut, capfd) -> None:
-    for name, sound in (("silent", False), ("spoken", True)):
-        write_clip(tmp_path / "true" / f"{name}.mp4", astronaut, seconds=1.5, sound=sound)
+    for name, audio in (("silent", False), ("spoken", True)):
+        write_clip(tmp_path / "true" / f"{name}.mp4", astronaut, seconds=1.5, audio=audio)
     checkpoints = write_checkpoints(tmp_path)
     infer = {"checkpoints": {stage: str(path) for stage, path in checkpoints.items()}, "size": 64}
     (tmp_path / "infer.yaml").write_text(yaml.safe_dump(infer))
@@ -194,7 +194,7 @@ def test_a_clip_that_cannot_be_generated_says_why(tmp_path, write_clip, astronau
     words = ["--config", tmp_path / "eval.yaml", "--true", tmp_path / "true", "--output", tmp_path / "out"]
     assert call(*words, "--device", "cpu", "--jobs", "1") == 1
     printed = capfd.readouterr()
-    assert "not scored: random, silent: not generated: the true video has no sound" in printed.err
+    assert "not scored: random, silent: not generated: the true video has no audio" in printed.err
     assert (tmp_path / "out" / "generated" / "random" / "spoken.mp4").is_file()  # one seed: no folder of its own
 
 

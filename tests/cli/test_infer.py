@@ -20,8 +20,8 @@ import yaml
 from PIL import Image
 
 from moda.cli.infer import main
+from moda.imaging.framing import read_square
 from moda.media.audio import read_audio, write_wav
-from moda.media.framing import read_square
 from moda.media.video import VideoWriter, probe, read_frames
 from moda.representation import Motion
 from tests.media.numbered import describe
@@ -194,14 +194,14 @@ def _wall(path: Path) -> None:
     Image.effect_noise((400, 300), 60).save(path)
 
 
-BAD_SOUNDS = [
+BAD_AUDIO = [
     ("none.wav", None, "no such audio file: none.wav"),
-    ("text.wav", lambda path: path.write_text("words\n" * 100), "not a sound"),
+    ("text.wav", lambda path: path.write_text("words\n" * 100), "not an audio recording"),
     ("zero.wav", lambda path: path.write_bytes(b""), "empty"),
     ("header.wav", lambda path: soundfile.write(path, np.zeros(0), 16_000), "lasts 0.000 s, wanted at least 0.1 s"),
     ("one.wav", lambda path: soundfile.write(path, np.zeros(1), 16_000), "lasts 0.000 s, wanted at least 0.1 s"),
     ("nan.wav", _nan, "not finite"),
-    ("mute.mp4", _silent_video, "no sound"),
+    ("mute.mp4", _silent_video, "no audio"),
 ]
 BAD_PICTURES = [
     ("none.png", None, "no such picture: none.png"),
@@ -223,7 +223,7 @@ def one_line(capfd: pytest.CaptureFixture[str]) -> str:
     return err
 
 
-@pytest.mark.parametrize(("name", "make", "said"), BAD_SOUNDS)
+@pytest.mark.parametrize(("name", "make", "said"), BAD_AUDIO)
 def test_bad_sounds(
     config: Path, work: Path, capfd: pytest.CaptureFixture[str], name: str, make: Callable[[Path], Any], said: str
 ) -> None:
@@ -297,7 +297,7 @@ def test_motion_of_another_length_or_cut_short_is_refused(
     still = Motion(np.zeros((9, 40, 3)), np.zeros((9, 60, 3)), np.zeros((9, 7)), np.zeros((9, 18, 3)))
     still.save(work / "m.npz")
     assert infer(config, "voice.wav", "face.png", "--motion", "m.npz") == 2
-    assert "the motion lasts 0.36 s and the sound 1.30 s" in one_line(capfd)
+    assert "the motion lasts 0.36 s and the audio 1.30 s" in one_line(capfd)
     whole = (work / "m.npz").read_bytes()
     (work / "m.npz").write_bytes(whole[: len(whole) // 2])
     assert infer(config, "voice.wav", "face.png", "--motion", "m.npz") == 2

@@ -80,7 +80,7 @@ def test_help_names_every_option(capsys):
         main(["--help"])
     shown = capsys.readouterr().out
     assert done.value.code == 0
-    for option in ("--config", "--set", "--hdtf", "--given", "--split-lists", "--allow-silent", "--include"):
+    for option in ("--config", "--set", "--hdtf", "--annotations", "--split-lists", "--allow-silent", "--include"):
         assert option in shown
 
 

@@ -202,12 +202,12 @@ def test_silent_footage_is_not_called_too_short(
     for path in store.root.glob("clips/*/clip.json"):
         path.write_text(json.dumps({**json.loads(path.read_text()), "has_audio": False}))
     assert main(arguments("audio2repr", store, tmp_path / "out")) == 2
-    assert "1 listed, none with sound, which this stage is driven by" in capsys.readouterr().err
+    assert "1 listed, none with audio, which this stage is driven by" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
 def person_video(tmp_path_factory: pytest.TempPathFactory, worker_id: str, astronaut: np.ndarray) -> Path:
-    """21 s of the astronaut and, in their middle, 3 s of somebody else; without sound."""
+    """21 s of the astronaut and, in their middle, 3 s of somebody else; without audio."""
     with made_once(tmp_path_factory, worker_id, "person") as folder:
         path = folder / "me.mp4"
         if not path.exists():

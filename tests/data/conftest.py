@@ -15,8 +15,8 @@ from moda.media.audio import write_wav
 from moda.representation import HeadPose
 
 
-def _write_clip(store: ClipStore, clip_id: str, identity: str, frames: int, *, sound: bool = True) -> Clip:
-    """Canonical x of every point is its rest's plus the frame's number, the head still; the sound is a ramp."""
+def _write_clip(store: ClipStore, clip_id: str, identity: str, frames: int, *, audio: bool = True) -> Clip:
+    """Canonical x of every point is its rest's plus the frame's number, the head still; the audio is a ramp."""
     folder = store.root / "clips" / clip_id
     folder.mkdir(parents=True)
     random = np.random.default_rng(frames)
@@ -24,7 +24,7 @@ def _write_clip(store: ClipStore, clip_id: str, identity: str, frames: int, *, s
     landmarks = np.repeat(subject[None], frames, axis=0)
     landmarks[:, :, 0] += np.arange(frames, dtype=np.float32)[:, None]
     pose = HeadPose(np.zeros((frames, 3)), np.zeros((frames, 3)), np.ones(frames))
-    return _store(folder, identity, landmarks, np.arange(frames) % 10 != 9, pose, subject, sound=sound)
+    return _store(folder, identity, landmarks, np.arange(frames) % 10 != 9, pose, subject, audio=audio)
 
 
 def _moving_clip(store: ClipStore, clip_id: str, frames: int) -> Clip:
@@ -37,7 +37,7 @@ def _moving_clip(store: ClipStore, clip_id: str, frames: int) -> Clip:
     pose = HeadPose(
         random.normal(5, 10, (frames, 3)), random.normal(250, 9, (frames, 3)), random.uniform(0.9, 1.1, frames)
     )
-    return _store(folder, clip_id, landmarks, np.ones(frames, bool), pose, subject, sound=True)
+    return _store(folder, clip_id, landmarks, np.ones(frames, bool), pose, subject, audio=True)
 
 
 def _store(
@@ -48,7 +48,7 @@ def _store(
     pose: HeadPose,
     subject: np.ndarray,
     *,
-    sound: bool,
+    audio: bool,
 ) -> Clip:
     frames = len(landmarks)
     torso = np.random.default_rng(0).normal(300, 5, (frames, 18, 3)).astype(np.float32)
@@ -56,15 +56,15 @@ def _store(
     for name, array in (arrays | vars(pose)).items():
         write_array(folder, name, array)
     write_moments(folder, clip_moments(landmarks, pose, torso, subject))
-    if sound:
+    if audio:
         write_wav(folder / "audio.wav", np.linspace(0, 0.9, frames * 640, dtype=np.float32))
-    write_json(folder / "clip.json", {"id": folder.name, "identity": identity, "frames": frames, "has_audio": sound})
+    write_json(folder / "clip.json", {"id": folder.name, "identity": identity, "frames": frames, "has_audio": audio})
     return Clip.open(folder)
 
 
 @pytest.fixture(scope="session")
 def write_known_clip() -> Callable[..., Clip]:
-    """write_known_clip(store, id, identity, frames, sound=True) -> Clip."""
+    """write_known_clip(store, id, identity, frames, audio=True) -> Clip."""
     return _write_clip
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from moda.data.augmentation import SoundAugmentation
-from moda.data.blinking import DOUBT, SAMPLES, BlinkingSequences, clip_opening
+from moda.data.blinking import MAX_BLINKS_A_PERSON, PRIOR_FRAMES, BlinkingSequences, clip_opening
 from moda.data.clip import ClipStore
 from moda.data.sequences import SequenceConfig, Window
 from moda.landmarks import EYES, eye_opening
@@ -69,15 +69,15 @@ def test_rates_are_of_people(store: ClipStore) -> None:
     train, _ = sets(store)
     often = (3 + 26) / (2 * FRAMES)
     assert train.mean_rate == pytest.approx((often + 0) / 2)
-    shrunk = (29 + train.mean_rate * DOUBT) / (2 * FRAMES + DOUBT)
+    shrunk = (29 + train.mean_rate * PRIOR_FRAMES) / (2 * FRAMES + PRIOR_FRAMES)
     assert train[Window(1, 0, 100, 0)]["usual_rate"].item() == pytest.approx(shrunk)
-    assert train.usual_rates["b"] == pytest.approx(train.mean_rate * DOUBT / (FRAMES + DOUBT))
+    assert train.usual_rates["b"] == pytest.approx(train.mean_rate * PRIOR_FRAMES / (FRAMES + PRIOR_FRAMES))
 
 
 def test_blinks_are_measured_as_they_were_made(store: ClipStore) -> None:
     train, _ = sets(store)
     samples = train.blink_samples()
-    assert len(samples) == SAMPLES
+    assert len(samples) == MAX_BLINKS_A_PERSON
     for sample in samples:
         assert sample.depth == pytest.approx(CLOSURE.max(), abs=0.01)
         assert 0.12 < sample.seconds < 0.2

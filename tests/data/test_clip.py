@@ -54,7 +54,7 @@ def test_a_clip_holds_no_arrays_and_no_open_files(moving):
     for _ in range(3):
         for name in ("landmarks", "tracked", "subject", "torso", "canonical"):
             assert np.isfinite(getattr(moving, name)).all()
-        moving.motion(3, 9), moving.sound(0, 640), moving.moments(["eyes", "subject"]), moving.pose[4]
+        moving.motion(3, 9), moving.audio_between(0, 640), moving.moments(["eyes", "subject"]), moving.pose[4]
     assert open_files() == before
     assert len(pickle.dumps(moving)) < 3000
 
@@ -94,24 +94,24 @@ def test_motion_at_another_rate_is_the_same_from_anywhere(moving, fps):
 def test_sound_is_read_by_samples_and_zero_beyond_the_clip(moving):
     whole = moving.audio()
     for start, stop in ((0, 640), (12345, 23456), (60 * 640 - 5, 60 * 640)):
-        np.testing.assert_array_equal(moving.sound(start, stop), whole[start:stop])
-    early, late = moving.sound(-100, 50), moving.sound(60 * 640 - 10, 60 * 640 + 30)
+        np.testing.assert_array_equal(moving.audio_between(start, stop), whole[start:stop])
+    early, late = moving.audio_between(-100, 50), moving.audio_between(60 * 640 - 10, 60 * 640 + 30)
     assert (early[:100] == 0).all() and (late[10:] == 0).all()
     np.testing.assert_array_equal(early[100:], whole[:50])
     np.testing.assert_array_equal(late[:10], whole[-10:])
-    assert (moving.sound(90 * 640, 91 * 640) == 0).all() and len(moving.sound(-9, -2)) == 7
+    assert (moving.audio_between(90 * 640, 91 * 640) == 0).all() and len(moving.audio_between(-9, -2)) == 7
 
 
 def test_a_sound_of_another_kind_or_none_is_named(moving):
     soundfile.write(moving.audio_path, np.zeros(9000), 8000)
     with pytest.raises(DataError, match=r"audio\.wav has 1 channels at 8000 Hz, wanted 1 at 16000"):
-        moving.sound(0, 640)
+        moving.audio_between(0, 640)
     moving.audio_path.write_bytes(b"RIFF")
     with pytest.raises(DataError, match=r"cannot read .*audio\.wav"):
-        moving.sound(0, 640)
+        moving.audio_between(0, 640)
     moving.audio_path.unlink()
     with pytest.raises(DataError, match=r"cannot read .*audio\.wav"):
-        moving.sound(0, 640)
+        moving.audio_between(0, 640)
 
 
 def test_a_missing_store_clip_or_split_is_named(tmp_path, clip_store):
@@ -153,8 +153,8 @@ def _fake(folder, **changes):
 
 def test_a_silent_clip_says_so(tmp_path):
     clip = Clip.open(_fake(tmp_path / "c"))
-    for read in (clip.audio, lambda: clip.sound(0, 640)):
-        with pytest.raises(DataError, match="clip c has no sound"):
+    for read in (clip.audio, lambda: clip.audio_between(0, 640)):
+        with pytest.raises(DataError, match="clip c has no audio"):
             read()
 
 

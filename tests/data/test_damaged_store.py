@@ -12,7 +12,7 @@ import pytest
 
 from moda.data.clip import Clip, ClipStore
 from moda.data.speech import SpeechCrops, SpeechDataConfig
-from moda.data.sync import read_offsets
+from moda.data.sync_windows import read_offsets
 from moda.errors import DataError, ModaError
 
 RECORD = {"id": "a", "identity": "me", "frames": 30, "has_audio": True}
@@ -61,7 +61,7 @@ def everything(root: Path) -> list[Callable[[], object]]:
         lambda: clip().motion_at(30, 0, 10),
         lambda: clip().moments(["lips", "head", "face", "subject"]),
         lambda: clip().rest,
-        lambda: clip().sound(0, 640),
+        lambda: clip().audio_between(0, 640),
         lambda: clip().audio(),
     ]
 

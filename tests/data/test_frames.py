@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from moda.data.clip import Clip, ClipStore
-from moda.data.frames import SPAN, FramePairs, FramesInOrder, frame_at
+from moda.data.frames import TARGET_SPAN_FRAMES, FramePairs, FramesInOrder, frame_at
 from moda.data.parts import Part
 from moda.errors import DataError
 from moda.landmarks import lip_opening
@@ -92,9 +92,9 @@ def test_open_mouths_are_drawn_more_often_where_there_is_a_warp(tmp_path: Path) 
     for warp in (True, False):
         pairs = FramePairs([clip], size=64, warp=warp, targets=2, train=True)
         starts = [pairs._start(clip, frames, np.random.default_rng(seed)) for seed in range(150)]
-        assert max(starts) <= 400 - SPAN
-        means.append(np.mean([opening[start : start + SPAN].mean() for start in starts]))
-    spread = np.std([opening[start : start + SPAN].mean() for start in range(400 - SPAN)])
+        assert max(starts) <= 400 - TARGET_SPAN_FRAMES
+        means.append(np.mean([opening[start : start + TARGET_SPAN_FRAMES].mean() for start in starts]))
+    spread = np.std([opening[start : start + TARGET_SPAN_FRAMES].mean() for start in range(400 - TARGET_SPAN_FRAMES)])
     assert means[0] > opening.mean() + 0.6 * spread  # the largest of three normal draws lies 0.85 above their mean
     assert abs(means[1] - opening.mean()) < 0.3 * spread
 
@@ -175,7 +175,7 @@ def test_frames_in_order_go_through_all_of_a_part(clip_store: ClipStore) -> None
     (clip,) = clip_store.split("train")
     parts = [Part(clip, range(40, clip.frames), range(30)), Part(clip, range(3), range(30))]
     items = FramesInOrder(parts, size=128, warp=False, targets=3)
-    assert len(items) == (clip.frames - 40) // SPAN + 1
+    assert len(items) == (clip.frames - 40) // TARGET_SPAN_FRAMES + 1
     frames = [items[i]["frame"].tolist() for i in range(len(items))]
     assert frames[0][0] == 40 and frames[-2][-1] == clip.frames - 1 and frames[-1] == [0, 1, 2]
     in_order = np.concatenate(frames[:-1])

@@ -41,7 +41,7 @@ def test_statistics_are_those_of_all_frames(clips: list[Clip], group: str) -> No
     found = Normalizer.from_moments(merged)
     np.testing.assert_allclose(found.mean, direct.mean, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(found.std, direct.std, rtol=1e-6)
-    if group in moments.DRAWN:
+    if group in moments.COVARIANCE_GROUPS:
         assert merged.scatter is not None
         covariance = np.cov(values.reshape(len(values), -1).astype(np.float64).T, bias=True)
         np.testing.assert_allclose(merged.scatter / merged.count, covariance, rtol=1e-5, atol=1e-6 * covariance.max())

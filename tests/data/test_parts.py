@@ -9,7 +9,7 @@ import pytest
 
 from moda.data.clip import Clip, ClipStore
 from moda.data.moments import clip_moments
-from moda.data.parts import FEWEST, GAP, ClipPart, Part, divided, hold_out_end
+from moda.data.parts import GAP_FRAMES, MIN_PART_FRAMES, ClipPart, Part, divided, hold_out_end
 from moda.errors import DataError
 
 
@@ -19,7 +19,7 @@ def clip(name: str, frames: int) -> Clip:
 
 def test_one_shot_is_cut_in_time_with_a_second_between() -> None:
     train, end = hold_out_end([clip("a", 1000)], 0.2)
-    assert [(part.clip.id, part.targets) for part in train] == [("a", range(800 - GAP))]
+    assert [(part.clip.id, part.targets) for part in train] == [("a", range(800 - GAP_FRAMES))]
     assert [(part.clip.id, part.targets) for part in end] == [("a", range(800, 1000))]
     assert train[0].references == end[0].references == train[0].targets, "references are from what is trained on"
 
@@ -27,13 +27,13 @@ def test_one_shot_is_cut_in_time_with_a_second_between() -> None:
 def test_of_several_shots_the_end_is_that_of_the_video() -> None:
     shots = [clip("a", 300), clip("b", 500), clip("c", 150), clip("d", 50)]
     train, end = hold_out_end(shots, 0.3)
-    assert [(part.clip.id, part.targets) for part in train] == [("a", range(300)), ("b", range(400 - GAP))]
+    assert [(part.clip.id, part.targets) for part in train] == [("a", range(300)), ("b", range(400 - GAP_FRAMES))]
     assert [(part.clip.id, part.targets) for part in end] == [
         ("b", range(400, 500)),
         ("c", range(150)),
         ("d", range(50)),
     ]
-    assert [part.references for part in end] == [range(400 - GAP), range(150), range(50)]
+    assert [part.references for part in end] == [range(400 - GAP_FRAMES), range(150), range(50)]
 
 
 @pytest.mark.parametrize("share", [0.15, 0.18, 0.5])
@@ -49,9 +49,9 @@ def test_nothing_held_out_is_trained_on_and_shares_hold(share: float) -> None:
         def times(parts: list[Part], starts: dict[str, int] = starts) -> np.ndarray:
             return np.concatenate([starts[part.clip.id] + np.array(part.targets) for part in parts])
 
-        assert times(train).max() + GAP < times(end).min()
-        assert abs(len(times(end)) - share * total) <= FEWEST
-        assert len(times(train)) >= (1 - share) * total - GAP - 2 * FEWEST
+        assert times(train).max() + GAP_FRAMES < times(end).min()
+        assert abs(len(times(end)) - share * total) <= MIN_PART_FRAMES
+        assert len(times(train)) >= (1 - share) * total - GAP_FRAMES - 2 * MIN_PART_FRAMES
 
 
 def test_too_little_is_refused() -> None:
@@ -78,7 +78,7 @@ def test_a_part_of_a_clip_is_a_clip_of_its_own(store: ClipStore, write_moving_cl
     np.testing.assert_array_equal(part.subject, whole.subject)
     np.testing.assert_array_equal(part.canonical_at(slice(0, 9)), whole.canonical_at(slice(40, 49)))
     np.testing.assert_array_equal(part.audio(), whole.audio()[40 * 640 : 100 * 640])
-    np.testing.assert_array_equal(part.sound(640, 1280), whole.sound(41 * 640, 42 * 640))
+    np.testing.assert_array_equal(part.audio_between(640, 1280), whole.audio_between(41 * 640, 42 * 640))
     own = clip_moments(part.landmarks, part.pose, part.torso, part.subject)
     np.testing.assert_array_equal(part.rest.torso, own.rest.torso)
     found = part.moments(["lips", "torso", "subject"])
@@ -101,7 +101,7 @@ def test_one_person_is_divided_by_time(
     write_known_clip(store, "second", "may", 200)
     store.write_splits({"train": ["first", "second"]})
     train, val = divided(store, trains=anything, validates=anything)
-    assert shown(train) == [("first", 0, 300), ("second", 0, 110 - GAP)]
+    assert shown(train) == [("first", 0, 300), ("second", 0, 110 - GAP_FRAMES)]
     assert shown(val) == [("second", 110, 200)]
     assert "is empty, and 'train' is one person: the last 3.6 s are held out for validation, 18 %" in caplog.text
     assert "trained on: 15.4 s, a second before them left out" in caplog.text

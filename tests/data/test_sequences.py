@@ -1,4 +1,4 @@
-"""Windows of motion and sound, over clips written here: what is in them is known frame by frame."""
+"""Windows of motion and audio, over clips written here: what is in them is known frame by frame."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from moda.config import parse
-from moda.data.augmentation import SoundAugmentation, augment_sound, over_telephone
+from moda.data.augmentation import SoundAugmentation, augment_audio, over_telephone
 from moda.data.clip import Clip, ClipStore
 from moda.data.sequences import (
     MotionSequences,
@@ -35,7 +35,7 @@ def store(tmp_path: Path, write_known_clip: Callable[..., Clip]) -> ClipStore:
         write_known_clip(made, f"many{number}", "many", 40)
     write_known_clip(made, "few", "few", 40)
     write_known_clip(made, "long", "few2", 100)
-    write_known_clip(made, "silent", "mute", 60, sound=False)
+    write_known_clip(made, "silent", "mute", 60, audio=False)
     write_known_clip(made, "val_a", "val", 95)
     write_known_clip(made, "val_b", "val", 30)
     made.write_splits({"train": [f"many{i}" for i in range(9)] + ["few", "long", "silent"], "val": ["val_a", "val_b"]})
@@ -104,7 +104,7 @@ def test_drawn_windows_follow_the_weights(store: ClipStore) -> None:
 
 def test_clips_without_sound_serve_only_where_none_is_wanted(store: ClipStore) -> None:
     assert "silent" not in [clip.id for clip in MotionSequences.splits(config(store))[0].clips]
-    train, _ = MotionSequences.splits(config(store), sound=False, face=True)
+    train, _ = MotionSequences.splits(config(store), audio=False, face=True)
     assert "silent" in [clip.id for clip in train.clips]
     item = train[window_batches(train, 1, 0)[0][0]]
     assert "wave" not in item
@@ -157,7 +157,7 @@ def test_workers_give_what_one_process_gives(store: ClipStore, method: str) -> N
 def test_windows_in_any_order_are_the_same(store: ClipStore, write_moving_clip: Callable[..., Clip]) -> None:
     write_moving_clip(store, "moving", 90)
     store.write_splits({"train": ["moving", "long"], "val": ["val_a"]})
-    train, _ = MotionSequences.splits(config(store), sound=True, face=True)
+    train, _ = MotionSequences.splits(config(store), audio=True, face=True)
     windows = [Window(clip, start, 20, 0) for clip in (0, 1) for start in range(0, 70, 7)]
     in_order = {window: train[window] for window in windows}
     for window in np.random.default_rng(0).permutation(len(windows)):
@@ -195,20 +195,20 @@ def test_subjects_are_mixed_in_training_only(store: ClipStore) -> None:
 def test_noise_is_laid_at_its_ratio() -> None:
     wave = (0.2 * np.sin(np.arange(SAMPLE_RATE) / 5)).astype(np.float32)
     for seed in range(20):
-        noisy = augment_sound(wave, SoundAugmentation(gain_db=0, noise=1, snr_db=(20, 20)), np.random.default_rng(seed))
+        noisy = augment_audio(wave, SoundAugmentation(gain_db=0, noise=1, snr_db=(20, 20)), np.random.default_rng(seed))
         ratio = 10 * np.log10(np.mean(wave**2) / np.mean((noisy - wave) ** 2))
         assert ratio == pytest.approx(20, abs=0.2)
-    assert np.isfinite(augment_sound(0 * wave, SoundAugmentation(noise=1), np.random.default_rng(0))).all()
+    assert np.isfinite(augment_audio(0 * wave, SoundAugmentation(noise=1), np.random.default_rng(0))).all()
 
 
 def test_a_telephone_takes_what_lies_outside_its_band() -> None:
     time = np.arange(SAMPLE_RATE) / SAMPLE_RATE
     tones = {hertz: np.sin(2 * np.pi * hertz * time).astype(np.float32) for hertz in (60, 1000, 6000)}
-    heard = over_telephone(sum(tones.values()))
+    band_limited = over_telephone(sum(tones.values()))
     for hertz, kept in ((60, 0.0), (1000, 1.0), (6000, 0.0)):
-        assert 2 * np.mean(heard * tones[hertz]) == pytest.approx(kept, abs=1e-3)
+        assert 2 * np.mean(band_limited * tones[hertz]) == pytest.approx(kept, abs=1e-3)
     always = SoundAugmentation(gain_db=0, noise=0, telephone=1)
-    windows = [augment_sound(tones[6000], always, np.random.default_rng(seed)) for seed in range(5)]
+    windows = [augment_audio(tones[6000], always, np.random.default_rng(seed)) for seed in range(5)]
     assert max(np.abs(window).max() for window in windows) < 0.02
 
 
@@ -216,7 +216,7 @@ def test_gain_changes_loudness_alone() -> None:
     wave = (0.1 * np.sin(np.arange(SAMPLE_RATE) / 5)).astype(np.float32)
     gains = []
     for seed in range(30):
-        louder = augment_sound(wave, SoundAugmentation(gain_db=6, noise=0), np.random.default_rng(seed))
+        louder = augment_audio(wave, SoundAugmentation(gain_db=6, noise=0), np.random.default_rng(seed))
         gain = float(louder @ wave / (wave @ wave))
         np.testing.assert_allclose(louder, gain * wave, atol=1e-5)
         gains.append(20 * np.log10(gain))

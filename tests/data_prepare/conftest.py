@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from data_prepare.options import Options
-from data_prepare.report import Report
-from data_prepare.runner import Progress, prepare
-from data_prepare.sources import find_sources
+from data_prepare.report.record import Report
+from data_prepare.runner import PreparationProgress, prepare
+from data_prepare.sources.folder import find_sources
 from data_prepare.splits import SplitRule
 from moda.media.audio import write_wav
 from moda.media.video import VideoWriter
@@ -26,7 +26,7 @@ FIRST, SECOND = 45, 43
 
 
 def write_film(path: Path, frames: Iterable[np.ndarray], level: float = 1.0, crf: int = 18) -> Path:
-    """A video of these frames with speech-like sound times `level`; 0: without sound."""
+    """A video of these frames with speech-like audio times `level`; 0: without audio."""
     pictures = list(frames)
     wav = path.with_suffix(".wav")
     write_wav(wav, level * speech_like(len(pictures) / FPS))
@@ -57,7 +57,7 @@ def talking(astronaut) -> Callable[..., list[np.ndarray]]:
 
 @pytest.fixture(scope="session")
 def footage(tmp_path_factory, worker_id, talking) -> Path:
-    """Folder of videos: film.mp4 has two shots of two people, deep/quiet one.mp4 low sound; the rest is not fit."""
+    """Folder of videos: film.mp4 has two shots of two people, deep/quiet one.mp4 low audio; the rest is not fit."""
     with made_once(tmp_path_factory, worker_id, "footage") as folder:
         if not (folder / "text.mp4").exists():
             (folder / "deep").mkdir()
@@ -84,14 +84,14 @@ def options(sync_checkpoint) -> Options:
 class Prepared(NamedTuple):
     out: Path
     report: Report
-    seen: list[Progress]
+    seen: list[PreparationProgress]
 
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory, worker_id, footage, options) -> Prepared:
     """The store made of `footage` by one run in two processes. Tests work on copies of it."""
     with made_once(tmp_path_factory, worker_id, f"prepared-{worker_id}") as folder:
-        seen: list[Progress] = []
+        seen: list[PreparationProgress] = []
         report = prepare(
             find_sources(footage), folder / "store", options, rule=SplitRule(), jobs=2, on_progress=seen.append
         )

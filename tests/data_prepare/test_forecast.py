@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from data_prepare.forecast import Forecast
-from data_prepare.hdtf import HdtfCut
-from data_prepare.sources import ListedPart, Source
+from data_prepare.sources.folder import ListedPart, SourceVideo
+from data_prepare.sources.hdtf import HdtfCut
 
 
-def source(path: Path, part: ListedPart | None = None) -> Source:
-    return Source(path, path.parent, path.name, path.stem, "ann", part)
+def source(path: Path, part: ListedPart | None = None) -> SourceVideo:
+    return SourceVideo(path, path.parent, path.name, path.stem, "ann", part)
 
 
 def test_what_is_not_known_is_taken_to_be_like_the_rest(synthetic_video: Path, tmp_path: Path) -> None:

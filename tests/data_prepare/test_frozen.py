@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data_prepare.frozen import FREEZE, frozen_frames, small_grey
+from data_prepare.frozen import MIN_FREEZE_FRAMES, frozen_frames, small_grey
 from moda.landmarks import canonical_face
 from moda.representation import FRAME
 
@@ -57,8 +57,8 @@ def test_what_moves_is_not_frozen(face):
 
 
 def test_a_shorter_stop_is_a_pause(face):
-    assert not frozen([*moving(face, 30), *[face] * (FREEZE - 4), *moving(face + 5, 30)])[2:58].all()
-    assert not frozen([face] * (FREEZE - 1)).any()
+    assert not frozen([*moving(face, 30), *[face] * (MIN_FREEZE_FRAMES - 4), *moving(face + 5, 30)])[2:58].all()
+    assert not frozen([face] * (MIN_FREEZE_FRAMES - 1)).any()
 
 
 def test_frames_without_a_face_are_not_judged(face):

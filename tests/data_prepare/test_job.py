@@ -31,18 +31,18 @@ def test_the_real_steps_begin_with_probe_end_with_pack_and_keep_what_they_make()
     assert STEPS[0].name == "probe" and STEPS[-1].name == "pack"
     assert len({each.name for each in STEPS}) == 9
     made = {name for each in STEPS for name in each.makes}
-    assert made - set(KEPT) == {"heard"} and set(KEPT) <= made
+    assert made - set(KEPT) == {"padded_audio"} and set(KEPT) <= made
 
 
 @pytest.mark.parametrize(
     ("change", "names"),
     [
         ({"size": 64}, {"normalise"}),
-        ({"allow_silent": True}, {"probe", "sound"}),
+        ({"allow_silent": True}, {"probe", "audio"}),
         ({"correct_offset": False}, {"offset"}),
         ({"settled_only": True}, {"offset"}),
         ({"limits": {"min_tracked": 0.5}}, {"normalise"}),
-        ({"limits": {"min_loudness": -50}}, {"sound"}),
+        ({"limits": {"min_loudness": -50}}, {"audio"}),
         ({"limits": {"max_offset": 5}}, {"offset"}),
         ({"limits": {"min_face": 50}}, {"quality"}),
         ({"limits": {"min_sharpness": 5}}, {"quality"}),

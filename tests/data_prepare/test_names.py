@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prepare.given import Given
-from data_prepare.given_masks import MAX_FRAME_BYTES, FrameStack
-from data_prepare.hdtf import read_hdtf
-from data_prepare.report_page import write_page
-from data_prepare.scan import read_scan
-from data_prepare.sources import find_sources, read_identities
-from data_prepare.split_lists import GivenLists
-from moda.data.sync import read_offsets
+from data_prepare.annotation_masks import MAX_FRAME_BYTES, FrameStack
+from data_prepare.annotations import Annotations
+from data_prepare.report.page import write_page
+from data_prepare.scan.video import read_scan
+from data_prepare.sources.folder import find_sources, read_identities
+from data_prepare.sources.hdtf import read_hdtf
+from data_prepare.split_lists import PublishedLists
+from moda.data.sync_windows import read_offsets
 from moda.errors import DataError
 from moda.media.audio import read_audio, write_wav
 from moda.reasons import summed_up
@@ -61,7 +61,7 @@ def test_every_list_is_read_with_a_byte_order_mark(tmp_path, mark, encoding):
     assert read_identities(written("people", "file\tidentity\na.mp4\tann\n")) == {"a.mp4": "ann"}
     assert read_offsets(written("offsets", "a\t1.5\n")) == {"a": 1.5}
     written("train.txt", "a\r\nb\r\n")
-    assert GivenLists.read(tmp_path).names["train"] == ("a", "b")
+    assert PublishedLists.read(tmp_path).names["train"] == ("a", "b")
     written("RD_annotion_time.txt", "A.mp4 00:01-00:09\n")
     (tmp_path / "A.mp4").write_bytes(b"x")
     assert [cut.clip_id for cut in read_hdtf(tmp_path, tmp_path).cuts] == ["RD_A_000"]
@@ -122,7 +122,7 @@ def test_a_mask_is_refused_by_what_it_claims(tmp_path, shape, said):
 
 
 def test_a_pose_that_is_none_is_a_line(tmp_path):
-    given = Given(tmp_path, ("pose.npz",))
+    given = Annotations(tmp_path, ("pose.npz",))
     good = {"fps": np.array(25.0), "rotation": np.zeros((5, 3))}
     bad: list[dict[str, np.ndarray]] = [
         {**good, name: value}

@@ -10,8 +10,8 @@ import pytest
 from data_prepare.options import Options
 from data_prepare.own_files import CLIP_FILES, check_clip_place, link_files, remove_clip
 from data_prepare.runner import prepare
+from data_prepare.sources.videos import STORE_FOLDERS
 from data_prepare.splits import SplitRule
-from data_prepare.videos import STORE_FOLDERS
 from moda.data.clip import ClipStore
 from moda.errors import OutputError
 

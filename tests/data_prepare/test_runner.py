@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from data_prepare.runner import _locked, _remove_orphans, prepare, write_splits
-from data_prepare.scan import scan_path
-from data_prepare.sources import find_sources
+from data_prepare.scan.video import scan_path
+from data_prepare.sources.folder import find_sources
 from data_prepare.splits import ClipFacts, SplitRule, make_splits
 from data_prepare.worker import Task, work
 from moda.data.clip import ClipStore
@@ -46,11 +46,11 @@ def test_the_good_is_kept_and_every_bad_one_is_listed_with_step_and_reason(prepa
     for name, step, words in (
         ("no_face", "scan", "no face found in any of 3 frames"),
         ("short", "scan", "lasts 0.48 s, wanted at least 1 s"),
-        ("silent", "scan", "has no sound"),
+        ("silent", "scan", "has no audio"),
         ("empty", "scan", "empty (0 bytes)"),
         ("text", "scan", "not a video"),
         ("cut_off", "scan", "cut off"),
-        ("hushed", "sound", "silence, below -60 dBFS"),
+        ("hushed", "audio", "silence, below -60 dBFS"),
     ):
         assert (rows[name].status, rows[name].step) == ("rejected", step) and words in rows[name].reason
     written = json.loads((prepared.out / "report.json").read_text())
@@ -109,7 +109,7 @@ from pathlib import Path
 from data_prepare import worker
 from data_prepare.options import Options
 from data_prepare.runner import clip_tasks
-from data_prepare.sources import find_sources
+from data_prepare.sources.folder import find_sources
 from data_prepare.worker import Task, work
 from moda.data.clip import ClipStore
 

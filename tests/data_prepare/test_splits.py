@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_prepare.split_lists import GivenLists
+from data_prepare.split_lists import PublishedLists
 from data_prepare.splits import ClipFacts, SplitRule, assign, assign_counts, make_splits
 from moda.errors import ConfigError, DataError
 
@@ -169,7 +169,7 @@ def test_given_lists_are_taken_as_they_are(tmp_path):
         train="\ufeff# the paper's\nWDA_A1_000.mp4\n\nWDA_A0_000   # twice\nWDA_A0_000\r\nclips/WRA_Gone_000.mp4\n",
         test="train/RD_Radio1_000.mp4\nlong.mov\nmay/take1\n",
     )
-    splits = make_splits(CLIPS, GivenLists.read(tmp_path))
+    splits = make_splits(CLIPS, PublishedLists.read(tmp_path))
     assert splits.lists == {
         "train": ["WDA_A0_000", "WDA_A1_000"],
         "val": [],
@@ -183,24 +183,24 @@ def test_given_lists_are_taken_as_they_are(tmp_path):
 def test_a_person_in_two_given_lists_is_refused_unless_allowed(tmp_path):
     lists_in(tmp_path, train="WDA_A0_000\n", test="WDA_A1_000\n")
     with pytest.raises(DataError, match=r"people in two lists: 1 \(WDA_A\)"):
-        make_splits(CLIPS, GivenLists.read(tmp_path))
-    splits = make_splits(CLIPS, GivenLists.read(tmp_path, allow_shared=True))
+        make_splits(CLIPS, PublishedLists.read(tmp_path))
+    splits = make_splits(CLIPS, PublishedLists.read(tmp_path, allow_shared=True))
     assert splits.lists["train"] == ["WDA_A0_000"] and splits.lists["test"] == ["WDA_A1_000"]
     assert splits.notes == ("people in two lists: 1 (WDA_A)", "clips of the store in none of the given lists: 4")
 
 
 def test_given_lists_that_cannot_be_used_are_refused(tmp_path):
     with pytest.raises(DataError, match="no split lists in"):
-        GivenLists.read(tmp_path)
+        PublishedLists.read(tmp_path)
     with pytest.raises(DataError, match="no split lists in"):
-        GivenLists.read(lists_in(tmp_path, train="# nothing\n"))
+        PublishedLists.read(lists_in(tmp_path, train="# nothing\n"))
     with pytest.raises(DataError, match=r"a is in train.txt and in test.txt"):
-        GivenLists.read(lists_in(tmp_path, train="a\n", test="a.mp4\n"))
+        PublishedLists.read(lists_in(tmp_path, train="a\n", test="a.mp4\n"))
     with pytest.raises(DataError, match=r"long_000 is in train.txt and in val.txt"):
-        make_splits(CLIPS, GivenLists.read(lists_in(tmp_path, train="long\n", val="long_000\n", test="")))
+        make_splits(CLIPS, PublishedLists.read(lists_in(tmp_path, train="long\n", val="long_000\n", test="")))
     (tmp_path / "test.txt").write_bytes(b"\xff\xfea")
     with pytest.raises(DataError, match=r"cannot read .*test\.txt: not text in UTF-16"):
-        GivenLists.read(tmp_path)
+        PublishedLists.read(tmp_path)
 
 
 def test_by_time_everyone_is_in_every_list_and_the_end_is_the_test():

@@ -15,8 +15,8 @@ from data_prepare.keep import MADE
 from data_prepare.options import Options
 from data_prepare.own_files import link_files
 from data_prepare.runner import clip_tasks, finished, scanned
-from data_prepare.scan import read_scan, scan_path, scan_stamp
-from data_prepare.sources import find_sources
+from data_prepare.scan.video import read_scan, scan_path, scan_stamp
+from data_prepare.sources.folder import find_sources
 from data_prepare.steps import STEPS
 from data_prepare.steps.offset import moved
 from data_prepare.worker import Task, make_clip, outdated, rejection_path, work
@@ -28,10 +28,10 @@ ALL = {step.name for step in STEPS}
 REMADE = {
     "probe": ALL,
     "normalise": ALL - {"probe"},
-    "sound": {"sound", "offset", "quality", "preview", "pack"},
+    "audio": {"audio", "offset", "quality", "preview", "pack"},
     "torso": {"torso", "preview", "pack"},
-    "pose": {"pose", "sound", "offset", "quality", "preview", "pack"},
-    "offset": {"sound", "offset", "quality", "preview", "pack"},
+    "pose": {"pose", "audio", "offset", "quality", "preview", "pack"},
+    "offset": {"audio", "offset", "quality", "preview", "pack"},
     "quality": {"quality", "preview", "pack"},
     "preview": {"preview", "pack"},
     "pack": {"pack"},
@@ -53,7 +53,7 @@ def store(prepared, tmp_path):
 
 @pytest.fixture
 def task(store, footage, options):
-    """The clip with low sound: what 16 bits hold of it is less than what was read."""
+    """The clip with low audio: what 16 bits hold of it is less than what was read."""
     (task,) = tasks_of(store, footage, options, "deep/quiet one.mp4")
     assert task.clip_id == QUIET
     return task
@@ -104,10 +104,10 @@ def torso_moved(job):
     job.torso = job.torso + np.float32(3.0)
 
 
-def sound_moved(job):
+def audio_moved(job):
     next(step for step in STEPS if step.name == "offset").run(job)
     job.offset = Offset(3.0, 0.5, True, True)
-    job.wave = moved(job.heard, job.frames, 3.0)
+    job.wave = moved(job.padded_audio, job.frames, 3.0)
 
 
 def louder(job):
@@ -122,7 +122,7 @@ def cut_short(job):
 
 @pytest.mark.parametrize(
     ("name", "run"),
-    [("torso", torso_moved), ("offset", sound_moved), ("quality", louder), ("normalise", cut_short), ("pack", None)],
+    [("torso", torso_moved), ("offset", audio_moved), ("quality", louder), ("normalise", cut_short), ("pack", None)],
 )
 def test_what_is_made_again_is_byte_equal_to_what_is_made_from_nothing(task, change, tmp_path, name, run):
     before = tree(task.out / "clips" / QUIET)
@@ -143,7 +143,15 @@ def test_nothing_to_do_leaves_the_same_bytes(task, prepared):
     assert ran == [] and files == tree(prepared.out / "clips" / QUIET)
 
 
-@pytest.mark.parametrize("later", ["sound", "pack"])
+def test_a_step_that_was_renamed_is_not_run_again(task):
+    path = task.out / "clips" / QUIET / "clip.json"
+    record = json.loads(path.read_text())
+    record["stamps"]["steps"]["sound"] = record["stamps"]["steps"].pop("audio")
+    path.write_text(json.dumps(record))
+    assert made(task)[1] == []
+
+
+@pytest.mark.parametrize("later", ["audio", "pack"])
 def test_a_crash_in_a_later_step_leaves_the_old_clip_whole(task, change, later):
     """Steps that are made again write files; those of the old clip are the same ones under another name."""
     clips = task.out / "clips"
@@ -248,7 +256,7 @@ def test_a_step_that_fails_is_no_verdict_on_the_video_and_is_tried_again(task, c
 def test_a_rejected_clip_is_remembered_until_something_changes(store, footage, options, change):
     (task,) = tasks_of(store, footage, options, "hushed.mp4")
     known = finished(task)
-    assert known is not None and (known.status, known.step) == ("rejected", "sound")
+    assert known is not None and (known.status, known.step) == ("rejected", "audio")
     assert "silence, below -60 dBFS" in known.reason
     (other,) = tasks_of(store, footage, options.model_copy(update={"correct_offset": False}), "hushed.mp4")
     assert finished(other) is None

@@ -1,4 +1,4 @@
-"""Sound from every kind of file, and the files that are refused."""
+"""Audio from every kind of file, and the files that are refused."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_sound_that_starts_late_in_a_video_keeps_its_time(tmp_path: Path) -> Non
 
 
 @pytest.fixture(scope="module")
-def long_sounds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def long_recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """70 s of noise whose level tells the second, in files that are read in every way."""
     folder = tmp_path_factory.mktemp("long")
     rng = np.random.default_rng(0)
@@ -115,19 +115,21 @@ def long_sounds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: folder / name for name in ("a.wav", "cd.wav", "v.mp4", "v.mkv", "v.ts")}
 
 
-# Matroska's times are whole milliseconds, those of a transport stream 1/90,000 s: sound that was sought may lie
+# Matroska's times are whole milliseconds, those of a transport stream 1/90,000 s: audio that was sought may lie
 # elsewhere by as much
 @pytest.mark.parametrize(
     ("name", "near", "tolerance"),
     [("a.wav", 0, 1e-6), ("cd.wav", 1, 1e-3), ("v.mp4", 1, 1e-3), ("v.ts", 1, 4e-3), ("v.mkv", 8, 1e-2)],
 )
-def test_a_part_is_the_slice_of_the_whole(long_sounds: dict[str, Path], name: str, near: int, tolerance: float) -> None:
-    whole = read_audio(long_sounds[name])
+def test_a_part_is_the_slice_of_the_whole(
+    long_recordings: dict[str, Path], name: str, near: int, tolerance: float
+) -> None:
+    whole = read_audio(long_recordings[name])
     edge = SEEK_FROM_SECONDS * 16_000
     for start, count in ((0, 8_000), (12_345, 16_001), (edge, 20_000), (edge + 1, 20_000), (edge + 77_777, 24_000)):
         if start + count > len(whole):
             continue
-        part = read_audio(long_sounds[name], start=start, count=count)
+        part = read_audio(long_recordings[name], start=start, count=count)
         assert len(part) == count
         shifted = [whole[max(start + by, 0) : start + by + count] for by in range(-near, near + 1)]
         error = min(np.sqrt(np.mean((part - other) ** 2)) for other in shifted if len(other) == count)
@@ -136,13 +138,13 @@ def test_a_part_is_the_slice_of_the_whole(long_sounds: dict[str, Path], name: st
 
 
 @pytest.mark.parametrize("name", ["a.wav", "v.mp4"])
-def test_a_part_beyond_the_end_is_shorter_and_may_be_nothing(long_sounds: dict[str, Path], name: str) -> None:
-    whole = read_audio(long_sounds[name])
-    part = read_audio(long_sounds[name], start=len(whole) - 5_000, count=16_000)
+def test_a_part_beyond_the_end_is_shorter_and_may_be_nothing(long_recordings: dict[str, Path], name: str) -> None:
+    whole = read_audio(long_recordings[name])
+    part = read_audio(long_recordings[name], start=len(whole) - 5_000, count=16_000)
     assert len(part) == pytest.approx(5_000, abs=1)
-    few = read_audio(long_sounds[name], start=len(whole) - 100, count=16_000)
+    few = read_audio(long_recordings[name], start=len(whole) - 100, count=16_000)
     assert len(few) == pytest.approx(100, abs=1)
-    assert read_audio(long_sounds[name], start=len(whole) + 100_000, count=16_000).shape == (0,)
+    assert read_audio(long_recordings[name], start=len(whole) + 100_000, count=16_000).shape == (0,)
 
 
 def test_silence_is_fine(tmp_path: Path) -> None:
@@ -157,7 +159,7 @@ def test_samples_beyond_one_are_scaled_down(tmp_path: Path) -> None:
 
 
 def _text(path: Path) -> None:
-    path.write_text("these are words, not sound\n" * 50)
+    path.write_text("these are words, not audio\n" * 50)
 
 
 def _nan(path: Path) -> None:
@@ -184,14 +186,14 @@ def _silent_video(path: Path) -> None:
         ("missing.wav", lambda path: None, "no such audio file"),
         ("folder.wav", lambda path: path.mkdir(), "folder"),
         ("zero.wav", lambda path: path.write_bytes(b""), "empty"),
-        ("text.wav", _text, "not a sound"),
-        ("text.txt", _text, "sound"),
+        ("text.wav", _text, "not an audio recording"),
+        ("text.txt", _text, "audio"),
         ("header.wav", lambda path: soundfile.write(path, np.zeros(0), 16_000), "lasts 0.000 s"),
         ("one.wav", lambda path: soundfile.write(path, np.zeros(1), 16_000), "lasts 0.000 s"),
         ("short.wav", lambda path: soundfile.write(path, np.zeros(1500), 16_000), "lasts 0.094 s"),
         ("nan.wav", _nan, "1 samples are not finite"),
         ("infinite.wav", _infinite, "not finite"),
-        ("silent.mp4", _silent_video, "no sound"),
+        ("silent.mp4", _silent_video, "no audio"),
     ],
 )
 def test_bad_files_are_refused_by_name(tmp_path: Path, name: str, make: object, said: str) -> None:

@@ -35,7 +35,11 @@ def wave_file(rate: int, channels: int = 1, samples: int = 1000) -> bytes:
     ("content", "said"),
     [
         *((wave_file(2), "2 Hz"), (wave_file(2**31 - 1), "2147483647 Hz"), (wave_file(48_000, 200), "200 channels")),
-        *((wave_file(0), "not a sound"), (wave_file(48_000, 0), "channels"), (wave_file(8000, 65_535, 3), "channels")),
+        *(
+            (wave_file(0), "not an audio recording"),
+            (wave_file(48_000, 0), "channels"),
+            (wave_file(8000, 65_535, 3), "channels"),
+        ),
     ],
 )
 def test_sound_that_cannot_be_is_refused_by_what_it_says(tmp_path: Path, content: bytes, said: str) -> None:

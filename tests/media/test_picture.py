@@ -11,12 +11,12 @@ from PIL import Image
 
 from moda.errors import FaceError, MediaError
 from moda.geometry import to_image
+from moda.imaging.crop import face_size
 from moda.landmarks import lip_opening
-from moda.media.crop import face_size
-from moda.media.face_tracker import detect_faces
 from moda.media.picture import _of_the_face, make_portrait, read_picture
 from moda.media.video import VideoWriter
 from moda.representation import FRAME, Portrait
+from moda.tracking.face import detect_faces
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Streams that change in the middle, and files joined from several: the true length, and sound in step with picture."""
+"""Streams that change in the middle, and files joined from several: the true length, and audio in step with picture."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from moda.errors import MediaError
 from moda.media.audio import read_audio
-from moda.media.tee import frames_while_storing
+from moda.media.decode_and_store import frames_while_storing
 from moda.media.video import VideoWriter, probe, read_frames
 from tests.media.numbered import ffmpeg
 
@@ -71,10 +71,10 @@ def test_channels_that_change_in_one_stream(tmp_path: Path, first: list[str]) ->
 def flashes(folder: Path, name: str, size: int, rate: int, colour_range: str, offset: float) -> Path:
     """Two seconds, at whose middle a white picture and a beep begin together."""
     shown = f"color=black:size={size}x{size}:rate=25:duration=2,drawbox=color=white:t=fill:enable='gte(t,1)'"
-    heard = f"sine=frequency=500:duration=2:sample_rate={rate},volume=0:enable='lt(t,1)'"
+    audible = f"sine=frequency=500:duration=2:sample_rate={rate},volume=0:enable='lt(t,1)'"
     path = folder / name
     ffmpeg(
-        *("-f", "lavfi", "-i", f"{shown},scale=out_range={colour_range},format=yuv420p", "-f", "lavfi", "-i", heard),
+        *("-f", "lavfi", "-i", f"{shown},scale=out_range={colour_range},format=yuv420p", "-f", "lavfi", "-i", audible),
         *("-c:v", "libx264", "-color_range", colour_range, "-c:a", "aac", "-ac", "1" if rate == 48_000 else "2"),
         *("-output_ts_offset", str(offset), path),
     )

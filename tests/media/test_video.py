@@ -36,7 +36,7 @@ def store_video(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def sounding(folder: Path) -> Path:
-    """60 frames with 2.4 s of sound, made from 3 s of it."""
+    """60 frames with 2.4 s of audio, made from 3 s of it."""
     write_wav(folder / "tone.wav", 0.3 * np.sin(np.arange(48_000) * 0.1))
     with VideoWriter(folder / "sounding.mp4", SIDE, 25, folder / "tone.wav") as writer:
         for index in range(60):
@@ -197,7 +197,7 @@ def test_written_file_is_what_players_want(sounding: Path) -> None:
 
 
 def test_check_streams_misses_the_sound(store_video: Path) -> None:
-    with pytest.raises(MediaError, match="no sound"):
+    with pytest.raises(MediaError, match="no audio"):
         check_streams(store_video)
     assert check_streams(store_video, audio=False).width == SIDE
 
@@ -221,8 +221,8 @@ def test_sound_stays_in_step(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "v.mp4", SIDE, 25, tmp_path / "beep.wav") as writer:
         for index in range(75):
             writer.write(numbered(index))
-    heard = np.flatnonzero(np.abs(read_audio(tmp_path / "v.mp4")) > 0.1)
-    assert heard[0] / 16_000 == pytest.approx(1.0, abs=0.005)
+    audible = np.flatnonzero(np.abs(read_audio(tmp_path / "v.mp4")) > 0.1)
+    assert audible[0] / 16_000 == pytest.approx(1.0, abs=0.005)
 
 
 def test_colours_survive(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from moda.media.crop import Box
+from moda.imaging.crop import Box
 from moda.media.video_writer import VideoWriter
 from moda.metrics.pictures import PicturePair, VideoPictures
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from moda.media.crop import Box
-from moda.media.face_tracker import FaceTracker
+from moda.evaluation.framing import Framed, frame_pair
+from moda.imaging.crop import Box
 from moda.media.video import read_frames
 from moda.metrics import METRICS, ClipPair, VideoTrack
-from moda.metrics.framing import Framed, frame_pair
+from moda.tracking.face import FaceTracker
 
 CLIP = "clips/JOY-MM__JoyGen__example_5s.mp4"  # 720 px
 FRAMES, LATE = 80, 5

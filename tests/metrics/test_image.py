@@ -4,7 +4,7 @@ from skimage.data import astronaut
 from skimage.metrics import structural_similarity
 
 from moda.metrics import METRICS, ClipPair, NotAvailable, PairedTracks
-from moda.metrics.image import PSNR_CAP, luma, psnr, ssim
+from moda.metrics.image import MAX_PSNR_DB, luma, psnr, ssim
 from moda.metrics.pictures import PicturePair
 from tests.metrics.picture_pairs import write_pair
 
@@ -31,7 +31,7 @@ def test_psnr_of_an_offset_by_hand() -> None:
     generated[..., 0] += 3  # squared error 9 in one channel of three: 10 log10(65025 / 3)
     assert psnr(true, generated) == pytest.approx(43.3599, abs=1e-3)
     assert psnr(true, 255 - true) == pytest.approx(10 * np.log10(255**2 / 55**2))  # no wrap of uint8
-    assert psnr(true, true) == PSNR_CAP
+    assert psnr(true, true) == MAX_PSNR_DB
 
 
 def test_ssim_agrees_with_scikit_image(picture, noisy) -> None:
@@ -70,7 +70,7 @@ def test_registered_scores_take_every_fifth_frame(tmp_path, make_face) -> None:
         assert middle < 0.8 * min(first, last)
         assert METRICS[name].measure(clip) == pytest.approx((first + middle + last) / 3)
     same = ClipPair(PairedTracks(faces, faces), pictures=PicturePair(pictures.true_video, pictures.true_video, 11))
-    assert METRICS["psnr"].measure(same) == PSNR_CAP
+    assert METRICS["psnr"].measure(same) == MAX_PSNR_DB
     assert METRICS["ssim"].measure(same) == pytest.approx(1.0, abs=1e-6)
 
 

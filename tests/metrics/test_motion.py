@@ -165,7 +165,7 @@ def test_silence_begins_to_count_after_a_fifth_of_a_second(floor) -> None:
 def test_what_is_quiet_but_heard_and_what_is_unknown_is_no_silence() -> None:
     assert not settled_silence(speech((1, 0.1), (0.6, 0.01)), 40).any()  # 20 dB under
     wave = speech((1, 0.1), (0.4, 0.0))
-    assert np.flatnonzero(settled_silence(wave, 60)).tolist() == [30, 31, 32, 33, 34]  # not after the sound's end
+    assert np.flatnonzero(settled_silence(wave, 60)).tolist() == [30, 31, 32, 33, 34]  # not after the audio's end
     assert settled_silence(np.zeros(16000, np.float32), 25).sum() == 20  # all silent, none of it speech
     assert not settled_silence(np.zeros(0, np.float32), 25).any()
 
@@ -188,4 +188,4 @@ def test_silence_says_why_it_is_not_available(make_face) -> None:
     assert "no silent stretch of 0.3 s" in why("silence", face, face, speech((2.4, 0.1)))
     still = make_face(np.full(60, 5.0))
     assert "do not move" in why("silence", face, still, speech((1, 0.1), (1, 0.0)))
-    assert "sound" in why("silence", face, face, None)
+    assert "audio" in why("silence", face, face, None)

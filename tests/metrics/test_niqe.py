@@ -6,11 +6,11 @@ from scipy.special import gamma
 from scipy.stats import gennorm
 from skimage.data import astronaut
 
-from moda.media.crop import Box
+from moda.imaging.crop import Box
 from moda.metrics import METRICS, ClipPair, NotAvailable, PairedTracks
 from moda.metrics.image import luma
 from moda.metrics.niqe import (
-    BLOCK,
+    BLOCK_SIDE_PX,
     FEATURES,
     block_features,
     fit_generalised_gaussian,
@@ -119,14 +119,14 @@ def test_blocks_are_whole_and_in_place(picture) -> None:
     assert np.array_equal(features, block_features(light[:480, :480]))
     # A change inside one block, away from its borders, changes that block only.
     other = light.copy()
-    other[BLOCK + 30 : BLOCK + 60, 2 * BLOCK + 30 : 2 * BLOCK + 60] = 0
+    other[BLOCK_SIDE_PX + 30 : BLOCK_SIDE_PX + 60, 2 * BLOCK_SIDE_PX + 30 : 2 * BLOCK_SIDE_PX + 60] = 0
     changed = np.flatnonzero(np.abs(block_features(other) - features).max(axis=1) > 1e-9)
     assert changed.tolist() == [1 * 5 + 2]
 
 
 def test_flat_blocks_are_left_out_and_a_flat_picture_has_no_value(picture) -> None:
     flat = picture.copy()
-    flat[:, : 2 * BLOCK] = 40  # two columns of blocks: flat, but for the border's reach into the second
+    flat[:, : 2 * BLOCK_SIDE_PX] = 40  # two columns of blocks: flat, but for the border's reach into the second
     value = niqe(flat)
     assert np.isfinite(value)
     assert np.isnan(niqe(np.full((480, 480, 3), 90, np.uint8)))

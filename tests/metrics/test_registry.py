@@ -51,7 +51,7 @@ def test_a_new_metric_is_one_function(registered) -> None:
     [
         ("frame", "the head is elsewhere"),
         ("pictures", "no pictures"),
-        ("sound", "no sound in either video"),
+        ("audio", "no audio in either video"),
         ("samples", "one sample only, no seeds to compare"),
         ("generation", "not recorded when these videos were made"),
     ],

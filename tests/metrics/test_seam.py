@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from moda.media.framing import Square
+from moda.imaging.framing import Square
 from moda.media.video_writer import VideoWriter
 from moda.metrics import METRICS, ClipPair, NotAvailable, PairedTracks
 from moda.metrics.pictures import PicturePair, VideoPictures

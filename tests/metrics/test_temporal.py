@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter, shift
 from skimage.data import astronaut
 
-from moda.media.optical_flow import backward_flow, pull
+from moda.imaging.optical_flow import backward_flow, pull
 from moda.metrics import METRICS, ClipPair, NotAvailable, PairedTracks
 from moda.metrics.pictures import PicturePair
 from moda.metrics.temporal import consistency, neighbours, residual, temporal_consistency

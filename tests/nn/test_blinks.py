@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from moda.blinks import COURSE, find_blinks
+from moda.blinks import COURSE_TIMES, find_blinks
 from moda.landmarks import EYES, LEFT_EYEBROW, LEFT_EYELID_PAIRS, N_EYES, canonical_face, eye_opening
-from moda.nn.blinks import BOUND, REFRACTORY, BlinkProcess, BlinkSample
+from moda.nn.blinks import MAX_LOG_RATE_CHANGE, REFRACTORY_FRAMES, BlinkProcess, BlinkSample
 from moda.windows import SlidingWindow, run_windowed
 
 WIDTH = 8
@@ -29,7 +29,7 @@ def sample(seconds: float = 0.16, depth: float = 0.9, size: float = 1.0) -> Blin
     eyes = size * mesh()[list(EYES)].double()
     change = torch.zeros(N_EYES, 3, dtype=torch.double)
     change[process.upper, 1] = depth * process.heights(eyes)[process.upper]
-    rising = np.interp(COURSE, [0, 0.4, 1.4], [0, 1, 0])
+    rising = np.interp(COURSE_TIMES, [0, 0.4, 1.4], [0, 1, 0])
     return BlinkSample(seconds, depth, rising, eyes.numpy(), change.numpy())
 
 
@@ -66,8 +66,8 @@ def test_blinks_come_at_the_rate_that_was_fitted_though_crowded_ones_are_dropped
 def test_no_blink_begins_before_the_last_one_is_over() -> None:
     process = fitted(45 / MINUTE, seconds=0.1)
     gaps = starts(process.draw(features(60 * MINUTE), noise(60 * MINUTE))).diff()
-    assert gaps.min() == REFRACTORY + 1
-    assert gaps.max() > 10 * REFRACTORY
+    assert gaps.min() == REFRACTORY_FRAMES + 1
+    assert gaps.max() > 10 * REFRACTORY_FRAMES
 
 
 def test_windows_agree_with_one_pass() -> None:
@@ -83,7 +83,7 @@ def test_windows_agree_with_one_pass() -> None:
             return {"closure": process.draw(seen[:, start:stop], drawn[:, start:stop])[0]}
 
         parts = window(0, 300)["closure"], window(150, 450)["closure"]
-        edge = 2 * REFRACTORY
+        edge = 2 * REFRACTORY_FRAMES
         assert torch.equal(parts[0][: 300 - edge], whole[: 300 - edge])
         assert torch.equal(parts[1][edge:], whole[150 + edge :])
         merged = run_windowed(window, frames, window=SlidingWindow(300, 150))["closure"]
@@ -237,7 +237,7 @@ def test_the_head_learns_when_within_its_bound() -> None:
     rate = process.rate(seen).exp()
     assert loss < 0.9 * first
     assert rate[high].mean() > 2.5 * rate[~high].mean()
-    limit = math.exp(BOUND) * 1.001
+    limit = math.exp(MAX_LOG_RATE_CHANGE) * 1.001
     assert rate.max() < 0.02 * limit and rate.min() > 0.02 / limit
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from moda.nn.mel import SLICES, LogMel, MelFront
+from moda.nn.mel import SPECTRA_A_FRAME, LogMel, MelFront
 from moda.nn.wav2vec import SpeechConfig, SpeechEncoder
 from moda.nn.waveform import normalise_wave
 
@@ -22,13 +22,15 @@ def test_exactly_t_frames_and_finite_in_silence(frames: int) -> None:
     mel = LogMel(40, QUIET)
     for wave in (torch.zeros(2, frames * 640), torch.randn(2, frames * 640)):
         levels = mel(wave, frames)
-        assert levels.shape == (2, frames, SLICES * 40) == (2, frames, mel.channels)
+        assert levels.shape == (2, frames, SPECTRA_A_FRAME * 40) == (2, frames, mel.channels)
         assert torch.isfinite(levels).all()
 
 
 def test_a_higher_tone_lights_a_higher_band() -> None:
     mel = LogMel(40, QUIET)
-    bands = [int(mel(tone(hertz, 10), 10)[0, 5].reshape(SLICES, 40).mean(0).argmax()) for hertz in (200, 800, 3000)]
+    bands = [
+        int(mel(tone(hertz, 10), 10)[0, 5].reshape(SPECTRA_A_FRAME, 40).mean(0).argmax()) for hertz in (200, 800, 3000)
+    ]
     assert bands[0] < bands[1] < bands[2]
 
 
@@ -62,7 +64,7 @@ def test_an_encoder_over_spectra_gives_its_phonetic_channels_on_and_freezes_whol
     assert encoder.channels == 6 and encoder(torch.randn(2, 6400), 10).shape == (2, 10, 6)
     assert not any(parameter.requires_grad for parameter in encoder.parameters())
     for parameter in encoder.parameters():
-        parameter.requires_grad_(True)  # as a trainer does between players
+        parameter.requires_grad_(True)  # as a trainer does between trainables
     assert not encoder(torch.randn(1, 6400), 10).requires_grad
 
 

@@ -13,7 +13,7 @@ from moda.errors import CheckpointError
 from moda.nn import syncnet
 from moda.nn.syncnet import SyncNet
 
-SOUND = {0: (64, 1, 3, 3), 4: (192, 64, 3, 3), 8: (384, 192, 3, 3), 11: (256, 384, 3, 3), 14: (256, 256, 3, 3),
+AUDIO = {0: (64, 1, 3, 3), 4: (192, 64, 3, 3), 8: (384, 192, 3, 3), 11: (256, 384, 3, 3), 14: (256, 256, 3, 3),
          18: (512, 256, 5, 4)}  # fmt: skip
 LIP = {0: (96, 3, 5, 7, 7), 4: (256, 96, 1, 5, 5), 8: (256, 256, 1, 3, 3), 11: (256, 256, 1, 3, 3),
        14: (256, 256, 1, 3, 3), 18: (512, 256, 1, 6, 6)}  # fmt: skip
@@ -35,7 +35,7 @@ def published() -> dict[str, Tensor]:
         weights[f"{name}.weight"] = float(spread) * torch.randn(shape, generator=random)
         weights[f"{name}.bias"] = 0.1 * torch.randn(shape[0], generator=random)
 
-    for tower, layers in (("netcnnaud", SOUND), ("netcnnlip", LIP)):
+    for tower, layers in (("netcnnaud", AUDIO), ("netcnnlip", LIP)):
         for place, shape in layers.items():
             linear(f"{tower}.{place}", shape)
             norm(f"{tower}.{place + 1}", shape[0])
@@ -115,11 +115,11 @@ def test_a_run_of_faces_gives_what_its_windows_give(network: SyncNet, monkeypatc
 
 def test_sound_windows_start_every_four_cepstral_frames(network: SyncNet) -> None:
     cepstra = torch.randn(20 + 4 * 2, 13, generator=torch.Generator().manual_seed(1))
-    found = network.embed_sound(cepstra, 3)
+    found = network.embed_audio(cepstra, 3)
     with torch.inference_mode():
-        last = network.sound(cepstra[8:28].T[None, None])[0]
+        last = network.audio(cepstra[8:28].T[None, None])[0]
     assert found.shape == (3, 1024)
     assert torch.allclose(found[2], last, atol=1e-4)
     assert not torch.allclose(found[1], last, atol=1e-2)
     with pytest.raises(ValueError, match="too few for 4"):
-        network.embed_sound(cepstra, 4)
+        network.embed_audio(cepstra, 4)

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from moda.nn.temporal import TEMPORAL_CHANNELS, WRAP, as_planes, temporal_embedding
+from moda.nn.temporal import TEMPORAL_CHANNELS, WRAP_FRAMES, as_planes, temporal_embedding
 
 
 def test_values_follow_the_paper():
@@ -21,7 +21,7 @@ def test_wrapped_time_stays_in_range_and_has_no_jump_in_its_sines():
     far = torch.tensor([100_000])
     plain, wrapped = temporal_embedding(far, wrap=False), temporal_embedding(far, wrap=True)
     assert plain[0, 0] == 100.0
-    assert 0 <= wrapped[0, 0] < WRAP / 1000
+    assert 0 <= wrapped[0, 0] < WRAP_FRAMES / 1000
     assert torch.allclose(plain[0, 1:], wrapped[0, 1:], atol=2e-3)
 
 

@@ -10,9 +10,11 @@ import torch
 from moda.training.stage import Stage
 
 
-def check_weights(stage: Stage, player: str, batch: object, owners: dict[str, set[str]], others: Iterable[str]) -> None:
-    """owners: weight -> names of the player's terms that it scales. others: numbers of the config that are no weights,
-    or have no term here.
+def check_weights(
+    stage: Stage, trainable: str, batch: object, owners: dict[str, set[str]], others: Iterable[str]
+) -> None:
+    """owners: weight -> names of the trainable's terms that it scales. others: numbers of the config that are no
+    weights, or have no term here.
     """
     numbers = {name for name, field in type(stage.loss_config).model_fields.items() if field.annotation is float}
     assert numbers == {*owners, *others}
@@ -22,7 +24,7 @@ def check_weights(stage: Stage, player: str, batch: object, owners: dict[str, se
         stage.loss_config = stage.loss_config.model_copy(update=dict(weights))
         with torch.no_grad():
             losses = dict(stage.losses(batch, torch.Generator().manual_seed(0)))
-        return {name: float(term) for name, term in losses[player].items()}
+        return {name: float(term) for name, term in losses[trainable].items()}
 
     plain = terms(dict.fromkeys(owners, 1.0))
     assert set(plain) == set().union(*owners.values()), "every term has a weight"

@@ -48,8 +48,8 @@ def first_batch(stage: Audio2ReprStage) -> tuple[Any, list[dict[str, Tensor]]]:
 
 
 def terms_of(stage: Audio2ReprStage, batch: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    ((player, terms),) = stage.losses(batch, torch.Generator().manual_seed(0))
-    assert player == "generator"
+    ((trainable, terms),) = stage.losses(batch, torch.Generator().manual_seed(0))
+    assert trainable == "generator"
     return dict(terms)
 
 

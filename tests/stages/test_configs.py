@@ -9,9 +9,9 @@ import torch
 from data_prepare.splits import SplitRule
 from moda import checkpoint
 from moda.animation import AnimationConfig
-from moda.cli.evaluation_config import EvaluationConfig
 from moda.cli.train import build_stage
 from moda.config import load_yaml, parse
+from moda.evaluation.config import EvaluationConfig
 from moda.stages import find_stage
 from moda.training.config import TrainConfig
 
@@ -54,7 +54,7 @@ def test_a_person_starts_from_the_shipped_renderer() -> None:
 
 
 def test_the_draws_start_from_the_run_of_the_lips_with_the_same_network() -> None:
-    lips, draws = read("default/audio2repr_lips.yaml"), read("default/audio2repr_draws.yaml")
+    lips, draws = read("default/audio2repr_lips.yaml"), read("default/audio2repr_stochastic.yaml")
     assert draws.init == lips.output / "best.pt" and draws.network == lips.network
     assert {name for name, weight in draws.loss.items() if weight} == {"flow", "blinks"}
 
@@ -64,7 +64,7 @@ def test_the_draws_start_from_the_run_of_the_lips_with_the_same_network() -> Non
     [("audio2repr", 32), ("faco", 32), ("renderer", 4)],
 )
 def test_papers_training(stage: str, batch: int) -> None:
-    """One optimiser for all stages; nothing is clipped, averaged, warmed up or selected, and sound stays as it is."""
+    """One optimiser for all stages; nothing is clipped, averaged, warmed up or selected, and audio stays as it is."""
     for name in PAPER:
         config = read(name)
         if config.stage != stage:

@@ -1,4 +1,4 @@
-"""Training of stage 2: the order of the players, the losses by hand, and that it learns."""
+"""Training of stage 2: the order of the trainables, the losses by hand, and that it learns."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def test_statistics_are_shared_and_are_those_of_the_clips(clip_store: ClipStore)
 def test_the_discriminator_goes_first_and_moves_alone(clip_store: ClipStore) -> None:
     stage, _, batch = make_stage(clip_store)
     losses = stage.losses(batch, torch.Generator())
-    player, terms = next(losses)
-    assert player == "discriminator" and set(terms) == {"lsgan"}
+    trainable, terms = next(losses)
+    assert trainable == "discriminator" and set(terms) == {"lsgan"}
     terms["lsgan"].backward()
     assert all(p.grad is None for p in stage.generator.parameters())
     assert all(p.grad is not None for p in stage.discriminator.parameters())
-    player, terms = next(losses)
-    assert player == "generator" and set(terms) == {"l1", "lsgan"}
+    trainable, terms = next(losses)
+    assert trainable == "generator" and set(terms) == {"l1", "lsgan"}
     sum(terms.values()).backward()  # type: ignore[union-attr]
     assert all(p.grad is not None for p in stage.generator.parameters())
     assert next(losses, None) is None
@@ -90,8 +90,8 @@ def test_targets_in_pixels(clip_store: ClipStore) -> None:
 
 def test_without_the_adversary_there_is_one_player(clip_store: ClipStore) -> None:
     stage, _, batch = make_stage(clip_store, "loss.adversarial=0")
-    ((player, terms),) = stage.losses(batch, torch.Generator())
-    assert player == "generator" and set(terms) == {"l1"}
+    ((trainable, terms),) = stage.losses(batch, torch.Generator())
+    assert trainable == "generator" and set(terms) == {"l1"}
 
 
 def test_it_learns_a_batch_by_heart(clip_store: ClipStore) -> None:

@@ -16,7 +16,7 @@ from moda.nn.pretrained import transformers_config
 from moda.stages import find_stage
 from moda.stages.audio2repr.config import NetworkConfig
 from moda.training.config import TrainConfig
-from moda.training.starting import require_weights
+from moda.training.initial_weights import require_weights
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 TRAINED = sorted(path for path in CONFIGS.glob("**/*.yaml") if "stage" in load_yaml(path))
@@ -61,7 +61,7 @@ def test_what_pretrained_has_no_weights_for_may_not_be_frozen_either() -> None:
 
 def test_draws_alone_want_lips_that_have_learned() -> None:
     with pytest.raises(ConfigError, match="the weights of all lip terms are 0"):
-        check(CONFIGS / "default" / "audio2repr_draws.yaml", "init=null")
+        check(CONFIGS / "default" / "audio2repr_stochastic.yaml", "init=null")
 
 
 def call(store: ClipStore, output: Path, *settings: str, dry: bool = False) -> int:

@@ -1,4 +1,4 @@
-"""The renderer's losses worked out by hand, and that both players look at all they are given."""
+"""The renderer's losses worked out by hand, and that both trainables look at all they are given."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from moda.nn.perceptual import Vgg19Features
 from moda.stages.renderer.inputs import NetworkConfig, RendererInput, to_inputs
-from moda.stages.renderer.network import build, build_discriminator, judged
+from moda.stages.renderer.network import build, build_discriminator, discriminator_inputs
 from moda.stages.renderer.stage import FramesConfig, RendererLossConfig, RendererStage
 from tests.stages.loss_weights import check_weights
 
@@ -49,8 +49,8 @@ def make_stage(kind: dict[str, Any], **weights: float) -> RendererStage:
 def losses_of(stage: RendererStage, batch: dict[str, Tensor]) -> dict[str, dict[str, float]]:
     with torch.no_grad():
         losses = list(stage.losses(batch, torch.Generator()))
-    assert [player for player, _ in losses] == ["discriminator", "generator"]
-    return {player: {name: float(term) for name, term in terms.items()} for player, terms in losses}
+    assert [trainable for trainable, _ in losses] == ["discriminator", "generator"]
+    return {trainable: {name: float(term) for name, term in terms.items()} for trainable, terms in losses}
 
 
 def mean(values: Tensor, weight: np.ndarray) -> float:
@@ -152,16 +152,16 @@ def test_both_players_look_at_all_they_are_given(kind: dict[str, Any]) -> None:
     }
     changes["frame"] = inputs._replace(frame=inputs.frame + 300)
     with torch.no_grad():
-        painted, verdict = generator(inputs).picture, adversary(judged(inputs, picture, config))
+        painted, verdict = generator(inputs).picture, adversary(discriminator_inputs(inputs, picture, config))
         moved = {name for name, other in changes.items() if not torch.equal(generator(other).picture, painted)}
-        heard = {
+        reacted = {
             name
             for name, other in {**changes, "picture": inputs}.items()
-            for found in [adversary(judged(other, picture if name != "picture" else -picture, config))]
+            for found in [adversary(discriminator_inputs(other, picture if name != "picture" else -picture, config))]
             if all(not torch.equal(maps[-1], before[-1]) for maps, before in zip(found, verdict, strict=True))
         }
     assert moved == set(changes)
-    assert heard == ({"condition", "picture"} if config.warp else {"condition", "reference", "frame", "picture"})
+    assert reacted == ({"condition", "picture"} if config.warp else {"condition", "reference", "frame", "picture"})
 
 
 @pytest.mark.parametrize("kind", [PAPER, WARP], ids=["paper", "warp"])

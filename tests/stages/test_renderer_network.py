@@ -6,11 +6,11 @@ import torch
 
 from moda.config import load_yaml, parse
 from moda.geometry import mouth_centre
-from moda.media.conditioning import ReferenceConditioner
+from moda.imaging.conditioning import ReferenceConditioner
+from moda.stages.renderer.compositing import shifted
 from moda.stages.renderer.inputs import NetworkConfig, RendererInput, input_channels
 from moda.stages.renderer.network import build, build_discriminator
-from moda.stages.renderer.painting import shifted
-from tests.media.test_warping import moved, portrait  # noqa: F401  (a fixture)
+from tests.imaging.test_warping import moved, portrait  # noqa: F401  (a fixture)
 
 
 def parameters(module: torch.nn.Module) -> int:

@@ -12,8 +12,8 @@ from torch import nn
 from moda.config import load_yaml, parse
 from moda.data.clip import ClipStore
 from moda.errors import ConfigError, DataError
+from moda.stages.renderer.compositing import RendererOutput
 from moda.stages.renderer.inputs import NetworkConfig, RendererInput, to_inputs, to_signed
-from moda.stages.renderer.painting import Painting
 from moda.stages.renderer.stage import (
     FramesConfig,
     RendererLossConfig,
@@ -64,16 +64,16 @@ def test_the_light_changes_in_training_as_configured_and_never_in_validation(sta
 
 def test_discriminator_goes_first_and_the_generator_learns(stage: RendererStage) -> None:
     batch = batch_of(stage)
-    optimisers = {name: torch.optim.Adam(player.parameters(), 2e-3) for name, player in stage.players.items()}
+    optimisers = {name: torch.optim.Adam(trainable.parameters(), 2e-3) for name, trainable in stage.trainables.items()}
     first, history = None, []
     for _ in range(25):
         order = []
-        for player, terms in stage.losses(batch, torch.Generator()):
-            order.append(player)
-            optimisers[player].zero_grad()
-            torch.stack(list(terms.values())).sum().backward(inputs=list(stage.players[player].parameters()))
-            optimisers[player].step()
-            if player == "generator":
+        for trainable, terms in stage.losses(batch, torch.Generator()):
+            order.append(trainable)
+            optimisers[trainable].zero_grad()
+            torch.stack(list(terms.values())).sum().backward(inputs=list(stage.trainables[trainable].parameters()))
+            optimisers[trainable].step()
+            if trainable == "generator":
                 history.append(float(terms["l1"].detach()))
         first = first or order
     assert first == ["discriminator", "generator"]
@@ -127,8 +127,8 @@ def test_a_blurred_picture_scores_worse_than_its_l1(stage: RendererStage) -> Non
             super().__init__()
             self.picture = picture
 
-        def forward(self, inputs: RendererInput) -> Painting:
-            return Painting(self.picture, self.picture, torch.ones_like(self.picture[:, :1]))
+        def forward(self, inputs: RendererInput) -> RendererOutput:
+            return RendererOutput(self.picture, self.picture, torch.ones_like(self.picture[:, :1]))
 
     for picture, worse in ((blurred, True), (to_signed(batch["target"]) + 0.05, False)):
         stage.generator = Paint(picture)  # type: ignore[assignment]

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from data_prepare.speech import CHUNK, Source, label, list_sources, prepare_speech
+from data_prepare.speech import CHUNK_SAMPLES, SpeechRecording, label, list_sources, prepare_speech
 from moda import checkpoint as checkpoints
 from moda.checkpoint import Checkpoint
 from moda.cli.train import build_stage
@@ -21,10 +21,10 @@ from moda.errors import ConfigError, DataError
 from moda.media.audio import write_wav
 from moda.representation import SAMPLE_RATE
 from moda.stages.registry import build_network
-from moda.stages.speech.network import LEAST, log_mel
+from moda.stages.speech.network import MIN_LOG_POSTERIOR, log_mel
 from moda.stages.speech.stage import SpeechStage
 from moda.training.config import TrainConfig
-from moda.training.starting import NOT_ARCHITECTURE
+from moda.training.initial_weights import NOT_ARCHITECTURE_KEYS
 from tests.stages.loss_weights import check_weights
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -57,7 +57,7 @@ def syllables(seconds: float, seed: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve sounds of three seconds and a short one, labelled into a folder."""
+    """Twelve recordings of three seconds and a short one, labelled into a folder."""
     root = tmp_path_factory.mktemp("speech")
     (root / "in").mkdir()
     for number in range(12):
@@ -83,10 +83,10 @@ def batch_of(stage: SpeechStage, size: int = 4) -> tuple[SpeechCrops, Any]:
 
 def test_long_sounds_are_labelled_in_pieces_that_fit() -> None:
     teacher = LoudnessTeacher()
-    wave = syllables(2.3 * CHUNK / SAMPLE_RATE, 0)
+    wave = syllables(2.3 * CHUNK_SAMPLES / SAMPLE_RATE, 0)
     labels = label(teacher, wave)
     assert labels.shape == (round(len(wave) / 320), 5) and labels.dtype == np.float16
-    assert teacher.longest < 1.2 * CHUNK
+    assert teacher.longest < 1.2 * CHUNK_SAMPLES
     np.testing.assert_array_equal(labels, LoudnessTeacher()(wave)[: len(labels)].astype(np.float16))
 
 
@@ -94,9 +94,13 @@ def test_a_group_is_in_one_split_and_lists_are_read(tmp_path: Path) -> None:
     listing = tmp_path / "list.txt"
     listing.write_text("a/x.wav\tanna\nb/y.wav\tanna\nc.wav\n")
     sources = list_sources(tmp_path, listing)
-    assert sources == [Source("a/x.wav", "anna"), Source("b/y.wav", "anna"), Source("c.wav", "c.wav")]
+    assert sources == [
+        SpeechRecording("a/x.wav", "anna"),
+        SpeechRecording("b/y.wav", "anna"),
+        SpeechRecording("c.wav", "c.wav"),
+    ]
     assert sources[0].split == sources[1].split
-    splits = [Source(f"{i}.wav", str(i)).split for i in range(2000)]
+    splits = [SpeechRecording(f"{i}.wav", str(i)).split for i in range(2000)]
     assert 60 < splits.count("val") < 140
     with pytest.raises(DataError, match=r"none\.txt"):
         list_sources(tmp_path, tmp_path / "none.txt")
@@ -104,8 +108,8 @@ def test_a_group_is_in_one_split_and_lists_are_read(tmp_path: Path) -> None:
 
 def test_labelling_goes_on_where_it_stopped_and_lists_what_failed(tmp_path: Path) -> None:
     write_wav(tmp_path / "good.wav", syllables(1, 0))
-    (tmp_path / "bad.wav").write_text("not a sound")
-    sources = [Source("good.wav", "a"), Source("bad.wav", "b")]
+    (tmp_path / "bad.wav").write_text("not an audio recording")
+    sources = [SpeechRecording("good.wav", "a"), SpeechRecording("bad.wav", "b")]
     (failure,) = prepare_speech(sources, tmp_path, tmp_path / "out", LoudnessTeacher())
     assert failure.startswith("bad.wav: ")
     before = (tmp_path / "out" / "good.wav.npz").stat().st_mtime_ns
@@ -165,7 +169,10 @@ def test_the_phonetic_target_is_the_principal_components_of_the_clipped_posterio
     stage = make_stage(labelled, "network.wav2vec.phonetic=3")
     train, _ = stage.datasets()
     stage.prepare(train)
-    rows = [np.maximum(p[: len(p) // 2 * 2].astype(np.float64), LEAST).reshape(-1, 10) for p in train.posteriors()]
+    rows = [
+        np.maximum(p[: len(p) // 2 * 2].astype(np.float64), MIN_LOG_POSTERIOR).reshape(-1, 10)
+        for p in train.posteriors()
+    ]
     centred = np.concatenate(rows) - np.concatenate(rows).mean(0)
     values, vectors = np.linalg.eigh(centred.T @ centred / len(centred))
     expected = centred[:25] @ vectors[:, ::-1][:, :3] / np.sqrt(values[::-1][:3])
@@ -217,8 +224,8 @@ def test_it_learns_and_stage_1_starts_from_it(labelled: Path, tmp_path: Path) ->
     for epoch in range(4):
         for crops in stage.sampler(train, 4, epoch):
             batch = stage.collate([train[crop] for crop in crops])
-            ((player, terms),) = stage.losses(batch, torch.Generator())
-            assert player == "encoder" and set(terms) == {"kl", "mel", "phonetic"}
+            ((trainable, terms),) = stage.losses(batch, torch.Generator())
+            assert trainable == "encoder" and set(terms) == {"kl", "mel", "phonetic"}
             optimizer.zero_grad()
             torch.stack(list(terms.values())).sum().backward()
             optimizer.step()
@@ -238,7 +245,7 @@ def test_it_learns_and_stage_1_starts_from_it(labelled: Path, tmp_path: Path) ->
 def test_default_encoders_are_the_same() -> None:
     speech, first = (load_yaml(CONFIGS / "default" / f"{name}.yaml")["network"] for name in ("speech", "audio2repr"))
     for section in (speech, first):  # where weights come from, and whether they learn, is each run's own
-        for name in NOT_ARCHITECTURE:
+        for name in NOT_ARCHITECTURE_KEYS:
             section["wav2vec"].pop(name, None)
     assert speech["wav2vec"] == first["wav2vec"]
     encoder: Any = build_network("speech", speech)
@@ -257,14 +264,14 @@ def test_the_teacher_named_in_the_docs(shared_data: Path) -> None:
     from data_prepare.speech import Hama
     from moda.media.audio import read_audio
 
-    (sound,) = list((shared_data / "speech" / "librispeech").glob("*103-1240-0000.opus"))
-    wave = read_audio(sound)[: 3 * SAMPLE_RATE]
+    (audio,) = list((shared_data / "speech" / "librispeech").glob("*103-1240-0000.opus"))
+    wave = read_audio(audio)[: 3 * SAMPLE_RATE]
     teacher = Hama()
     labels = label(teacher, wave).astype(np.float64)
     assert labels.shape == (150, 191) and teacher.symbols[-1] == "<blank>"
     np.testing.assert_allclose(np.exp(labels).sum(axis=1), 1, atol=0.01)
-    heard = [teacher.symbols[i] for i in labels.argmax(1)]
-    assert [s for s in ("æ", "p", "t") if s in heard] == ["æ", "p", "t"]  # "chapter one"
+    recognised = [teacher.symbols[i] for i in labels.argmax(1)]
+    assert [s for s in ("æ", "p", "t") if s in recognised] == ["æ", "p", "t"]  # "chapter one"
 
 
 def test_preview_shows_teacher_above_student(labelled: Path) -> None:

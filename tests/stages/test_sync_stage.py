@@ -11,15 +11,15 @@ import torch
 
 from data_prepare import offsets as offsets_command
 from moda import checkpoint as checkpoints
+from moda.av_offset import LipSync
 from moda.checkpoint import Checkpoint
 from moda.cli.train import build_stage
 from moda.config import apply_overrides, load_yaml, parse, to_dict
 from moda.data.clip import ClipStore
-from moda.data.sync import SyncDataConfig, SyncPairs, SyncWindow, cut_sound, mirrored_lips, sync_batches
+from moda.data.sync_windows import SyncDataConfig, SyncPairs, SyncWindow, cut_audio, mirrored_lips, sync_batches
 from moda.errors import DataError
 from moda.landmarks import LIPS, canonical_face, lip_opening
 from moda.stages.sync.stage import SyncStage
-from moda.sync import LipSync
 from moda.training.config import TrainConfig
 from tests.stages.loss_weights import check_weights
 from tests.talking_clips import talk, talking_store, write_talking_clip
@@ -52,8 +52,8 @@ def learn(stage: SyncStage, steps: int) -> None:
     while done < steps:
         for windows in stage.sampler(train, 8, epoch):
             batch = stage.collate([train[window] for window in windows])
-            ((player, terms),) = stage.losses(batch, generator)
-            assert player == "towers" and set(terms) == {"frames", "curve"}
+            ((trainable, terms),) = stage.losses(batch, generator)
+            assert trainable == "towers" and set(terms) == {"frames", "curve"}
             optimizer.zero_grad()
             torch.stack(list(terms.values())).sum().backward()
             optimizer.step()
@@ -75,12 +75,12 @@ def test_it_recovers_the_shifts_of_a_voice_it_never_heard(learned: SyncStage) ->
     errors = []
     for late in SHIFTS:
         first = 20
-        sound = wave[640 * (first + late) :][: 640 * 150]
-        errors.append(abs(estimator.estimate(face[first:][:150], np.ones(150, bool), sound).frames - late))
+        audio = wave[640 * (first + late) :][: 640 * 150]
+        errors.append(abs(estimator.estimate(face[first:][:150], np.ones(150, bool), audio).frames - late))
     assert np.median(errors) < 0.5 and max(errors) < 1, errors
     _, other = talk(200, seed=100)
-    right, wrong = (estimator.estimate(face, np.ones(200, bool), sound) for sound in (wave, other))
-    assert right.confidence > 2 * wrong.confidence, "sound of another clip fits nowhere"
+    right, wrong = (estimator.estimate(face, np.ones(200, bool), audio) for audio in (wave, other))
+    assert right.confidence > 2 * wrong.confidence, "audio of another clip fits nowhere"
 
 
 def test_validation_tells_a_trained_network_from_a_new_one(learned: SyncStage, store: ClipStore) -> None:
@@ -111,16 +111,16 @@ def test_a_window_is_late_by_what_it_says(store: ClipStore) -> None:
     loudness = item["wave"].reshape(60, 640).square().mean(1).sqrt().numpy()
     scores = [np.corrcoef(opening[10:-10], loudness[10 - late : 50 - late])[0, 1] for late in range(-8, 9)]
     assert int(np.argmax(scores)) - 8 == 4
-    assert item["heard"].all() and item["tracked"].all() and item["late"] == 4
+    assert item["audible"].all() and item["tracked"].all() and item["late"] == 4
     edge = val[SyncWindow(0, 0, -4.0, 0)]
-    assert edge["heard"].tolist() == [False] * 4 + [True] * 56
+    assert edge["audible"].tolist() == [False] * 4 + [True] * 56
     assert (edge["wave"][: 4 * 640] == 0).all() and (edge["wave"][4 * 640 :] != 0).any()
 
 
 def test_cut_sound_pads_both_ends() -> None:
-    sound = np.arange(1, 6, dtype=np.int16)
-    np.testing.assert_array_equal(cut_sound(sound, -2, 9) * 32768, [0, 0, 1, 2, 3, 4, 5, 0, 0])
-    assert not cut_sound(sound, 10, 4).any()
+    audio = np.arange(1, 6, dtype=np.int16)
+    np.testing.assert_array_equal(cut_audio(audio, -2, 9) * 32768, [0, 0, 1, 2, 3, 4, 5, 0, 0])
+    assert not cut_audio(audio, 10, 4).any()
 
 
 def test_the_clips_own_offset_is_taken_off_and_the_rest_left_out(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ class Reading(Stage):
         super().__init__(Empty(), Empty(), Empty())
 
     @property
-    def players(self) -> dict[str, nn.Module]:
+    def trainables(self) -> dict[str, nn.Module]:
         return {}
 
     @property

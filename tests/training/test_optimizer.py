@@ -39,7 +39,7 @@ class Sloped(Stage):
         self.places: list[np.ndarray] = []
 
     @property
-    def players(self) -> dict[str, nn.Module]:
+    def trainables(self) -> dict[str, nn.Module]:
         return {"line": self.line}
 
     @property

@@ -44,7 +44,7 @@ class Linear(Stage):
         self.linear = nn.Linear(3, 1)
 
     @property
-    def players(self):
+    def trainables(self):
         return {"linear": self.linear}
 
     @property

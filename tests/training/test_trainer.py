@@ -68,7 +68,7 @@ class Regressor(nn.Module):
 
 
 class TinyStage(Stage):
-    """One player, with dropout, batch norm, statistics and noise: all that a resume could lose."""
+    """One trainable, with dropout, batch norm, statistics and noise: all that a resume could lose."""
 
     name = "tiny"
     DataConfig, NetworkConfig, LossConfig = TinyData, TinyNetwork, TinyLoss
@@ -81,7 +81,7 @@ class TinyStage(Stage):
         self.scores: list[float] | None = None
 
     @property
-    def players(self) -> dict[str, nn.Module]:
+    def trainables(self) -> dict[str, nn.Module]:
         return {"regressor": self.regressor}
 
     @property
@@ -121,7 +121,7 @@ class TinyGan(TinyStage):
         self.seen: list[tuple[Tensor, Tensor, bool]] = []
 
     @property
-    def players(self) -> dict[str, nn.Module]:
+    def trainables(self) -> dict[str, nn.Module]:
         return {"generator": self.regressor, "discriminator": self.discriminator}
 
     def losses(self, batch: Any, generator: torch.Generator) -> Iterator[tuple[str, dict[str, Tensor]]]:
@@ -477,7 +477,7 @@ class NoStatistics(TinyStage):
         (lambda state: state.update(metrics=[1]), "AttributeError"),
         (lambda state: state.update(metrics={"a": "b"}), "ValueError"),
         (lambda state: state.update(origin=3), "TypeError"),
-        (lambda state: state.update(players=[]), "TypeError"),
+        (lambda state: state.update(trainables=[]), "TypeError"),
         (lambda state: state.update(optimizers={}), "KeyError"),
         (lambda state: state.update(random=None), "TypeError"),
         (lambda state: state["random"].update(python=(1, 2, 3)), "ValueError"),
@@ -514,4 +514,4 @@ def test_the_optimiser_keeps_the_settings_of_the_configuration(tmp_path: Path) -
     torch.save(tree, tmp_path / "last.pt")
     trainer = make(make_config(tmp_path, trainer={"steps": 4}))
     assert trainer.run().step == 4
-    assert trainer.players["regressor"].optimizer.param_groups[0]["betas"] == (0.9, 0.99)
+    assert trainer.trainables["regressor"].optimizer.param_groups[0]["betas"] == (0.9, 0.99)

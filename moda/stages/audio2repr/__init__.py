@@ -1,1 +1,1 @@
-"""Stage 1: from sound and subject to motion (paper, section 3.1)."""
+"""Stage 1: from audio and subject to motion (paper, section 3.1)."""

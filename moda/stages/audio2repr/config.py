@@ -11,7 +11,7 @@ from moda.landmarks import N_EYES, N_TORSO
 from moda.nn.settings import NormKind, SlopeKind, Solver, SpeechConfig
 from moda.representation import HEAD, STRIDE, WINDOW
 
-Source = Literal["spec", "prob", "both", "frame"]
+Branch = Literal["spec", "prob", "both", "frame"]
 
 
 class FlowConfig(Config):
@@ -48,14 +48,14 @@ class NetworkConfig(Config):
     branch alone, an LSTM over s in the place of both, or none, where s is read frame by frame."""
     prob: Literal["vae", "flow"] = "vae"
     """The probabilistic branch: the paper's transformer VAE, or flow matching (body: dual only)."""
-    lips_from: Source = "both"
+    lips_from: Branch = "both"
     """Which branch's features the lips' head reads (dual body); "spec" makes lips free of noise. "frame": no branch's,
-    but s itself, the sound (with its context) and the subject."""
-    eyes_from: Source = "both"
+    but s itself, the audio (with its context) and the subject."""
+    eyes_from: Branch = "both"
     """The same for the eyes' head; with prob: flow there is no such head."""
-    head_from: Source = "both"
+    head_from: Branch = "both"
     """The same for the head pose's head."""
-    torso_from: Source = "both"
+    torso_from: Branch = "both"
     """The same for the torso's head."""
     layers: int = 3
     """Layers of each attention stack."""

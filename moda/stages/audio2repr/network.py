@@ -1,4 +1,4 @@
-"""Stage 1 network: sound and subject to lips, eyes, head and torso in one forward pass.
+"""Stage 1 network: audio and subject to lips, eyes, head and torso in one forward pass.
 
 docs/method.md, section 2 (the paper's dual attentions). `NetworkConfig` with its defaults is the paper's
 network, 96,718,185 parameters; configs/default/audio2repr.yaml is the one this project recommends.
@@ -71,7 +71,7 @@ class Features:
 
 
 class Audio2Repr(nn.Module):
-    """Sound and subject to motion (paper, figure 2; docs/method.md, section 2).
+    """Audio and subject to motion (paper, figure 2; docs/method.md, section 2).
 
     Takes and returns physical units; statistics are buffers in `normalizers` (lips, eyes, head,
     torso, subject), fitted by the stage before training. `latent_dim` is Z, the channels of the
@@ -86,11 +86,11 @@ class Audio2Repr(nn.Module):
         self.normalizers["subject"] = Normalizer(N_LANDMARKS, 3)
         self.wav2vec = SpeechEncoder(config.wav2vec)
         self.mel = LogMel(config.mel_bands, config.wav2vec.quiet) if config.mel_bands else None
-        heard = self.wav2vec.channels + (self.mel.channels if self.mel is not None else 0)
+        audio_features = self.wav2vec.channels + (self.mel.channels if self.mel is not None else 0)
         if config.standardise:
-            self.normalizers["heard"] = Normalizer(heard)
+            self.normalizers["audio_features"] = Normalizer(audio_features)
         self.audio_dropout = nn.Dropout(config.audio_dropout)
-        self.audio = MLP((heard, d, d), config.norm)  # point 2
+        self.audio = MLP((audio_features, d, d), config.norm)  # point 2
         self.context = TemporalContext(d, config.context_layers, config.context_kernel, config.audio_dropout)
         self.subject = MLP((3 * N_LANDMARKS, d, d, d), config.norm)  # point 3
 
@@ -133,17 +133,17 @@ class Audio2Repr(nn.Module):
 
     def features(self, wave: Tensor, subject: Tensor, frames: int) -> Features:
         """What all branches read: points 1 to 4 of docs/method.md, section 2."""
-        heard = self.hear(wave, frames)
-        if "heard" in self.normalizers:
-            heard = self.normalizer("heard").normalize(heard)
-        audio = self.context(self.audio(self.audio_dropout(heard)))
+        audio_features = self.encode_audio(wave, frames)
+        if "audio_features" in self.normalizers:
+            audio_features = self.normalizer("audio_features").normalize(audio_features)
+        audio = self.context(self.audio(self.audio_dropout(audio_features)))
         v_s = self.subject(self.normalizer("subject").normalize(subject).flatten(1))
         return Features(audio, v_s, audio + v_s[:, None], subject)
 
-    def hear(self, wave: Tensor, frames: int) -> Tensor:
+    def encode_audio(self, wave: Tensor, frames: int) -> Tensor:
         """The speech encoder's features and log-mel, before they are standardised: (B, N), T -> (B, T, channels)."""
-        heard: Tensor = self.wav2vec(wave, frames)
-        return heard if self.mel is None else torch.cat((heard, self.mel(wave, frames)), dim=-1)
+        audio_features: Tensor = self.wav2vec(wave, frames)
+        return audio_features if self.mel is None else torch.cat((audio_features, self.mel(wave, frames)), dim=-1)
 
     def predict(self, features: Features, noise: Tensor | None = None) -> Prediction:
         """Points 5 to 8: features to motion; the flow is solved here."""
@@ -184,7 +184,7 @@ class Audio2Repr(nn.Module):
         return self.blinks.loss(features.both.detach(), onsets, seen, usual)
 
     def normalizer(self, name: str) -> Normalizer:
-        """Statistics of "lips", "eyes", "head", "torso", "subject" or "heard", shaped as one frame of it."""
+        """Statistics of "lips", "eyes", "head", "torso", "subject" or "audio_features", shaped as one frame of it."""
         found = self.normalizers[name]
         assert isinstance(found, Normalizer)
         return found

@@ -41,22 +41,22 @@ from moda.training.stage import Stage, Terms
 
 log = logging.getLogger(__name__)
 
-FLOORS = {"lips": 0.05, "eyes": 0.05, "head": 1e-3, "torso": 0.1, "subject": 1.0}
+MIN_STD = {"lips": 0.05, "eyes": 0.05, "head": 1e-3, "torso": 0.1, "subject": 1.0}
 """Smallest standard deviation of a channel: pixels, for the head pixels, degrees and share of scale.
 The subject's is large so that a store with one person does not blow up everyone else's face."""
-HEARD = 50
+STATISTICS_BATCHES = 50
 """Batches of one longest window that the statistics of what is heard are taken from: ten minutes."""
 WEIGHTS = (
     "name some (network.wav2vec.pretrained=FOLDER or OWNER/NAME, network.wav2vec.init=SPEECH_CHECKPOINT, "
     "init=RUN/best.pt), or set network.wav2vec.freeze=false network.wav2vec.freeze_cnn=false"
 )
 """What to do where the speech encoder is frozen at random weights."""
-STILL = 1e-3
+MIN_LIP_STD_PX = 1e-3
 """A lip opening whose standard deviation is below this many pixels does not move."""
 
 
 class Audio2ReprStage(Stage):
-    """Stage "audio2repr"; one player, "generator"."""
+    """Stage "audio2repr"; one trainable, "generator"."""
 
     name: ClassVar[str] = "audio2repr"
     DataConfig: ClassVar[type[Config]] = SequenceConfig
@@ -90,7 +90,7 @@ class Audio2ReprStage(Stage):
         return super().start if source is None else f"{super().start} and the speech encoder of {source}{kept}"
 
     @property
-    def players(self) -> dict[str, nn.Module]:
+    def trainables(self) -> dict[str, nn.Module]:
         return {"generator": self.net}
 
     @property
@@ -109,12 +109,12 @@ class Audio2ReprStage(Stage):
 
     def prepare(self, train: Any) -> None:
         """Fit the statistics of every group and of the subject, the flow's basis, and what blinks look like."""
-        moments = train.moments(list(FLOORS))
-        for name, floor in FLOORS.items():
+        moments = train.moments(list(MIN_STD))
+        for name, floor in MIN_STD.items():
             if self.loss_config.standardise or name == "subject":  # the subject is an input
                 self.net.normalizer(name).assign(Normalizer.from_moments(moments[name], floor=floor))
         if self.network_config.standardise:
-            self.net.normalizer("heard").assign(Normalizer.from_moments(self._heard(train)))
+            self.net.normalizer("audio_features").assign(Normalizer.from_moments(self._audio_moments(train)))
         if self.net.flow is not None:
             self.net.flow.fit_basis(moments)
         if self.net.blinks is not None:
@@ -123,12 +123,12 @@ class Audio2ReprStage(Stage):
             log.info("blinks: %.1f a minute (mean over people), %d measured", train.mean_rate * 60 * FPS, len(samples))
 
     @torch.no_grad()
-    def _heard(self, train: Any) -> Moments:
-        """What the network hears, without dropout, in `HEARD` batches of training windows, changed as in training."""
+    def _audio_moments(self, train: Any) -> Moments:
+        """Moments of the audio features of `STATISTICS_BATCHES` augmented training batches, without dropout."""
         training = self.net.training
         self.net.eval()
-        items = (train[window] for window in chain.from_iterable(islice(self.sampler(train, 1, 0), HEARD)))
-        parts = (Moments.of(self.net.hear(item["wave"][None], len(item["lips"]))[0].numpy()) for item in items)
+        items = (train[window] for window in chain.from_iterable(islice(self.sampler(train, 1, 0), STATISTICS_BATCHES)))
+        parts = (Moments.of(self.net.encode_audio(item["wave"][None], len(item["lips"]))[0].numpy()) for item in items)
         total = reduce(Moments.merge, parts)
         self.net.train(training)
         return total
@@ -136,13 +136,13 @@ class Audio2ReprStage(Stage):
     def losses(self, batch: list[dict[str, Tensor]], generator: torch.Generator) -> Iterator[tuple[str, Terms]]:
         windows = batch[0]  # a training batch has one length
         weights, net = self.loss_config, self.net
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._draws_alone):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._stochastic_alone):
             features = self._features(windows)
         terms: dict[str, Tensor] = {}
         lips: Tensor | None = None
         if net.flow is not None:
-            lips = None if self._draws_alone else net.predict_lips(features)
-            eyes, head, torso = (windows[name] for name in (self._drawn_eyes, "head", "torso"))
+            lips = None if self._stochastic_alone else net.predict_lips(features)
+            eyes, head, torso = (windows[name] for name in (self._stochastic_eyes, "head", "torso"))
             if net.blinks is not None and weights.blinks:
                 given = (windows["onsets"], windows["tracked"], windows["usual_rate"])
                 terms["blinks"] = weights.blinks * net.blink_loss(features, *given)
@@ -165,12 +165,12 @@ class Audio2ReprStage(Stage):
         yield "generator", terms
 
     @property
-    def _draws_alone(self) -> bool:
+    def _stochastic_alone(self) -> bool:
         """Whether the flow learns and the lips, whose weights are all 0, do not: what they share stays as it is."""
         return self.net.flow is not None and not self.loss_config.lips_learn
 
     @property
-    def _drawn_eyes(self) -> str:
+    def _stochastic_eyes(self) -> str:
         """The windows' eyes that the flow draws: those without blinks, where blinks are events."""
         return "eyes" if self.net.blinks is None else "open_eyes"
 
@@ -212,10 +212,10 @@ class Audio2ReprStage(Stage):
             values = {
                 "lips_px": (prediction.lips - windows["lips"]).abs().mean(dim=(1, 2, 3)),
                 "opening_correlation": correlation(opening, truth),
-                "opening_ratio": opening.std(1) / truth.std(1).clamp(min=STILL),
-                "head_ratio": turn.std(1).mean(-1) / true_turn.std(1).mean(-1).clamp(min=STILL),
+                "opening_ratio": opening.std(1) / truth.std(1).clamp(min=MIN_LIP_STD_PX),
+                "head_ratio": turn.std(1).mean(-1) / true_turn.std(1).mean(-1).clamp(min=MIN_LIP_STD_PX),
                 "head_speed_ratio": turn.diff(dim=1).abs().mean(dim=(1, 2))
-                / true_turn.diff(dim=1).abs().mean(dim=(1, 2)).clamp(min=STILL),
+                / true_turn.diff(dim=1).abs().mean(dim=(1, 2)).clamp(min=MIN_LIP_STD_PX),
                 "blinks_per_minute": blinks_per_minute(prediction.eyes, windows["subject"]),
             }
             if self.net.flow is not None:
@@ -223,14 +223,14 @@ class Audio2ReprStage(Stage):
             rows.append(torch.stack([value.double() for value in values.values()], dim=1))
         means = dict(zip(values, torch.cat(rows).mean(dim=0).tolist(), strict=True))
         score = 1 - means["opening_correlation"] + means["lips_px"] / 100
-        return {**means, "score": means["flow"] if self._draws_alone else score}
+        return {**means, "score": means["flow"] if self._stochastic_alone else score}
 
     def _flow_losses(self, features: Features, windows: dict[str, Tensor]) -> Tensor:
         """The flow's loss of each window (B,), the mean over eight draws that are the same every time."""
         generator = torch.Generator().manual_seed(0)
         losses = []
         for i in range(len(windows["lips"])):
-            eyes, head, torso = (windows[name][i : i + 1] for name in (self._drawn_eyes, "head", "torso"))
+            eyes, head, torso = (windows[name][i : i + 1] for name in (self._stochastic_eyes, "head", "torso"))
             draws = [self.net.flow_loss(features.of(i), eyes, head, torso, generator) for _ in range(8)]
             losses.append(torch.stack(draws).mean())
         return torch.stack(losses)
@@ -279,7 +279,7 @@ def masked_l1(error: Tensor, seen: Tensor) -> Tensor:
 
 def correlation(a: Tensor, b: Tensor) -> Tensor:
     """Pearson correlation along time of (B, T) curves -> (B,); 0 where either stands still."""
-    moves = (a.std(1) > STILL) & (b.std(1) > STILL)
+    moves = (a.std(1) > MIN_LIP_STD_PX) & (b.std(1) > MIN_LIP_STD_PX)
     a, b = a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True)
     value = (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1)).clamp(min=1e-9)
     return torch.where(moves, value, torch.zeros_like(value))

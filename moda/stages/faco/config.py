@@ -12,7 +12,7 @@ class NetworkConfig(Config):
 
     keep_inputs: bool = True
     """Lips and eyes of the output are the given ones. The paper's network predicts all 478 points,
-    given ones as well, and so may move the lips away from the sound."""
+    given ones as well, and so may move the lips away from the audio."""
     width: int = 128
     """Unit of all widths: the paper's layers are 1, 2 and 4 times 128."""
 

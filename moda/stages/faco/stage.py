@@ -4,7 +4,7 @@
 
 L1 is taken in standardised units, or with `loss.standardise: false` in pixels.
 
-Trained on true lips and eyes. Clips without sound serve as well.
+Trained on true lips and eyes. Clips without audio serve as well.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from moda.stages.faco.config import NetworkConfig as FaCoConfig
 from moda.stages.faco.network import FaCoDiscriminator, FaCoNet
 from moda.training.stage import Stage, Terms
 
-FLOORS = {"lips": 0.05, "eyes": 0.05, "face": 0.05, "subject": 1.0}
+MIN_STD_PX = {"lips": 0.05, "eyes": 0.05, "face": 0.05, "subject": 1.0}
 """Smallest standard deviation of a channel, pixels."""
 
 
 class FaCoStage(Stage):
-    """Stage "faco"; players "discriminator", then "generator"."""
+    """Stage "faco"; trainables "discriminator", then "generator"."""
 
     name: ClassVar[str] = "faco"
     DataConfig: ClassVar[type[Config]] = SequenceConfig
@@ -48,7 +48,7 @@ class FaCoStage(Stage):
         self.discriminator = FaCoDiscriminator(network, self.generator.normalizers)
 
     @property
-    def players(self) -> dict[str, nn.Module]:
+    def trainables(self) -> dict[str, nn.Module]:
         return {"generator": self.generator, "discriminator": self.discriminator}
 
     @property
@@ -56,7 +56,7 @@ class FaCoStage(Stage):
         return self.generator
 
     def datasets(self) -> tuple[MotionSequences, MotionSequences]:
-        return MotionSequences.splits(self.data_config, sound=False, face=True)
+        return MotionSequences.splits(self.data_config, audio=False, face=True)
 
     def sampler(self, dataset: Any, batch: int, seed: int) -> Any:
         return window_batches(dataset, batch, seed)
@@ -66,8 +66,8 @@ class FaCoStage(Stage):
 
     def prepare(self, train: Any) -> None:
         """Fit the statistics of lips, eyes, face and subject; generator and discriminator share them."""
-        moments = train.moments(list(FLOORS))
-        for name, floor in FLOORS.items():
+        moments = train.moments(list(MIN_STD_PX))
+        for name, floor in MIN_STD_PX.items():
             if name == "face" and not self.loss_config.standardise:
                 continue
             statistics = self.generator.normalizers[name]

@@ -14,7 +14,7 @@ from torch import Tensor
 from moda.nn.temporal import TEMPORAL_CHANNELS, as_planes, temporal_embedding
 from moda.stages.renderer.config import NetworkConfig
 
-PICTURE = 3
+PICTURE_CHANNELS = 3
 
 
 class RendererInput(NamedTuple):
@@ -49,7 +49,7 @@ class RendererInput(NamedTuple):
 
 def picture_channels(config: NetworkConfig) -> int:
     """Channels of `RendererInput.pictures`."""
-    return 2 * PICTURE + (PICTURE + 2 if config.warp else 0)
+    return 2 * PICTURE_CHANNELS + (PICTURE_CHANNELS + 2 if config.warp else 0)
 
 
 def time_channels(config: NetworkConfig) -> int:

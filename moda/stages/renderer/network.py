@@ -10,33 +10,33 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from moda.media.conditioning import FACE_STRENGTH
+from moda.imaging.conditioning import FACE_STRENGTH
 from moda.nn.discriminators import MultiScaleDiscriminator
 from moda.nn.unet import PaperUNet
 from moda.representation import Portrait
+from moda.stages.renderer.compositing import RendererOutput, composite
 from moda.stages.renderer.inputs import (
-    PICTURE,
+    PICTURE_CHANNELS,
     NetworkConfig,
     RendererInput,
     input_channels,
     picture_channels,
     time_channels,
 )
-from moda.stages.renderer.painting import Painting, lay_over
 from moda.stages.renderer.session import RenderSession
 
-FOLD = 2
+FOLD_PX = 2
 """Side of the squares of pixels that the refining U-Net folds into channels."""
-DETAIL = 16
+DETAIL_CHANNELS = 16
 """Channels at the window's full resolution."""
-SMALL_SHIFT = 1e-3
+INITIAL_SHIFT_STD = 1e-3
 """Standard deviation of the shift's weights at the start."""
-OPEN_MASK = 1.0
+INITIAL_MASK_LOGIT = 1.0
 """Added to the mask's logit, so that training starts by painting and learns where not to."""
 
 
 class Renderer(nn.Module):
-    """Base of the renderers: inputs -> `Painting`; `open` starts the rendering of one portrait."""
+    """Base of the renderers: inputs -> `RendererOutput`; `open` starts the rendering of one portrait."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -54,9 +54,9 @@ class PaperRenderer(Renderer):
         super().__init__(config)
         self.unet = PaperUNet(input_channels(config), width=config.width)
 
-    def forward(self, inputs: RendererInput) -> Painting:
+    def forward(self, inputs: RendererInput) -> RendererOutput:
         picture = self.unet(inputs.channels(self.config))
-        return Painting(picture, picture, torch.ones_like(picture[:, :1]))
+        return RendererOutput(picture, picture, torch.ones_like(picture[:, :1]))
 
 
 class _Block(nn.Module):
@@ -90,20 +90,20 @@ class RefiningRenderer(Renderer):
         super().__init__(config)
         widths = config.widths
         pictures = picture_channels(config)
-        self.enter = nn.Conv2d(pictures * FOLD**2 + time_channels(config), widths[0], 3, 1, 1)
+        self.enter = nn.Conv2d(pictures * FOLD_PX**2 + time_channels(config), widths[0], 3, 1, 1)
         self.down = nn.ModuleList(_Block(a, b, 2) for a, b in pairwise(widths))
         self.middle = _Block(widths[-1], widths[-1])
         self.up = nn.ModuleList(_Block(b + a, a) for b, a in pairwise(reversed(widths)))
-        self.unfold = nn.Conv2d(widths[0], DETAIL, 3, 1, 1)
-        self.paint = nn.Conv2d(DETAIL + picture_channels(config), PICTURE + 1, 3, 1, 1)
+        self.unfold = nn.Conv2d(widths[0], DETAIL_CHANNELS, 3, 1, 1)
+        self.paint = nn.Conv2d(DETAIL_CHANNELS + picture_channels(config), PICTURE_CHANNELS + 1, 3, 1, 1)
         self.shift = nn.Conv2d(widths[0], 2, 3, 1, 1) if config.shift else None
         if self.shift is not None:
-            nn.init.normal_(self.shift.weight, std=SMALL_SHIFT)  # of exactly 0 nothing is learned: see `shifted`
+            nn.init.normal_(self.shift.weight, std=INITIAL_SHIFT_STD)  # of exactly 0 nothing is learned: see `shifted`
 
-    def forward(self, inputs: RendererInput) -> Painting:
+    def forward(self, inputs: RendererInput) -> RendererOutput:
         assert inputs.warped is not None and inputs.region is not None
         pictures = inputs.pictures()
-        x = nn.functional.pixel_unshuffle(pictures, FOLD)
+        x = nn.functional.pixel_unshuffle(pictures, FOLD_PX)
         x = torch.relu(self.enter(torch.cat([x, *inputs.time(self.config, x.shape[-2], x.shape[-1])], dim=1)))
         skips = []
         for down in self.down:
@@ -113,17 +113,17 @@ class RefiningRenderer(Renderer):
         for up in self.up:
             x = nn.functional.interpolate(x, scale_factor=2, mode="nearest")
             x = up(torch.cat([x, skips.pop()], dim=1))
-        detail = torch.relu(self.unfold(nn.functional.interpolate(x, scale_factor=FOLD, mode="nearest")))
+        detail = torch.relu(self.unfold(nn.functional.interpolate(x, scale_factor=FOLD_PX, mode="nearest")))
         out = self.paint(torch.cat([detail, pictures], dim=1))
-        mask = inputs.region * torch.sigmoid(out[:, PICTURE:] + OPEN_MASK)
-        return lay_over(inputs.warped, torch.tanh(out[:, :PICTURE]), mask, self._shift(x, inputs.region))
+        mask = inputs.region * torch.sigmoid(out[:, PICTURE_CHANNELS:] + INITIAL_MASK_LOGIT)
+        return composite(inputs.warped, torch.tanh(out[:, :PICTURE_CHANNELS]), mask, self._shift(x, inputs.region))
 
     def _shift(self, features: Tensor, region: Tensor) -> Tensor | None:
         """Pixels (B, 2, h, w) that fade to 0 where the region does."""
         if self.shift is None:
             return None
         shift = self.config.shift * torch.tanh(self.shift(features))
-        shift = nn.functional.interpolate(shift, scale_factor=FOLD, mode="bilinear", align_corners=False)
+        shift = nn.functional.interpolate(shift, scale_factor=FOLD_PX, mode="bilinear", align_corners=False)
         return shift * (region / FACE_STRENGTH).clamp(max=1.0)
 
 
@@ -132,7 +132,7 @@ def build(config: NetworkConfig) -> Renderer:
     return RefiningRenderer(config) if config.warp else PaperRenderer(config)
 
 
-def judged(inputs: RendererInput, picture: Tensor, config: NetworkConfig) -> Tensor:
+def discriminator_inputs(inputs: RendererInput, picture: Tensor, config: NetworkConfig) -> Tensor:
     """What the adversary sees, concatenated.
 
     Paper: all that the generator sees, and the picture (22 channels). With a warp: the drawn condition
@@ -142,9 +142,9 @@ def judged(inputs: RendererInput, picture: Tensor, config: NetworkConfig) -> Ten
 
 
 def build_discriminator(config: NetworkConfig) -> MultiScaleDiscriminator:
-    """The adversary, for the channels of `judged`."""
+    """The adversary, for the channels of `discriminator_inputs`."""
     adversary = config.discriminator
-    seen = PICTURE if config.warp else input_channels(config)
+    seen = PICTURE_CHANNELS if config.warp else input_channels(config)
     return MultiScaleDiscriminator(
-        seen + PICTURE, scales=adversary.scales, layers=adversary.layers, width=adversary.width
+        seen + PICTURE_CHANNELS, scales=adversary.scales, layers=adversary.layers, width=adversary.width
     )

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from moda.media.conditioning import FrameInputs, ReferenceConditioner, cut, picture_tensor, stack_inputs
+from moda.imaging.conditioning import FrameInputs, ReferenceConditioner, cut, picture_tensor, stack_inputs
 from moda.representation import Portrait
+from moda.stages.renderer.compositing import RendererOutput, composite
 from moda.stages.renderer.inputs import NetworkConfig, to_inputs, to_signed
-from moda.stages.renderer.painting import Painting, lay_over
 
 
 class RenderSession:
@@ -32,7 +32,7 @@ class RenderSession:
         """
         frames = self._conditioner.frames(landmarks, torso, first)
         batch = {name: self._scaled(tensor).to(self._device) for name, tensor in stack_inputs(frames).items()}
-        painting: Painting = self._renderer(to_inputs(batch))
+        painting: RendererOutput = self._renderer(to_inputs(batch))
         if not self._config.warp:
             return to_pixels(painting.picture)
         return self._placed(frames, painting)
@@ -45,7 +45,7 @@ class RenderSession:
         scaled = nn.functional.interpolate(tensor.float(), (side, side), mode="bilinear", antialias=True)
         return scaled.round().to(tensor.dtype) if tensor.dtype == torch.uint8 else scaled
 
-    def _placed(self, frames: list[FrameInputs], painting: Painting) -> np.ndarray:
+    def _placed(self, frames: list[FrameInputs], painting: RendererOutput) -> np.ndarray:
         """What was painted and moved, laid over the whole warped pictures."""
         pictures = np.stack([frame.picture for frame in frames if frame.picture is not None])
         windows = [frame.window for frame in frames if frame.window is not None]
@@ -57,7 +57,7 @@ class RenderSession:
             inside[:] = pixels
         return pictures
 
-    def _enlarged(self, painting: Painting, warped: Tensor) -> Tensor:
+    def _enlarged(self, painting: RendererOutput, warped: Tensor) -> Tensor:
         """The painting over the warp at another size (B, 3, side, side): the warp keeps its own detail."""
         side, trained = warped.shape[-1], painting.picture.shape[-1]
 
@@ -65,7 +65,7 @@ class RenderSession:
             return nn.functional.interpolate(layer.float(), (side, side), mode="bilinear")
 
         shift = None if painting.shift is None else enlarged(painting.shift * (side / trained))
-        return lay_over(warped, enlarged(painting.colour), enlarged(painting.mask), shift).picture
+        return composite(warped, enlarged(painting.colour), enlarged(painting.mask), shift).picture
 
 
 def to_pixels(picture: Tensor) -> np.ndarray:

@@ -31,24 +31,24 @@ from moda.nn import gan
 from moda.nn.discriminators import FeatureMaps
 from moda.nn.perceptual import Vgg19Features, perceptual_loss, style_loss
 from moda.representation import FPS
+from moda.stages.renderer.compositing import RendererOutput
 from moda.stages.renderer.config import LossConfig as RendererLossConfig
 from moda.stages.renderer.config import NetworkConfig as RendererConfig
 from moda.stages.renderer.inputs import RendererInput, to_inputs, to_signed
-from moda.stages.renderer.network import build, build_discriminator, judged
-from moda.stages.renderer.painting import Painting
+from moda.stages.renderer.network import build, build_discriminator, discriminator_inputs
 from moda.stages.renderer.session import to_pixels
 from moda.training.stage import Stage, Terms
 
 log = logging.getLogger(__name__)
 
-PEOPLE_SHOWN = 10
+MAX_PREVIEW_PEOPLE = 10
 """So many names are shown where a person is not found."""
-SHARP_ENOUGH = 0.7
+MIN_SHARPNESS_SHARE = 0.7
 """Share of the truth's sharpness below which a picture's score suffers: L1 alone likes what is blurred."""
 
 
 class RendererStage(Stage):
-    """Two players: the generator and its discriminator."""
+    """Two trainables: the generator and its discriminator."""
 
     name: ClassVar[str] = "renderer"
     DataConfig: ClassVar[type[Config]] = FramesConfig
@@ -67,7 +67,7 @@ class RendererStage(Stage):
         self.vgg = Vgg19Features.load(loss.vgg) if loss.perceptual or loss.style else None
 
     @property
-    def players(self) -> dict[str, nn.Module]:
+    def trainables(self) -> dict[str, nn.Module]:
         return {"generator": self.generator, "discriminator": self.discriminator}
 
     @property
@@ -98,7 +98,7 @@ class RendererStage(Stage):
         clips, wanted = store.split(split), self.data_config.identity
         own = [clip for clip in clips if wanted is None or clip.identity == wanted]
         if split == self.data_config.train and clips and not own:
-            people = ", ".join(sorted({clip.identity for clip in clips})[:PEOPLE_SHOWN])
+            people = ", ".join(sorted({clip.identity for clip in clips})[:MAX_PREVIEW_PEOPLE])
             raise DataError(
                 f"no clip of data.identity '{wanted}' in the '{split}' split of {store.root}; it has {people}"
             )
@@ -120,18 +120,18 @@ class RendererStage(Stage):
         if inputs.warped is not None and inputs.region is not None:
             real = inputs.warped + (inputs.region > 0) * (target - inputs.warped)
         weight = weight_of(inputs)
-        painting: Painting = self.generator(inputs)
+        painting: RendererOutput = self.generator(inputs)
 
         verdicts = self._judge(inputs, real), self._judge(inputs, painting.picture.detach())
         yield "discriminator", {"discriminator": gan.discriminator_loss(*verdicts, weight)}
         yield "generator", self._generator_terms(inputs, target, real, weight, painting)
 
     def _judge(self, inputs: RendererInput, picture: Tensor) -> list[FeatureMaps]:
-        verdict: list[FeatureMaps] = self.discriminator(judged(inputs, picture, self.network_config))
+        verdict: list[FeatureMaps] = self.discriminator(discriminator_inputs(inputs, picture, self.network_config))
         return verdict
 
     def _generator_terms(
-        self, inputs: RendererInput, target: Tensor, real: Tensor, weight: Tensor, painting: Painting
+        self, inputs: RendererInput, target: Tensor, real: Tensor, weight: Tensor, painting: RendererOutput
     ) -> dict[str, Tensor]:
         weights = self.loss_config
         terms = {"l1": weights.l1 * masked_l1(painting.picture, target, weight)}
@@ -169,9 +169,9 @@ class RendererStage(Stage):
 
     def summarise(self, means: dict[str, float]) -> dict[str, float]:
         """L1 over that of the warp; and the score: L1, made worse by the share by which sharpness is below
-        `SHARP_ENOUGH`. Of means: one batch may well be smoother than the truth.
+        `MIN_SHARPNESS_SHARE`. Of means: one batch may well be smoother than the truth.
         """
-        blurred = max(0.0, SHARP_ENOUGH - means["sharpness"])
+        blurred = max(0.0, MIN_SHARPNESS_SHARE - means["sharpness"])
         warp = {"l1_to_warp": means["l1"] / max(means["l1_warp"], 1e-9)} if "l1_warp" in means else {}
         return {**means, **warp, "score": means["l1"] * (1 + blurred)}
 

@@ -20,11 +20,11 @@ from moda.nn.wav2vec import SpeechEncoder
 from moda.representation import FPS, SAMPLE_RATE
 from moda.stages.speech.config import NetworkConfig
 
-TEACHER_RATE = 2
+TEACHER_FRAMES_A_VIDEO_FRAME = 2
 """Teacher frames (50 Hz) in a video frame (25 fps)."""
-LEAST = -12.0
+MIN_LOG_POSTERIOR = -12.0
 """Smallest log posterior that is told from smaller ones."""
-HOP, WINDOW, MEL_FLOOR, MEL_SPREAD = 320, 400, 1e-6, 4.0
+HOP_SAMPLES, WINDOW_SAMPLES, MEL_FLOOR, MEL_SPREAD = 320, 400, 1e-6, 4.0
 
 
 @dataclass(frozen=True)
@@ -46,17 +46,17 @@ class SpeechNet(nn.Module):
         super().__init__()
         self.config = config
         self.wav2vec = SpeechEncoder(config.wav2vec)
-        self.phonemes = nn.Linear(config.wav2vec.hidden, TEACHER_RATE * config.symbols)
-        self.mel = nn.Linear(config.wav2vec.hidden, TEACHER_RATE * config.mels)
+        self.phonemes = nn.Linear(config.wav2vec.hidden, TEACHER_FRAMES_A_VIDEO_FRAME * config.symbols)
+        self.mel = nn.Linear(config.wav2vec.hidden, TEACHER_FRAMES_A_VIDEO_FRAME * config.mels)
         # Principal components of the teacher's log posteriors: what `wav2vec.phonetic` channels are taught to be.
-        self.basis = LinearBasis(TEACHER_RATE * config.symbols, max(1, config.wav2vec.phonetic))
+        self.basis = LinearBasis(TEACHER_FRAMES_A_VIDEO_FRAME * config.symbols, max(1, config.wav2vec.phonetic))
 
     def forward(self, wave: Tensor) -> SpeechPrediction:
         frames = round(wave.shape[1] * FPS / SAMPLE_RATE)
         hidden = self.wav2vec.hidden(wave, frames)  # (B, T, hidden)
         return SpeechPrediction(
-            self.phonemes(hidden).reshape(len(wave), TEACHER_RATE * frames, self.config.symbols),
-            self.mel(hidden).reshape(len(wave), TEACHER_RATE * frames, self.config.mels),
+            self.phonemes(hidden).reshape(len(wave), TEACHER_FRAMES_A_VIDEO_FRAME * frames, self.config.symbols),
+            self.mel(hidden).reshape(len(wave), TEACHER_FRAMES_A_VIDEO_FRAME * frames, self.config.mels),
             self.wav2vec.features_of(hidden),
         )
 
@@ -66,10 +66,10 @@ class SpeechNet(nn.Module):
 
 
 def by_video_frame(posteriors: Tensor) -> Tensor:
-    """Log posteriors (..., 2T, S) -> those of a video frame side by side (..., T, 2S), none under `LEAST`: how far
-    beyond unlikely a symbol is says nothing.
+    """Log posteriors (..., 2T, S) -> those of a video frame side by side (..., T, 2S), at least `MIN_LOG_POSTERIOR`:
+    differences among improbable symbols carry no information.
     """
-    pairs = posteriors.clamp(min=LEAST).unflatten(-2, (-1, TEACHER_RATE))
+    pairs = posteriors.clamp(min=MIN_LOG_POSTERIOR).unflatten(-2, (-1, TEACHER_FRAMES_A_VIDEO_FRAME))
     return pairs.flatten(-2)
 
 
@@ -83,9 +83,11 @@ def log_mel(wave: Tensor, mels: int) -> Tensor:
 
     The mean over the crop is taken off, so that loudness does not count; spread is about 1.
     """
-    window = torch.hann_window(WINDOW, device=wave.device)
-    spectrum = torch.stft(wave, 512, HOP, WINDOW, window, center=True, pad_mode="constant", return_complex=True)
-    power = spectrum.abs().square().transpose(1, 2)[:, : wave.shape[1] // HOP]  # (B, 2T, 257)
+    window = torch.hann_window(WINDOW_SAMPLES, device=wave.device)
+    spectrum = torch.stft(
+        wave, 512, HOP_SAMPLES, WINDOW_SAMPLES, window, center=True, pad_mode="constant", return_complex=True
+    )
+    power = spectrum.abs().square().transpose(1, 2)[:, : wave.shape[1] // HOP_SAMPLES]  # (B, 2T, 257)
     mel = torch.log(power @ _mel_bank(mels).to(wave.device) + MEL_FLOOR)
     return (mel - mel.mean(dim=(1, 2), keepdim=True)) / MEL_SPREAD
 

@@ -9,7 +9,7 @@ channels, c* the principal components of the teacher's log posteriors, share_k t
 given the teacher's own components, a small network reached a lip correlation of 0.70 on ten unseen
 people, where from the hidden state of an encoder that matched the posteriors alone it had 0.55.
 
-All targets are those of the *clean* sound, while the network hears it louder, softer and in noise.
+All targets are those of the *clean* audio, while the network hears it louder, softer and in noise.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from moda.errors import ConfigError
 from moda.normalization import Moments
 from moda.stages.speech.config import LossConfig as SpeechLossConfig
 from moda.stages.speech.config import NetworkConfig as SpeechNetworkConfig
-from moda.stages.speech.network import TEACHER_RATE, SpeechNet, by_video_frame, log_mel
+from moda.stages.speech.network import TEACHER_FRAMES_A_VIDEO_FRAME, SpeechNet, by_video_frame, log_mel
 from moda.training.stage import Stage, Terms
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class SpeechStage(Stage):
         )
 
     @property
-    def players(self) -> dict[str, nn.Module]:
+    def trainables(self) -> dict[str, nn.Module]:
         return {"encoder": self.net}
 
     @property
@@ -99,7 +99,10 @@ class SpeechStage(Stage):
         """Fit the principal components of the teacher's log posteriors."""
         if not self.network_config.wav2vec.phonetic:
             return
-        whole = (rows[: len(rows) // TEACHER_RATE * TEACHER_RATE].astype(np.float32) for rows in train.posteriors())
+        whole = (
+            rows[: len(rows) // TEACHER_FRAMES_A_VIDEO_FRAME * TEACHER_FRAMES_A_VIDEO_FRAME].astype(np.float32)
+            for rows in train.posteriors()
+        )
         parts = (Moments.of(by_video_frame(torch.from_numpy(rows)).numpy(), scatter=True) for rows in whole)
         total = reduce(Moments.merge, parts)
         assert total.scatter is not None
@@ -132,7 +135,7 @@ class SpeechStage(Stage):
         if self.network_config.wav2vec.phonetic:
             share = self.net.basis.spread / self.net.basis.spread.sum()
             error = ((predicted.features - self.net.components(batch["posteriors"])).square() * share).sum(-1)
-            whole = valid.reshape(len(valid), -1, TEACHER_RATE).amin(-1)
+            whole = valid.reshape(len(valid), -1, TEACHER_FRAMES_A_VIDEO_FRAME).amin(-1)
             phonetic = (error * whole).sum() / whole.sum().clamp(min=1)
         return Errors((kl * valid).sum() / count, (mel * valid).sum() / count, phonetic, predicted.logits)
 

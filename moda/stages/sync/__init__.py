@@ -1,1 +1,1 @@
-"""Sync stage: trains the network that estimates by how many frames a picture is late for its sound."""
+"""Sync stage: trains the network that estimates by how many frames a picture is late for its audio."""

@@ -1,8 +1,8 @@
-"""Network of the sync stage: `moda.nn.lip_sync`, which preparation uses without any stage."""
+"""Network of the sync stage: `moda.nn.landmark_sync`, which preparation uses without any stage."""
 
 from __future__ import annotations
 
-from moda.nn.lip_sync import LipSyncConfig, LipSyncNet
+from moda.nn.landmark_sync import LipSyncConfig, LipSyncNet
 
 NetworkConfig = LipSyncConfig
 

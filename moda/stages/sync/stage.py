@@ -1,10 +1,10 @@
-"""Sync stage: name the lag between lips and sound that were moved against each other.
+"""Sync stage: name the lag between lips and audio that were moved against each other.
 
-    L = w_frames * (CE(lips -> sound) + CE(sound -> lips)) / 2 + w_curve * CE(curve)
+    L = w_frames * (CE(lips -> audio) + CE(audio -> lips)) / 2 + w_curve * CE(curve)
 
-Frames: each lip frame picks its sound out of all sound of the window, and the reverse (InfoNCE).
+Frames: each lip frame picks its audio out of all audio of the window, and the reverse (InfoNCE).
 Curve: the similarity averaged over the window picks the lag, which is what the estimator will do.
-Only sound of the same clip competes: telling speakers apart would be easier than telling moments
+Only audio of the same clip competes: telling speakers apart would be easier than telling moments
 apart. Targets are triangles about the true lag, since it is no whole number and known to a frame at best.
 """
 
@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from moda.config import Config
-from moda.data.sync import SyncDataConfig, SyncPairs, sync_batches
-from moda.nn.lip_sync import LipSyncConfig, LipSyncNet, lag_curves, lip_motion, whole_fields
+from moda.data.sync_windows import SyncDataConfig, SyncPairs, sync_batches
+from moda.nn.landmark_sync import LipSyncConfig, LipSyncNet, lag_curves, lip_motion, whole_fields
 from moda.stages.sync.config import LossConfig as SyncLossConfig
 from moda.training.stage import Stage, Terms
 
-MASKED = -1e4
-STATISTICS_STEP = 3
+MASKED_LOGIT = -1e4
+STATISTICS_FRAME_STEP = 3
 """Every third frame of the training footage goes into the statistics."""
 
 
@@ -46,7 +46,7 @@ class SyncStage(Stage):
         self.net = LipSyncNet(network)
 
     @property
-    def players(self) -> dict[str, nn.Module]:
+    def trainables(self) -> dict[str, nn.Module]:
         return {"towers": self.net}
 
     @property
@@ -63,8 +63,8 @@ class SyncStage(Stage):
         assert isinstance(train, SyncPairs)
         moved, levels = [], []
         for lips, tracked, wave in train.whole_clips():
-            moved.append(lip_motion(lips[None], tracked[None])[0, ::STATISTICS_STEP])
-            levels.append(self.net.mel(wave[None], len(lips))[0, ::STATISTICS_STEP])
+            moved.append(lip_motion(lips[None], tracked[None])[0, ::STATISTICS_FRAME_STEP])
+            levels.append(self.net.mel(wave[None], len(lips))[0, ::STATISTICS_FRAME_STEP])
         self.net.fit(torch.cat(moved), torch.cat(levels))
 
     def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> Iterator[tuple[str, Terms]]:
@@ -79,15 +79,15 @@ class SyncStage(Stage):
         levels = self.net.levels(batch["wave"], batch["lips"].shape[1])
         if disturbance is not None:
             components, levels = self._disturb(components, levels, disturbance)
-        lips, sound = self.net.embed_lips(components), self.net.embed_sound(levels)
-        seen, heard = whole_fields(batch["tracked"]), whole_fields(batch["heard"])
-        frames = self._frame_loss(lips, sound, seen, heard, batch["late"])
+        lips, audio = self.net.embed_lips(components), self.net.embed_audio(levels)
+        seen, audible = whole_fields(batch["tracked"]), whole_fields(batch["audible"])
+        frames = self._frame_loss(lips, audio, seen, audible, batch["late"])
 
         reach = self.loss_config.reach
-        curves, support = lag_curves(lips, sound, seen, heard, reach)
+        curves, support = lag_curves(lips, audio, seen, audible, reach)
         lags = torch.arange(-reach, reach + 1, device=lips.device)
         target = self._triangle(lags[None] - batch["late"][:, None])
-        logits = (self.net.curve_scale.exp() * curves).masked_fill(support < 1, MASKED)
+        logits = (self.net.curve_scale.exp() * curves).masked_fill(support < 1, MASKED_LOGIT)
         usable = (target * (support >= 1)).sum(-1) > 0.99
         curve = -(target * logits.log_softmax(-1)).sum(-1)
         return frames, (curve * usable).sum() / usable.sum().clamp(min=1), curves
@@ -111,11 +111,11 @@ class SyncStage(Stage):
         levels = levels.masked_fill(hidden, 0.0) + amount * normal(1, 1)
         return components, levels + amount * uniform() * normal(*levels.shape[1:])
 
-    def _frame_loss(self, lips: Tensor, sound: Tensor, seen: Tensor, heard: Tensor, late: Tensor) -> Tensor:
+    def _frame_loss(self, lips: Tensor, audio: Tensor, seen: Tensor, audible: Tensor, late: Tensor) -> Tensor:
         time = torch.arange(lips.shape[1], device=lips.device)
-        behind = time[:, None] - time[None, :] - late[:, None, None]  # (B, F lips, F sound); 0 where in step
-        pairs = seen[:, :, None] & heard[:, None, :]
-        logits = (self.net.frame_scale.exp() * lips @ sound.transpose(1, 2)).masked_fill(~pairs, MASKED)
+        behind = time[:, None] - time[None, :] - late[:, None, None]  # (B, F lips, F audio); 0 where in step
+        pairs = seen[:, :, None] & audible[:, None, :]
+        logits = (self.net.frame_scale.exp() * lips @ audio.transpose(1, 2)).masked_fill(~pairs, MASKED_LOGIT)
         target = self._triangle(behind, normalise=False) * pairs
         total = lips.new_zeros(())
         for axis in (1, 2):

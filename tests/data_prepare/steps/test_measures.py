@@ -6,10 +6,10 @@ from scipy.ndimage import gaussian_filter
 
 from data_prepare.job import Job, Span
 from data_prepare.steps import pose, torso
+from data_prepare.steps.audio import loudness
 from data_prepare.steps.normalise import contrast
 from data_prepare.steps.pose import smooth_pose
 from data_prepare.steps.quality import sharpness, spread
-from data_prepare.steps.sound import loudness
 from data_prepare.steps.torso import interpolate
 from moda.geometry import to_image
 from moda.landmarks import INNER_LIP_PAIRS, LIPS, canonical_face

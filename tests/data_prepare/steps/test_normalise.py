@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from data_prepare.job import Job, Rejected, Span
-from data_prepare.shots import Shot
-from data_prepare.sources import Source
+from data_prepare.scan.shots import Shot
+from data_prepare.sources.folder import SourceVideo
 from data_prepare.steps import normalise, probe
-from data_prepare.steps.normalise import OUTLINE_EVERY
-from moda.media.crop import Box
-from moda.media.face_tracker import detect_faces
+from data_prepare.steps.normalise import OUTLINE_FRAME_STEP
+from moda.imaging.crop import Box
 from moda.media.video import VideoReader
 from moda.representation import FRAME
+from moda.tracking.face import detect_faces
 from tests.data_prepare.conftest import write_film
 
 BOX = Box(30, 0, 180)
@@ -24,7 +24,7 @@ def normalised(folder, frames, options, shot=None, exact=False) -> Job:
     start, stop = shot or (0, len(frames))
     made = folder / "made"
     made.mkdir()
-    source = Source(path, folder, path.name, "v", "v")
+    source = SourceVideo(path, folder, path.name, "v", "v")
     job = Job("v", source, Shot(start, stop, BOX, exact=exact), made, options)
     probe.run(job)
     normalise.run(job)
@@ -39,7 +39,7 @@ def test_a_fade_in_and_a_fade_out_are_left_out(tmp_path, talking, options):
     assert 9 <= job.span.start <= 11 and 55 <= job.span.stop <= 57
     assert job.tracked.all() and job.jumps == 0
     assert job.outlined.tolist() == [
-        t - job.span.start for t in range(0, 64, OUTLINE_EVERY) if job.span.start <= t < job.span.stop
+        t - job.span.start for t in range(0, 64, OUTLINE_FRAME_STEP) if job.span.start <= t < job.span.stop
     ]
     assert len(job.outlines) == len(job.outlined)
     with VideoReader(job.folder / "video.mp4") as video:

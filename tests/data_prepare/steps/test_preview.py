@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from data_prepare.job import Job
-from data_prepare.steps.preview import FLOOR_DBFS, POINTS, STEP, envelope, thinned
+from data_prepare.steps.preview import FLOOR_DBFS, MAX_CURVE_POINTS, STEP, envelope, thinned
 from moda.geometry import to_image
+from moda.imaging.landmark_strip import THUMBNAIL_SIDE_PX
 from moda.landmarks import INNER_LIP_PAIRS, canonical_face
-from moda.media.strip import SIDE
 from moda.representation import FPS, HeadPose
 
 FRAMES = 75
@@ -56,7 +56,7 @@ def test_lip_opening_is_that_of_the_face_at_rest_whatever_its_pose(job: Job) -> 
     np.testing.assert_allclose(curves["lip_opening"], OPENING, atol=0.02)
     np.testing.assert_allclose(curves["envelope"], -23.0, atol=0.1)
     with Image.open(job.folder / "preview.jpg") as strip:
-        assert strip.size == (8 * SIDE, SIDE)
+        assert strip.size == (8 * THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX)
     assert job.preview is True
 
 
@@ -69,7 +69,7 @@ def test_untracked_frames_have_no_value_and_no_landmarks(job: Job) -> None:
     assert None not in curves["lip_opening"][20:]
     assert curves["envelope"] == []
     with Image.open(job.folder / "preview.jpg") as picture:
-        corners = np.asarray(picture.convert("RGB")).astype(int)[1, 1::SIDE]
+        corners = np.asarray(picture.convert("RGB")).astype(int)[1, 1::THUMBNAIL_SIDE_PX]
     assert ((corners[:, 0] - corners[:, 1] > 80) == [True, True] + [False] * 6).all(), "frames 4 and 14 of 75"
 
 
@@ -94,7 +94,7 @@ def test_long_curves_keep_their_peaks(frames: int) -> None:
     values[frames // 2] = 9.0
     valid = np.ones(frames, bool)
     curve = thinned(values, valid, 2)
-    assert len(curve) == min(frames, POINTS)
+    assert len(curve) == min(frames, MAX_CURVE_POINTS)
     assert curve.count(9.0) == 1 and abs(curve.index(9.0) / len(curve) - 0.5) <= 1 / len(curve) + 0.5 * (frames == 1)
     valid[frames // 2] = False
     assert 9.0 not in thinned(values, valid, 2)

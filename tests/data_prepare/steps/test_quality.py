@@ -7,11 +7,11 @@ import pytest
 
 from data_prepare.job import Job
 from data_prepare.options import Limits, Options
-from data_prepare.shots import Shot
+from data_prepare.scan.shots import Shot
 from data_prepare.steps.quality import beyond, lip_motion, lip_opening_range, mesh_misfit, pauses, run
 from moda.geometry import to_image
+from moda.imaging.crop import Box, face_size
 from moda.landmarks import LIPS, canonical_face, lip_opening
-from moda.media.crop import Box, face_size
 from moda.media.video import VideoWriter
 from moda.representation import HeadPose
 
@@ -42,13 +42,13 @@ def test_a_good_clip_and_one_at_the_limits_are_within():
         (
             "lip_opening_range",
             0.09,
-            "there is sound, but the lips stand still (in a second they move by 3.00 px, wanted 1.4; they open by "
+            "there is audio, but the lips stand still (in a second they move by 3.00 px, wanted 1.4; they open by "
             "0.09 px, wanted 0.1): a photo, or somebody who listens",
         ),
         (
             "lip_motion",
             1.39,
-            "there is sound, but the lips stand still (in a second they move by 1.39 px, wanted 1.4; they open by "
+            "there is audio, but the lips stand still (in a second they move by 1.39 px, wanted 1.4; they open by "
             "12.00 px, wanted 0.1): a photo, or somebody who listens",
         ),
         ("out_of_crop", 0.51, "the face leaves the crop in 51% of the frames, wanted 50%"),

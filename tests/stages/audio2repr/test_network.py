@@ -213,7 +213,7 @@ def test_debug_is_tiny() -> None:
     ],
 )
 def test_what_depends_on_the_noise(changes: dict[str, object], drawn: object) -> None:
-    """Also the paper's ablation rows: without a probabilistic branch, one sound gives one motion."""
+    """Also the paper's ablation rows: without a probabilistic branch, one audio gives one motion."""
     net = network(small(**changes))
     wave, subject = inputs(batch=2)
     with torch.no_grad():

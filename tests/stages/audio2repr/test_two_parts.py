@@ -16,16 +16,16 @@ def test_what_is_heard_has_mean_0_and_spread_1_after_preparation(clip_store: Cli
     stage.eval()
     stage.prepare(train)
     with torch.no_grad():
-        raw = stage.net.hear(batch[0]["wave"], batch[0]["lips"].shape[1])
-    heard = stage.net.normalizer("heard").normalize(raw).flatten(0, 1)
-    assert heard.mean(0).abs().median() < 0.2  # two windows against all
-    assert 0.7 < heard.std(0).median() < 1.3
+        raw = stage.net.encode_audio(batch[0]["wave"], batch[0]["lips"].shape[1])
+    audio_features = stage.net.normalizer("audio_features").normalize(raw).flatten(0, 1)
+    assert audio_features.mean(0).abs().median() < 0.2  # two windows against all
+    assert 0.7 < audio_features.std(0).median() < 1.3
     assert not 0.7 < raw.flatten(0, 1).std(0).median() < 1.3
 
 
 def test_a_network_that_does_not_standardise_keeps_no_such_statistics(clip_store: ClipStore) -> None:
     stage = make_stage(clip_store, "network.standardise=false")
-    assert "heard" not in stage.net.normalizers
+    assert "audio_features" not in stage.net.normalizers
     train, batch = first_batch(stage)
     stage.prepare(train)
     assert "lips" in terms_of(stage, batch)

@@ -1,0 +1,1 @@
+"""One pass through a raw video: faces, shots, spans to cut."""

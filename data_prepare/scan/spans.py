@@ -1,0 +1,115 @@
+"""Which frames of a tracked video are kept: gaps, cuts and the longest run."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from data_prepare.job import Span
+from moda.imaging.crop import face_size
+from moda.representation import FPS
+
+MAX_GAP_FRAMES = 5
+"""Longest gap, frames, over which landmarks are interpolated and still count as tracked."""
+MIN_TRACKED_SHARE = 0.9
+"""Least share of tracked frames for a video to be kept as it is."""
+MIN_RUN_SECONDS = 1.5
+MIN_RUN_FRAMES = math.ceil(MIN_RUN_SECONDS * FPS)
+"""Shortest tracked run that is kept of a worse video, frames."""
+MIN_FRAMES = int(1.0 * FPS)
+FADED_CONTRAST_SHARE = 0.85
+"""Share of the face's usual contrast (median of the clip) below which a frame at either end is part of a fade."""
+JUMP_FACE_SIZES = 0.3
+"""A face that moves so far from one frame to the next (in face sizes) is another shot."""
+
+
+def faded_ends(contrasts: np.ndarray) -> np.ndarray:
+    """Frames at either end in which the face is still fading in or already fading out.
+
+    contrasts: (T,) of the face, 0 where none was found. Returns (T,) bool: from each end, all frames
+    before the face first reaches `FADED_CONTRAST_SHARE` of its usual contrast.
+    """
+    usual = float(np.median(contrasts[contrasts > 0])) if (contrasts > 0).any() else 0.0
+    clear = np.flatnonzero(contrasts >= FADED_CONTRAST_SHARE * usual)
+    faded = np.ones(len(contrasts), bool)
+    faded[clear[0] : clear[-1] + 1] = False
+    return faded
+
+
+def find_jumps(landmarks: np.ndarray) -> np.ndarray:
+    """Frames at which the face jumps: the scan missed a cut there.
+
+    landmarks: (T, 478, 3), NaN where no face was found. Returns (T,) bool; never frame 0.
+    """
+    jumps = np.zeros(len(landmarks), bool)
+    known = np.flatnonzero(np.isfinite(landmarks[:, 0, 0]))
+    if len(known) > 1:
+        points = landmarks[known, :, :2]
+        centre = 0.5 * (points.min(axis=1) + points.max(axis=1))
+        size = np.asarray(face_size(landmarks[known]))
+        moved = np.linalg.norm(np.diff(centre, axis=0), axis=1) / size[:-1]
+        grown = np.abs(np.log(size[1:] / size[:-1]))
+        near = np.diff(known) <= 2
+        jumps[known[1:][((moved > JUMP_FACE_SIZES) | (grown > JUMP_FACE_SIZES)) & near]] = True
+    return jumps
+
+
+def _runs(good: np.ndarray, cuts: np.ndarray) -> list[Span]:
+    """Stretches of good frames that no cut divides."""
+    runs, start = [], None
+    for index, value in enumerate(good):
+        if start is not None and (not value or cuts[index]):
+            runs.append(Span(start, index))
+            start = None
+        if value and start is None:
+            start = index
+    if start is not None:
+        runs.append(Span(start, len(good)))
+    return runs
+
+
+def short_gaps_filled(found: np.ndarray, cuts: np.ndarray) -> np.ndarray:
+    """(T,) bool -> (T,) bool: gaps of up to `MAX_GAP_FRAMES` frames between found ones, in one shot, become True."""
+    filled = found.copy()
+    for gap in _runs(~found, np.zeros_like(cuts)):
+        inside = gap.start > 0 and gap.stop < len(found)
+        if inside and gap.stop - gap.start <= MAX_GAP_FRAMES and not cuts[gap.start : gap.stop + 1].any():
+            filled[gap.start : gap.stop] = True
+    return filled
+
+
+def choose_span(tracked: np.ndarray, cuts: np.ndarray, share: float = MIN_TRACKED_SHARE) -> Span | None:
+    """The frames to keep, or None if the video is not worth keeping.
+
+    One shot, tracked from its first to its last tracked frame for at least `share` of all: all of
+    that. Else the longest tracked run without a cut, if it lasts `MIN_RUN_FRAMES`.
+    """
+    known = np.flatnonzero(tracked)
+    if len(known) == 0:
+        return None
+    whole = Span(int(known[0]), int(known[-1]) + 1)
+    if (
+        tracked.sum() >= share * len(tracked)
+        and not cuts[whole.start + 1 : whole.stop].any()
+        and whole.stop - whole.start >= MIN_FRAMES
+    ):
+        return whole
+    longest = max(_runs(tracked, cuts), key=lambda run: run.stop - run.start)
+    return longest if longest.stop - longest.start >= MIN_RUN_FRAMES else None
+
+
+def fill_gaps(landmarks: np.ndarray) -> np.ndarray:
+    """(T, 478, 3) with NaN frames -> float32 without: linear in time between neighbours, held at the ends."""
+    known = np.flatnonzero(np.isfinite(landmarks[:, 0, 0]))
+    missing = np.flatnonzero(~np.isfinite(landmarks[:, 0, 0]))
+    filled = landmarks.astype(np.float32, copy=True)
+    if len(missing) == 0:
+        return filled
+    after = np.searchsorted(known, missing).clip(0, len(known) - 1)
+    before = (np.searchsorted(known, missing) - 1).clip(0, len(known) - 1)
+    left, right = known[before], known[after]
+    weight = np.where(right > left, (missing - left) / np.maximum(right - left, 1), 0.0).clip(0.0, 1.0)
+    weight = weight.astype(np.float32)[:, None, None]
+    filled[missing] = (1.0 - weight) * landmarks[left] + weight * landmarks[right]
+    return filled

@@ -1,0 +1,1 @@
+"""Which raw videos there are: a folder, HDTF's lists."""

@@ -1,0 +1,46 @@
+"""Video files in a folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from moda.errors import DataError
+
+VIDEO_EXTENSIONS = frozenset(
+    ".3gp .avi .divx .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .vob .webm .wmv".split(" ")  # noqa: SIM905
+)
+
+STORE_FOLDERS = ("clips", "scans", "rejected", "splits")
+"""What preparation makes in a clip store."""
+
+
+def find_videos(folder: Path, skip: Path | None = None) -> list[str]:
+    """Names of all videos below `folder`, relative to it with forward slashes, sorted.
+
+    Hidden files and folders and everything below `skip` (the store, if it lies inside) are left
+    out. Raises `DataError` if there is no such folder.
+    """
+    if not folder.is_dir():
+        what = "is a file, wanted a folder of videos" if folder.is_file() else "no such folder of videos"
+        raise DataError(f"{what}: {folder}")
+    skipped = None if skip is None else skip.resolve()
+    if skipped is not None and folder.resolve().is_relative_to(skipped) and _is_store_folder(folder, skipped):
+        raise DataError(f"the videos lie where the clip store {skip} keeps its own: name another folder for the store")
+    names = []
+    above = {os.fspath(folder): frozenset({folder.resolve()})}  # by folder: the real ones on the way to it
+    for root, folders, files in os.walk(folder, followlinks=True):
+        way = above.pop(root)
+        deeper = {name: (Path(root) / name).resolve() for name in folders if not name.startswith(".")}
+        folders[:] = [name for name, real in deeper.items() if real != skipped and real not in way]  # no circles
+        above |= {os.path.join(root, name): way | {deeper[name]} for name in folders}
+        for name in files:
+            if Path(name).suffix.lower() in VIDEO_EXTENSIONS and not name.startswith("."):
+                names.append((Path(root) / name).relative_to(folder).as_posix())
+    return sorted(names)
+
+
+def _is_store_folder(folder: Path, store: Path) -> bool:
+    """The store's own folder, or one of those that preparation writes into."""
+    inside = folder.resolve().relative_to(store).parts
+    return not inside or inside[0] in STORE_FOLDERS

@@ -1,0 +1,1 @@
+"""The program that evaluates: inputs, tracking, controls, scoring, generation, ablation, statistics, reports."""

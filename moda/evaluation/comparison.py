@@ -1,0 +1,84 @@
+"""Rows compared in pairs on the clips that both have: differences, their intervals, and a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from moda.evaluation.intervals import MIN_CLIPS, Interval, mean_interval
+from moda.evaluation.results import MethodScores
+from moda.metrics.registry import Better, Metric
+
+BASELINE_CONTROL = "still mouth"
+"""The control that every method is compared with as well."""
+MAX_ALL_PAIRS_METHODS = 8
+"""Of more methods than this not every two are compared, but each with the first."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One metric of two rows on the same clips.
+
+    mean: of first minus second; for metrics that are better near 1 or 0, of their distances from it.
+    n: clips that both rows have a value for. verdict: "better", "worse", "no difference shown" and the like,
+    of the first row.
+    """
+
+    metric: str
+    mean: float
+    interval: Interval | None
+    n: int
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two rows, and their differences by metric (those with a clip in common)."""
+
+    first: str
+    second: str
+    differences: tuple[Difference, ...]
+
+
+def compare_rows(rows: Sequence[MethodScores], metrics: Mapping[str, Metric]) -> list[Comparison]:
+    """Every pair of methods (over `MAX_ALL_PAIRS_METHODS`: each with the first), then each with the still mouth."""
+    methods = [row for row in rows if not row.control]
+    pairs = list(combinations(methods, 2))
+    if len(methods) > MAX_ALL_PAIRS_METHODS:
+        pairs = [(method, methods[0]) for method in methods[1:]]
+    pairs += [(method, row) for method in methods for row in rows if row.control and row.name == BASELINE_CONTROL]
+    return [Comparison(a.name, b.name, _differences(a, b, metrics)) for a, b in pairs]
+
+
+def _differences(first: MethodScores, second: MethodScores, metrics: Mapping[str, Metric]) -> tuple[Difference, ...]:
+    found = []
+    for name, metric in metrics.items():
+        one, two = first.by_clip(name), second.by_clip(name)
+        clips = sorted(one.keys() & two.keys())
+        if not clips:
+            continue
+        difference = np.array([_scored(one[c], metric.better) - _scored(two[c], metric.better) for c in clips])
+        interval = mean_interval(difference)
+        found.append(
+            Difference(name, float(difference.mean()), interval, len(clips), _verdict(difference, interval, metric))
+        )
+    return tuple(found)
+
+
+def _scored(value: float, better: Better) -> float:
+    return abs(value - 1) if better == "one" else abs(value) if better == "zero" else value
+
+
+def _verdict(difference: np.ndarray, interval: Interval | None, metric: Metric) -> str:
+    """What (N,) differences say of the first row; one that is printed as 0 is none."""
+    if interval is None:
+        return f"too few clips to tell ({len(difference)}, wanted {MIN_CLIPS})"
+    if interval.low <= 0 <= interval.high or abs(difference.mean()) < 0.5 * 10**-metric.digits:
+        return "no difference shown"
+    larger = interval.low > 0
+    if metric.better == "none":
+        return "larger" if larger else "smaller"
+    return "better" if larger == (metric.better == "higher") else "worse"

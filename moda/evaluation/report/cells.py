@@ -1,0 +1,126 @@
+"""Words and figures that all reports share: groups of columns, cells, directions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+
+from moda.evaluation.intervals import Interval, mean_interval
+from moda.evaluation.results import Evaluation, MethodScores
+from moda.metrics.clip_pair import MetricSettings
+from moda.metrics.registry import Metric
+from moda.reasons import folded
+
+ARROWS = {"lower": "↓", "higher": "↑", "one": "→1", "zero": "→0", "none": ""}
+GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("The paper's table", ("niqe", "lmd_v", "lmd", "sync_c", "ma", "tcm", "diversity_head", "diversity_eyes")),
+    (
+        "Lips",
+        ("lmd_aligned", "lmd_v_aligned", "lip_corr", "lip_corr_best", "lip_lag", "opening_ratio", "silence"),
+    ),
+    ("Sync", ("sync_d", "sync_offset", "sync_c0")),
+    ("Head and eyes", ("jitter", "head_spread", "head_speed", "blink_rate", "blink_duration")),
+)
+"""Which metrics stand in one table, by title; those of no group come last, under `OTHER_GROUP_TITLE`."""
+OTHER_GROUP_TITLE = "Picture and making"
+NONE = "n/a"
+"""What stands in a cell without a value; why is in the list below the tables, once."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A row's value of a metric.
+
+    text: the mean, or `NONE`. interval: 95 % of the mean, where there is one. range: lowest and
+    highest value, for metrics with a sign. n: values, of so many scored clips.
+    """
+
+    text: str
+    interval: str
+    extent: str
+    n: int
+    of: int
+    available: bool
+
+    def __str__(self) -> str:
+        words = [self.text, self.interval, self.extent, f"(n={self.n})" if self.available and self.n < self.of else ""]
+        return " ".join(word for word in words if word)
+
+
+def groups(metrics: Mapping[str, Metric]) -> list[tuple[str, list[Metric]]]:
+    """Titles and metrics of the tables, in order; none is empty."""
+    found = [(title, [metrics[name] for name in names if name in metrics]) for title, names in GROUPS]
+    known = {name for _, names in GROUPS for name in names}
+    found.append((OTHER_GROUP_TITLE, [metric for name, metric in metrics.items() if name not in known]))
+    return [(title, group) for title, group in found if group]
+
+
+def cell(row: MethodScores, metric: Metric) -> Cell:
+    """What stands in the table."""
+    of = len(row.scores)
+    values = row.values(metric.name)
+    if not values:
+        return Cell(NONE, "", "", 0, of, False)
+    signed = metric.better == "zero"
+    mean = f"{fmean(values):{'+' if signed else ''}.{metric.digits}f}"
+    extent = f"({min(values):+g} to {max(values):+g})" if signed and len(values) > 1 else ""
+    return Cell(mean, interval_text(mean_interval(np.array(values)), metric.digits), extent, len(values), of, True)
+
+
+def interval_text(interval: Interval | None, digits: int) -> str:
+    """Both ends in brackets, or nothing."""
+    return "" if interval is None else f"[{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
+
+
+def title(metric: Metric) -> str:
+    """Label, unit and direction, as a column's head."""
+    return f"{metric.label} [{metric.unit}] {ARROWS[metric.better]}".rstrip()
+
+
+def direction(metric: Metric) -> str:
+    """Which way is better, in words."""
+    if metric.better in ("lower", "higher"):
+        return f"{metric.better} is better"
+    if metric.better == "none":
+        return "describes"
+    return f"better the closer to {1 if metric.better == 'one' else 0}"
+
+
+def definition(metric: Metric, settings: MetricSettings) -> str:
+    """One line: unit, direction, version, variant, source and definition."""
+    variant = f", by: {metric.variant(settings)}" if metric.variant is not None else ""
+    return (
+        f"{metric.unit}, {direction(metric)}, version {metric.version}{variant}; source: {metric.source}. "
+        f"{metric.definition}"
+    )
+
+
+def clip_count(row: MethodScores) -> str:
+    """How many clips were scored: 12, or 11 of 12."""
+    of = len(row.scores) + len(row.refused)
+    return str(of) if not row.refused else f"{len(row.scores)} of {of}"
+
+
+def listed(evaluation: Evaluation) -> tuple[list[str], list[str], list[str]]:
+    """Remarks, refusals and missing values, each kind of reason once, with the rows and clips that it is said of."""
+    rows, metrics = evaluation.rows, evaluation.metrics
+    scored = {row.name: len(row.scores) for row in rows if row.scores}
+    notes = [(row.name, clip, note) for row in rows for clip, score in row.scores.items() for note in score.notes]
+    refused = [(row.name, clip, why) for row in rows for clip, why in row.refused.items()]
+    missing: dict[str, list[tuple[str, str, str]]] = {}
+    for row in rows:
+        whys: dict[tuple[str, str], list[str]] = {}
+        for metric in metrics.values():
+            for clip, why in row.missing(metric.name).items():
+                whys.setdefault((clip, why), []).append(metric.label)
+        for (clip, why), labels in whys.items():
+            missing.setdefault(", ".join(labels), []).append((row.name, clip, why))
+    everything = {row.name: len(row.scores) + len(row.refused) for row in rows}
+    return (
+        [*evaluation.remarks, *(f"{where}: {note}" for where, note in folded(notes, scored))],
+        [f"{where}: {why}" for where, why in folded(refused, everything)],
+        [f"{where}: {labels}: {why}" for labels, said in missing.items() for where, why in folded(said, scored)],
+    )

@@ -1,0 +1,147 @@
+"""clips.csv by clip, scores.json for programs, and the writing of all reports."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+
+import moda
+from moda.evaluation.comparison import compare_rows
+from moda.evaluation.framing import (
+    MAX_ASPECT_DIFFERENCE,
+    MAX_HEAD_OFFSET_SHARE,
+    MAX_HEAD_SIZE_RATIO,
+    MAX_UNTRACKED_SHARE,
+)
+from moda.evaluation.intervals import LEVEL, MIN_CLIPS, RESAMPLES, SEED, Interval, mean_interval
+from moda.evaluation.report.page import page_text
+from moda.evaluation.report.printed import MARK, PrintedTable
+from moda.evaluation.report.tables import report_text
+from moda.evaluation.results import Evaluation, MethodScores
+from moda.evaluation.scoring import VERSION
+from moda.evaluation.tracking import tracker_version
+from moda.files import write_json, write_text
+from moda.metrics.values import NotAvailable
+from moda.printing import printable
+from moda.representation import FPS, FRAME
+
+FORMAT = 2
+"""Version of the layout of scores.json."""
+
+
+def write_report(evaluation: Evaluation, output: Path, printed: PrintedTable | None = None) -> list[Path]:
+    """Write the four files, each whole or not at all; raises `OutputError`. Returns their paths."""
+    paths = [output / name for name in ("table.md", "clips.csv", "scores.json", "report.html")]
+    write_text(paths[0], report_text(evaluation, printed))
+    write_text(paths[1], clips_text(evaluation))
+    write_json(paths[2], scores_record(evaluation, printed))
+    write_text(paths[3], page_text(evaluation, printed))
+    return paths
+
+
+def clips_text(evaluation: Evaluation) -> str:
+    """The whole of clips.csv: a line a clip and row; a cell is a number or says why there is none."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    names = list(evaluation.metrics)
+    writer.writerow(["clip", "name", "kind", "frames", *names, "notes"])
+    for row in evaluation.rows:
+        kind = "control" if row.control else "method"
+        for clip in sorted(row.scores | row.refused):
+            if clip in row.refused:
+                cells = [str(NotAvailable("not scored"))] * len(names)
+                writer.writerow([clip, row.name, kind, "", *cells, f"not scored: {row.refused[clip]}"])
+                continue
+            score = row.scores[clip]
+            values = [score.values[name] for name in names]
+            cells = [str(v) if isinstance(v, NotAvailable) else f"{v:.6g}" for v in values]
+            writer.writerow([clip, row.name, kind, score.frames, *cells, "; ".join(score.notes)])
+    return printable(file.getvalue(), keep="\n")
+
+
+def scores_record(evaluation: Evaluation, printed: PrintedTable | None = None) -> dict[str, object]:
+    """The contents of scores.json."""
+    record: dict[str, object] = {
+        "format": FORMAT,
+        "moda": moda.__version__,
+        "true": str(evaluation.true),
+        "generated": {name: str(folder) for name, folder in evaluation.generated.items()},
+        "settings": {
+            "fps": FPS,
+            "frame": FRAME,
+            "tracker": tracker_version(),
+            "scoring": VERSION,
+            "most_untracked": MAX_UNTRACKED_SHARE,
+            "most_aspect_difference": MAX_ASPECT_DIFFERENCE,
+            "most_size_ratio": MAX_HEAD_SIZE_RATIO,
+            "most_offset": MAX_HEAD_OFFSET_SHARE,
+            "bootstrap": {
+                "method": "BCa",
+                "level": LEVEL,
+                "samples": RESAMPLES,
+                "seed": SEED,
+                "fewest_clips": MIN_CLIPS,
+            },
+            "sync_weights": None if evaluation.settings.sync_weights is None else str(evaluation.settings.sync_weights),
+        },
+        "metrics": {
+            m.name: {
+                "label": m.label,
+                "unit": m.unit,
+                "better": m.better,
+                "version": m.version,
+                "variant": None if m.variant is None else m.variant(evaluation.settings),
+                "needs": list(m.needs),
+                "source": m.source,
+                "definition": m.definition,
+            }
+            for m in evaluation.metrics.values()
+        },
+        "methods": {row.name: _row_record(row, evaluation) for row in evaluation.rows if not row.control},
+        "controls": {row.name: _row_record(row, evaluation) for row in evaluation.rows if row.control},
+        "comparisons": [
+            {
+                "first": comparison.first,
+                "second": comparison.second,
+                "metrics": {
+                    d.metric: {"difference": d.mean, "interval": _ends(d.interval), "n": d.n, "first_is": d.verdict}
+                    for d in comparison.differences
+                },
+            }
+            for comparison in compare_rows(evaluation.rows, evaluation.metrics)
+        ],
+        "clips": evaluation.clips,
+        "remarks": evaluation.remarks,
+        "seconds": {part: round(seconds, 2) for part, seconds in evaluation.seconds.items()},
+    }
+    if printed is not None:
+        record["printed"] = {"mark": MARK, **printed.model_dump(mode="json")}
+    return record
+
+
+def _ends(interval: Interval | None) -> list[float] | None:
+    return None if interval is None else [interval.low, interval.high]
+
+
+def _row_record(row: MethodScores, evaluation: Evaluation) -> dict[str, object]:
+    metrics: dict[str, object] = {}
+    for name in evaluation.metrics:
+        values = row.values(name)
+        metrics[name] = {
+            "mean": fmean(values) if values else None,
+            "interval": _ends(mean_interval(np.array(values))),
+            "n": len(values),
+            "clips": row.by_clip(name),
+            "not_available": row.missing(name),
+        }
+    return {
+        "clips": len(row.scores),
+        "frames": {clip: score.frames for clip, score in row.scores.items()},
+        "notes": {clip: list(score.notes) for clip, score in row.scores.items() if score.notes},
+        "not_scored": row.refused,
+        "metrics": metrics,
+    }

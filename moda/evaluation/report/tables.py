@@ -1,0 +1,99 @@
+"""table.md: the table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from moda.evaluation.comparison import Comparison, compare_rows
+from moda.evaluation.intervals import MIN_CLIPS
+from moda.evaluation.report.cells import cell, clip_count, definition, groups, interval_text, listed, title
+from moda.evaluation.report.printed import MARK, PrintedTable
+from moda.evaluation.results import Evaluation
+from moda.evaluation.tracking import tracker_version
+from moda.metrics.registry import Metric
+from moda.printing import printable
+from moda.representation import FPS, FRAME
+
+EXPLANATION = (
+    "Means over clips; in brackets the 95 % bootstrap interval of the mean over clips, from {fewest} clips on; `n` is "
+    "given where it is not the row's number of clips. n/a: not available, why is said below. "
+    "Rows in italics are controls, computed from the true tracks: a "
+    "method that does not beat the still mouth has not shown good lips. A signed value is given with its lowest and "
+    "highest."
+)
+COMPARED = (
+    "The row's first method less the second on the same clips (for metrics that are better near 1 or 0: of their "
+    "distances from it), with the 95 % interval of the paired bootstrap, and what that says of the first. Under "
+    "{fewest} clips nothing is claimed. Intervals are not corrected for their number."
+)
+
+
+def table_text(evaluation: Evaluation) -> str:
+    """The tables of means as aligned Markdown, a group of metrics each: methods, then controls."""
+    parts = []
+    for name, metrics in groups(evaluation.metrics):
+        header = ["", "clips", *map(title, metrics)]
+        lines = [
+            [f"*{row.name}*" if row.control else row.name, clip_count(row), *(str(cell(row, m)) for m in metrics)]
+            for row in evaluation.rows
+        ]
+        parts.append(f"{name}\n\n{markdown(header, lines)}")
+    return "\n\n".join(parts)
+
+
+def printed_text(printed: PrintedTable) -> str:
+    """The paper's numbers, in a block of their own."""
+    lines = [[method, *(f"{value:g}" for value in values)] for method, values in printed.rows.items()]
+    title = f"{printed.setting}, {MARK} ({printed.source})"
+    return f"{title}\n\n{markdown(['', *printed.columns], lines)}\n\n{printed.note}"
+
+
+def comparison_text(comparison: Comparison, metrics: dict[str, Metric]) -> str:
+    """One pair of rows, a line a metric."""
+    lines = [
+        [
+            metrics[d.metric].label,
+            f"{d.mean:+.{metrics[d.metric].digits}f}",
+            interval_text(d.interval, metrics[d.metric].digits) or "-",
+            str(d.n),
+            d.verdict,
+        ]
+        for d in comparison.differences
+    ]
+    header = ["metric", "difference", "95 %", "n", f"{comparison.first} is"]
+    return f"### {comparison.first} against {comparison.second}\n\n{markdown(header, lines)}"
+
+
+def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """An aligned Markdown table."""
+    rows = [[printable(text).replace("|", "\\|") for text in line] for line in (header, *lines)]
+    widths = [max(3, *(len(row[column]) for row in rows)) for column in range(len(header))]
+    rows.insert(1, ["-" * width for width in widths])
+    return "\n".join("| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in rows)
+
+
+def report_text(evaluation: Evaluation, printed: PrintedTable | None = None) -> str:
+    """The whole of table.md."""
+    parts = [
+        "# Scores",
+        f"True videos: `{printable(evaluation.true)}`. "
+        + " ".join(f"{name}: `{printable(folder)}`." for name, folder in evaluation.generated.items()),
+        table_text(evaluation),
+        EXPLANATION.format(fewest=MIN_CLIPS),
+    ]
+    if printed is not None:
+        parts += ["## The paper's numbers", printed_text(printed)]
+    comparisons = compare_rows(evaluation.rows, evaluation.metrics)
+    if comparisons:
+        parts += ["## Pairs of rows on the same clips", COMPARED.format(fewest=MIN_CLIPS)]
+        parts += [comparison_text(comparison, evaluation.metrics) for comparison in comparisons]
+    parts += [
+        "## Definitions",
+        "\n".join(f"- **{m.label}**: {definition(m, evaluation.settings)}" for m in evaluation.metrics.values()),
+        f"Landmarks: {tracker_version()}, {FPS:g} frames/s; px are pixels of the square frame, {FRAME} wide.",
+    ]
+    remarks, refused, missing = listed(evaluation)
+    for name, lines in (("Remarks", remarks), ("Not scored", refused), ("Not available", missing)):
+        if lines:
+            parts += [f"## {name}", "\n".join(f"- {printable(line)}" for line in lines)]
+    return printable("\n\n".join(parts), keep="\n") + "\n"

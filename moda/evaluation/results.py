@@ -1,0 +1,73 @@
+"""What scoring gives: rows of clips, and the evaluation they make up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from moda.metrics.clip_pair import MetricSettings
+from moda.metrics.registry import Metric
+from moda.metrics.values import NotAvailable, Value
+
+
+@dataclass(frozen=True)
+class ClipScore:
+    """One clip of one row.
+
+    values: by metric name. frames: compared. notes: what a reader should know. opening: (T,) lip opening after
+    rigid alignment, pixels. strip: picture of some of its frames, relative to the output folder.
+    """
+
+    values: dict[str, Value]
+    frames: int
+    notes: tuple[str, ...] = ()
+    opening: np.ndarray | None = None
+    strip: str | None = None
+
+
+@dataclass
+class MethodScores:
+    """A method or a control: its scored clips and, by clip, why others were not scored."""
+
+    name: str
+    control: bool
+    scores: dict[str, ClipScore] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+    def by_clip(self, metric: str) -> dict[str, float]:
+        """The clips' values of a metric, where there is one."""
+        values = {clip: score.values[metric] for clip, score in self.scores.items() if metric in score.values}
+        return {clip: value for clip, value in values.items() if not isinstance(value, NotAvailable)}
+
+    def values(self, metric: str) -> list[float]:
+        """The same without the names."""
+        return list(self.by_clip(metric).values())
+
+    def missing(self, metric: str) -> dict[str, str]:
+        """Why there is no value, by scored clip that has none."""
+        values = {clip: score.values[metric] for clip, score in self.scores.items() if metric in score.values}
+        return {clip: value.why for clip, value in values.items() if isinstance(value, NotAvailable)}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All that the reports print: methods first, then controls; clips are those with any video of a pair.
+
+    seconds: of work, by part.
+    """
+
+    true: Path
+    generated: dict[str, Path]
+    rows: list[MethodScores]
+    clips: list[str]
+    remarks: list[str]
+    metrics: dict[str, Metric]
+    settings: MetricSettings
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Every pair of every method could be scored."""
+        return not any(row.refused for row in self.rows if not row.control)

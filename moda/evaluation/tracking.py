@@ -1,0 +1,168 @@
+"""Face tracks of whole videos: once a video, kept on disk, several videos at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import logging
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from moda.errors import DataError, ModaError, OutputError
+from moda.files import write_npz
+from moda.landmarks import N_LANDMARKS
+from moda.metrics.tracks import VideoTrack
+from moda.processes import end_with_parent
+from moda.reading import read_arrays
+from moda.representation import FPS
+
+logger = logging.getLogger(__name__)
+
+VERSION = 1
+"""Raised whenever the same video would give another track, or the file another layout."""
+MAX_TRACK_BYTES = 1 << 30
+"""Of a kept track: two hours."""
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A video that could not be tracked, and the reason in words."""
+
+    why: str
+
+
+def tracker_version() -> str:
+    """Names what makes the tracks: this module, the frame rate, the face tracker's package."""
+    return f"v{VERSION}-{FPS:g}fps-mediapipe{importlib.metadata.version('mediapipe')}"
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes, the first 32 hex digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()[:32]
+
+
+def track_videos(
+    paths: Iterable[Path], cache: Path, jobs: int = 1, progress: Callable[[Path], None] | None = None
+) -> dict[Path, VideoTrack | Unreadable]:
+    """Tracks of many videos, `jobs` processes at a time; a file tracked before is read from `cache`.
+
+    cache: folder of tracks, named by the video's content and the tracker's version. progress: called
+    as each video is done. Raises `OutputError` when the cache cannot be written; a video that cannot
+    be read comes back as `Unreadable`.
+    """
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {cache}: {error.strerror or error}") from error
+    done: dict[Path, VideoTrack | Unreadable] = {}
+
+    def finish(path: Path, result: VideoTrack | Unreadable) -> None:
+        done[path] = result
+        if progress is not None:
+            progress(path)
+
+    todo: dict[Path, list[Path]] = {}  # file of the track -> videos of that content
+    for path in dict.fromkeys(paths):
+        try:
+            kept = cache / f"{content_hash(path)}-{tracker_version()}.npz"
+        except OSError as error:
+            finish(path, Unreadable(f"cannot read {path}: {error.strerror or error}"))
+            continue
+        track = _load(kept)
+        if track is None:
+            todo.setdefault(kept, []).append(path)
+        else:
+            finish(path, track)
+    if todo:
+        _track_all(todo, jobs, finish)
+    return done
+
+
+def _track_all(
+    todo: dict[Path, list[Path]], jobs: int, finish: Callable[[Path, VideoTrack | Unreadable], None]
+) -> None:
+    """Track what is not in the cache, in fresh processes.
+
+    Fresh, since a forked one would inherit native threads in an unknown state; and always apart from
+    this process, so that the native code's chatter can be muted without muting anything else.
+    """
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(jobs, len(todo)), mp_context=context, initializer=_begin)
+    try:
+        futures = {pool.submit(track_file, paths[0], kept): paths for kept, paths in todo.items()}
+        for future in as_completed(futures):
+            paths = futures[future]
+            try:
+                result = future.result()
+            except BrokenProcessPool:
+                result = Unreadable(f"a tracking process died while {paths[0]} was waiting or being tracked")
+            for path in paths:
+                finish(path, result)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin() -> None:
+    """End with the parent; point this process's stderr at nothing; exceptions still travel to the parent."""
+    end_with_parent()
+    sink = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, 2)
+    os.close(sink)
+
+
+def track_file(path: Path, kept: Path) -> VideoTrack | Unreadable:
+    """Track one video and keep the track at `kept`; raises `OutputError` when that cannot be written."""
+    try:
+        track = _track(path)
+    except OutputError:
+        raise
+    except ModaError as error:
+        return Unreadable(str(error))
+    _save(kept, track)
+    return track
+
+
+def _track(path: Path) -> VideoTrack:
+    from moda.media.video import read_frames
+    from moda.tracking.face import FaceTracker
+
+    rows: list[np.ndarray] = []
+    height = width = 0
+    with FaceTracker(video=True) as tracker:
+        for frame in read_frames(path, fps=FPS):
+            height, width = frame.shape[:2]
+            face = tracker.track(frame)
+            rows.append(np.full((N_LANDMARKS, 3), np.nan) if face is None else face)
+    landmarks = np.stack(rows) if rows else np.zeros((0, N_LANDMARKS, 3))
+    return VideoTrack(landmarks.astype(np.float32), width, height)
+
+
+def _load(path: Path) -> VideoTrack | None:
+    """A kept track, or None when there is none or the file is damaged."""
+    if not path.is_file():
+        return None
+    try:
+        data = read_arrays(path, ("landmarks", "width", "height"), limit=MAX_TRACK_BYTES)
+        track = VideoTrack(data["landmarks"], int(data["width"]), int(data["height"]))
+        if track.landmarks.shape[1:] != (N_LANDMARKS, 3):
+            raise ValueError(f"landmarks of shape {track.landmarks.shape}")
+    except (DataError, ValueError, TypeError) as error:
+        logger.warning("the kept track %s is damaged (%s): tracking that video again", path, error)
+        return None
+    return track
+
+
+def _save(path: Path, track: VideoTrack) -> None:
+    size = {"width": np.array(track.width), "height": np.array(track.height)}
+    write_npz(path, {"landmarks": track.landmarks, **size})

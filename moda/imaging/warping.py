@@ -1,0 +1,159 @@
+"""The reference picture, warped to target landmarks.
+
+Inside the face oval it is piecewise affine over MediaPipe's 898 face triangles; around it hair, neck and clothes
+follow a smooth field (`surroundings.py`). The background does not move at all: the person is cut out by the person
+mask, warped, and laid over a background whose hidden part is filled in.
+
+What the warp cannot know is marked: validity is the share of reference pixels behind a pixel.
+It falls to 0 where a closed reference mouth opens.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from moda.geometry import fit_head_pose
+from moda.imaging.crop import Box, crop_square
+from moda.imaging.drawing import SUBPIXEL_BITS, polygon_mask, to_subpixels
+from moda.imaging.margin import margin_of, with_margin
+from moda.imaging.surroundings import Surroundings, Target
+from moda.landmarks import FACE_OVAL, INNER_LIPS, N_MESH, canonical_face
+from moda.representation import FRAME, Portrait
+
+MOUTH_INSIDE_RGB = np.array([58.0, 26.0, 24.0], np.float32)
+"""Colour of the inside of a mouth nothing is known of, RGB."""
+FILL_MARGIN_SHARE = 0.012
+"""How far the background is filled in around the person, as a share of the picture's side."""
+
+
+class PixelBox(NamedTuple):
+    """A square part of a picture: left and top edge and side, pixels of that picture."""
+
+    left: int
+    top: int
+    side: int
+
+
+class ReferenceWarp:
+    """Warps one portrait to any number of target frames; what depends on the reference is done once."""
+
+    def __init__(self, portrait: Portrait, size: int) -> None:
+        self.size = size
+        whole = Box(0, 0, len(portrait.image))
+        image = crop_square(portrait.image, whole, size)
+        person = np.clip(crop_square(portrait.person, whole, size), 0, 1)
+        landmarks, torso = portrait.landmarks.astype(np.float64), portrait.torso.astype(np.float64)
+        self._background = _fill_background(image, person)
+        self._pad = margin_of(size)
+        face = polygon_mask(landmarks[list(FACE_OVAL)], size)
+        self._picture = with_margin(image, np.maximum(person, face), landmarks, portrait.margin)
+        self._surroundings = Surroundings(landmarks, torso, fit_head_pose(landmarks[None])[0])
+        grid = np.arange(size, dtype=np.float32)
+        self._places = np.stack(np.meshgrid(grid, grid), axis=-1)
+
+        self._source = landmarks[:N_MESH, :2]
+        self._triangles = canonical_face().triangles
+        self._mouth = np.append(np.isin(self._triangles, INNER_LIPS).all(axis=1), False)
+        self._source_area = _signed_area(self._source[self._triangles])
+        self._source_bounds = _bounds(self._source[self._triangles] * (size / FRAME))
+        # Which way round a triangle that faces the camera goes. A closed mouth has no area to tell it from.
+        self._winding = _signed_area(canonical_face().vertices[self._triangles, :2])
+
+    def targets(self, landmarks: np.ndarray, torso: np.ndarray) -> list[Target]:
+        """What `warp` is given, for frames of landmarks (b, 478, 3) and torso (b, 18, 3), square frame."""
+        return self._surroundings.targets(landmarks, torso, fit_head_pose(landmarks))
+
+    def warp(self, target: Target, window: PixelBox | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """One of `targets` -> picture (h, w, 3) uint8, validity (h, w) float32 in 0..1.
+
+        window: the part to make, in pixels of the size x size picture; the whole without it.
+        """
+        left, top, side = window or (0, 0, self.size)
+        part = slice(top, top + side), slice(left, left + side)
+        field, share = self._surroundings.field(target, self.size)
+        maps, known = self._places[part] + field[part], share[part].copy()
+        index, inverse, validity = self._rasterise(target.landmarks[:N_MESH], left, top, side)
+        face = index < len(self._triangles)
+        triangle, places = index[face], self._places[part][face]
+        affine, bounds = inverse[triangle], self._source_bounds[triangle]
+        inside = np.einsum("nij,nj->ni", affine[:, :, :2], places) + affine[:, :, 2]
+        # A sliver's map is steep, and polygons cover a little more than their area: stay in its source triangle.
+        maps[face] = np.clip(inside, bounds[:, 0], bounds[:, 1])
+        known[face] = validity[triangle]
+        maps += self._pad
+        warped = cv2.remap(self._picture, maps, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        colour = warped[..., :3].astype(np.float32)
+        unknown_mouth = (self._mouth[index] * (1 - known))[..., None]
+        colour += unknown_mouth * (MOUTH_INSIDE_RGB - colour)
+        alpha = warped[..., 3:].astype(np.float32) / 255.0
+        picture = colour * alpha + self._background[part] * (1 - alpha)
+        return np.round(picture).astype(np.uint8), known
+
+    def _rasterise(
+        self, vertices: np.ndarray, left: int, top: int, side: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Triangle index a pixel (their number where there is none), and for each triangle the affine map back
+        (2, 3) and its validity.
+        """
+        corners = vertices[self._triangles]
+        area = _signed_area(corners[..., :2])
+        inverse = _affine_maps(
+            corners[..., :2] * (self.size / FRAME), self._source[self._triangles] * (self.size / FRAME)
+        )
+        validity = np.clip(np.abs(self._source_area) / np.maximum(np.abs(area), 1e-6), 0, 1).astype(np.float32)
+
+        # The inside of the mouth first, then the face; far to near in each.
+        order = np.lexsort((-corners[..., 2].mean(axis=1), ~self._mouth[:-1]))
+        index = np.full((side, side), len(corners), np.int32)
+        polygons = to_subpixels(corners, self.size) - np.array([left, top], np.int32) * (1 << SUBPIXEL_BITS)
+        limit = side << SUBPIXEL_BITS
+        seen = area * self._winding > 0
+        seen &= (polygons.max(axis=1) >= 0).all(axis=1) & (polygons.min(axis=1) <= limit).all(axis=1)
+        for triangle in order[seen[order]]:
+            cv2.fillConvexPoly(index, polygons[triangle], int(triangle), cv2.LINE_8, SUBPIXEL_BITS)
+        return index, inverse, validity
+
+
+def _signed_area(corners: np.ndarray) -> np.ndarray:
+    """Twice the signed area of triangles (N, 3, 2) -> (N,)."""
+    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
+
+
+def _bounds(corners: np.ndarray) -> np.ndarray:
+    """Least and greatest x and y of triangles (N, 3, 2) in pixel indices: (N, 2, 2)."""
+    return (np.stack([corners.min(axis=1), corners.max(axis=1)], axis=1) - 0.5).astype(np.float32)
+
+
+def _affine_maps(target: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """Affine maps that carry target triangles (N, 3, 2) onto source ones, for pixel centres -> (N, 2, 3)."""
+    edges = np.stack([target[:, 1] - target[:, 0], target[:, 2] - target[:, 0]], axis=2)
+    determinant = edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0]
+    determinant = np.where(np.abs(determinant) < 1e-9, 1e-9, determinant)
+    adjugate = np.stack([edges[:, 1, 1], -edges[:, 0, 1], -edges[:, 1, 0], edges[:, 0, 0]], -1).reshape(-1, 2, 2)
+    source_edges = np.stack([source[:, 1] - source[:, 0], source[:, 2] - source[:, 0]], axis=2)
+    linear = source_edges @ (adjugate / determinant[:, None, None])
+    # Pixel i has its centre at i + 0.5 in frame coordinates: shift on both sides.
+    offset = source[:, 0] - 0.5 - np.einsum("nij,nj->ni", linear, target[:, 0] - 0.5)
+    return np.clip(np.concatenate([linear, offset[..., None]], axis=2), -1e5, 1e5).astype(np.float32)
+
+
+def _fill_background(image: np.ndarray, person: np.ndarray) -> np.ndarray:
+    """The background with the person taken out and the gap filled from around, (H, H, 3) float32.
+
+    The hole is wider than the mask: a rim of the person left behind would show as an outline as
+    soon as the head moves away from it.
+    """
+    size = len(image)
+    small = max(32, size // 4)
+    picture = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
+    hole = (cv2.resize(person, (small, small), interpolation=cv2.INTER_AREA) > 0.05).astype(np.uint8)
+    hole = cv2.dilate(hole, np.ones((3, 3), np.uint8), iterations=max(1, round(small * FILL_MARGIN_SHARE)))
+    if hole.all():
+        return image.astype(np.float32)
+    filled = cv2.resize(cv2.inpaint(picture, hole, 3, cv2.INPAINT_TELEA), (size, size), interpolation=cv2.INTER_CUBIC)
+    weight = cv2.resize(cv2.erode(hole, np.ones((3, 3), np.uint8)).astype(np.float32), (size, size))[..., None]
+    return filled.astype(np.float32) * weight + image.astype(np.float32) * (1 - weight)

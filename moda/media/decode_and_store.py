@@ -1,0 +1,157 @@
+"""One decode of a source video, two outputs: a file is written while Python looks at small pictures.
+
+Frames never pass through Python's arrays on their way to the file, so their colours are converted once and copied
+never; the pictures that are looked at come as small as the one who looks can use them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Self
+
+import av
+import cv2
+import numpy as np
+from av.error import FFmpegError
+from av.video.frame import PictureType, VideoFrame
+from av.video.stream import VideoStream
+
+from moda.errors import OutputError
+from moda.media.conversion import Conversion, Picture
+from moda.media.probe import VideoInfo
+from moda.media.video import check_crop, scaling, timed_frames
+from moda.representation import FPS
+
+CRF, GOP, PRESET = 16, 12, "ultrafast"
+"""Of the stored video. The preset only trades file size for time: "veryfast" took a quarter more CPU over all steps."""
+_SMPTE170M, _LIMITED_RANGE = 6, 1
+_FOR_VIDEO = ":out_color_matrix=bt601:out_range=tv"
+MIN_SEEK_SECONDS = 10.0
+"""Later starts are sought, not decoded to; the seek aims some seconds before the start."""
+SEEK_LEAD_FRAMES = 100
+"""Frames at 25 fps that are decoded at the least before a start that was sought."""
+
+
+def frames_with_thumbnails(
+    path: Path,
+    info: VideoInfo,
+    thumbnails: Path,
+    *,
+    every: int,
+    height: int,
+    side: int,
+    start: int = 0,
+    stop: int | None = None,
+) -> Iterator[np.ndarray]:
+    """Yield one frame in `every` of the video at 25 fps; all of them go to a file as thumbnails.
+
+    Frames: RGB uint8, shrunk to `height` if they are taller. thumbnails: written raw, `side` x `side`
+    grey levels a frame (`read_thumbnails`). start, stop: frames at 25 fps.
+    Raises `MediaError` if not one frame can be decoded, `OutputError` if the file cannot be written.
+    """
+    shown = info.width, info.height
+    seen = shown if info.height <= height else (max(2, round(info.width * height / info.height)), height)
+    small = Conversion(Picture(shown, None, (side, side), "gray", "flags=area"), info.pixel_aspect, path)
+    look = Conversion(Picture(shown, None, seen, "rgb24", "flags=bilinear"), info.pixel_aspect, path)
+    try:
+        with thumbnails.open("wb") as file:
+            for number, frame in _frames(path, start, stop):
+                file.write(small(frame).to_ndarray().tobytes())
+                if number % every == 0:
+                    yield look(frame).to_ndarray()
+    except OSError as error:
+        raise OutputError(f"cannot write {thumbnails}: {error.strerror or error}") from error
+
+
+def _frames(path: Path, start: int, stop: int | None) -> Iterator[tuple[int, VideoFrame]]:
+    """Frames [start, stop) at 25 fps, numbered from 0."""
+    number = 0
+    for frame, count in timed_frames(
+        path, FPS, start=start, lead=SEEK_LEAD_FRAMES if start > MIN_SEEK_SECONDS * FPS else 0
+    ):
+        for _ in range(count):
+            if stop is not None and number >= stop - start:
+                return
+            yield number, frame
+            number += 1
+
+
+def read_thumbnails(path: Path, side: int) -> np.ndarray:
+    """(T, side, side) uint8 grey levels written by `frames_with_thumbnails`, not read until they are used."""
+    count = path.stat().st_size // (side * side)
+    if count == 0:
+        return np.zeros((0, side, side), np.uint8)
+    return np.memmap(path, np.uint8, "r", shape=(count, side, side))
+
+
+def frames_while_storing(
+    path: Path,
+    info: VideoInfo,
+    stored: Path,
+    *,
+    size: int,
+    side: int,
+    crop: tuple[int, int, int],
+    start: int,
+    stop: int,
+    tags: dict[str, str],
+) -> Iterator[np.ndarray]:
+    """Yield frames [start, stop) of the video at 25 fps, cropped, `side` x `side`; they are stored at `size` x `size`.
+
+    crop: (left, top, side) in pixels of the shown picture. Frames: RGB uint8. The stored video is H.264
+    with short groups of pictures and no B-frames, for random access (`VideoReader`). It is whole when
+    the iterator ends by itself, and not before. A file that was there is removed first, not written into.
+    Raises `MediaError` if not one frame can be decoded, `OutputError` if the file cannot be written.
+    """
+    check_crop(info, path, *crop)
+    assert side % 2 == 0 and size % 2 == 0, "4:2:0 pictures have even sides"
+    box = (crop[2], crop[2])
+    picture = Picture((info.width, info.height), crop, (size, size), "yuv420p", scaling(box, (size, size)) + _FOR_VIDEO)
+    whole = Conversion(picture, info.pixel_aspect, path)
+    look = Conversion(Picture((size, size), None, (side, side), "yuv420p", "flags=bilinear"), 1.0, path)
+    try:
+        stored.unlink(missing_ok=True)  # it may have another name, too (`data_prepare.own_files.link_files`)
+        with _Store(stored, size, tags) as store:
+            for _, frame in _frames(path, start, stop):
+                kept = whole(frame)
+                planes = look(kept).to_ndarray()
+                store.write(kept)
+                yield cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420)
+    except (OSError, FFmpegError) as error:
+        raise OutputError(f"cannot write {stored}: {error.strerror or error}") from error
+
+
+class _Store:
+    """An MP4 of square yuv420p frames at 25 fps, which is whole when the `with` block ends well."""
+
+    def __init__(self, path: Path, size: int, tags: dict[str, str]) -> None:
+        self._container = av.open(str(path.absolute()), "w", format="mp4", options={"movflags": "faststart"})
+        self._container.metadata.update(tags)
+        options = {"crf": str(CRF), "preset": PRESET, "sc_threshold": "0", "keyint_min": str(GOP), "threads": "1"}
+        stream = self._container.add_stream("libx264", rate=Fraction(FPS), options=options)
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height, stream.pix_fmt = size, size, "yuv420p"
+        context = stream.codec_context
+        context.gop_size, context.max_b_frames, context.thread_count = GOP, 0, 1
+        context.colorspace = context.color_primaries = context.color_trc = _SMPTE170M
+        context.color_range = _LIMITED_RANGE
+        self._stream, self._count = stream, 0
+
+    def write(self, frame: VideoFrame) -> None:
+        """Append a frame."""
+        frame.pts, frame.time_base = self._count, 1 / Fraction(FPS)
+        frame.pict_type = PictureType.NONE  # the source's groups of pictures are not this one's
+        self._count += 1
+        self._container.mux(self._stream.encode(frame))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._container.mux(self._stream.encode(None))
+        finally:
+            self._container.close()

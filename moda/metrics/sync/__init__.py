@@ -1,0 +1,1 @@
+"""Audio-video synchronisation of a clip: Sync-C, Sync-D and offset."""

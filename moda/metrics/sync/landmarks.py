@@ -1,0 +1,73 @@
+"""Sync scores by this project's network on lip landmarks: `moda.av_offset`, assets/checkpoints/sync.pt.
+
+It has SyncNet's form, two towers trained to bring lips and audio of one moment together, and is read as
+SyncNet is; but its embeddings are unit vectors, so a distance is sqrt(2 - 2 cos): 0 to 2, near 1.41
+between strangers. Its scores compare with each other and with nothing printed elsewhere.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from moda.av_offset import CHUNK_FRAMES, LipSync, speech_frames
+from moda.landmarks import LIPS, N_LANDMARKS
+from moda.metrics.sync.curve import MAX_OFFSET_FRAMES, SyncScore, masked_curve, read_curve
+from moda.metrics.values import NotAvailable
+from moda.nn.landmark_sync import MARGIN_FRAMES, whole_fields
+from moda.representation import samples_at
+
+MIN_PAIRS = 20
+"""Pairs that every offset needs: with 8 frames of margin at either end, a clip of 51 frames has them."""
+
+
+class LandmarkSyncScorer:
+    """The shipped network, or that of another checkpoint of stage "sync"; raises `CheckpointError` without one."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.network = LipSync.load(path).network
+
+    def score(self, canonical: np.ndarray, tracked: np.ndarray, wave: np.ndarray) -> SyncScore | NotAvailable:
+        """Score lips against audio: canonical (T, 478, 3), tracked (T,) bool, wave (N,) 16 kHz, the clip's.
+
+        As published, pauses count like speech. Frames without a face, or beyond the audio, do not.
+        Raises ValueError for arrays of other shapes.
+        """
+        frames = len(canonical)
+        if canonical.shape != (frames, N_LANDMARKS, 3) or tracked.shape != (frames,) or wave.ndim != 1:
+            raise ValueError(f"canonical {canonical.shape}, tracked {tracked.shape}, wave {wave.shape}")
+        lips = np.zeros((frames, len(LIPS), 3), np.float32)
+        lips[tracked] = canonical[tracked][:, list(LIPS)]
+        audio = np.zeros(samples_at(frames), np.float32)
+        audio[: len(wave)] = wave[: len(audio)]
+        present = np.asarray([samples_at(t + 1) <= len(wave) for t in range(frames)])
+        if speech_frames(audio, frames).sum() < MIN_PAIRS:
+            return NotAvailable(f"fewer than {MIN_PAIRS} frames with audio to be heard")
+        sums, counts = np.zeros(2 * MAX_OFFSET_FRAMES + 1), np.zeros(2 * MAX_OFFSET_FRAMES + 1)
+        pieces = max(
+            1, round(frames / CHUNK_FRAMES)
+        )  # those of the offset estimator: lips are measured by their own spread
+        for first, last in pairwise(round(i * frames / pieces) for i in range(pieces + 1)):
+            if last - first > 2 * MARGIN_FRAMES:
+                piece = audio[samples_at(first) : samples_at(last)]
+                more = self._compare(lips[first:last], tracked[first:last], piece, present[first:last])
+                sums, counts = sums + more[0], counts + more[1]
+        if counts.min() < MIN_PAIRS:
+            return NotAvailable(
+                f"too short: {int(counts.min())} frames can be compared at every offset of "
+                f"-{MAX_OFFSET_FRAMES} .. {MAX_OFFSET_FRAMES}, wanted {MIN_PAIRS}"
+            )
+        return read_curve(sums / counts)
+
+    @torch.inference_mode()
+    def _compare(
+        self, lips: np.ndarray, tracked: np.ndarray, wave: np.ndarray, present: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Sums and counts (31,) of a piece."""
+        seen, audible = (torch.from_numpy(values.astype(bool))[None] for values in (tracked, present))
+        lip_side = self.network.lips(torch.from_numpy(lips)[None], seen)[0]
+        audio_side = self.network.audio(torch.from_numpy(wave)[None], len(lips))[0]
+        return masked_curve(lip_side, audio_side, whole_fields(seen)[0], whole_fields(audible)[0])

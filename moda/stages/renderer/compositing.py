@@ -1,0 +1,45 @@
+"""What a renderer returns, and how it is laid over the warped reference.
+
+Dimension letters: B batch, h w height and width of what is painted. Pictures are in [-1, 1], maps in [0, 1].
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class RendererOutput(NamedTuple):
+    """picture (B, 3, h, w) = moved + mask * (colour - moved), moved = `shifted` warped reference (see `composite`).
+
+    colour: (B, 3, h, w). mask: (B, 1, h, w), 1 everywhere without a warp. shift: (B, 2, h, w), pixels right and down
+    of the place that is seen, or None.
+    """
+
+    picture: Tensor
+    colour: Tensor
+    mask: Tensor
+    shift: Tensor | None = None
+
+
+def shifted(picture: Tensor, shift: Tensor) -> Tensor:
+    """Each pixel of a picture (B, C, h, w) taken from `shift` (B, 2, h, w) pixels right and down, bicubic.
+
+    Where the shift is 0 the pixel is returned as it is, to the bit.
+    """
+    height, width = picture.shape[-2:]
+    down = (torch.arange(height, device=shift.device) + 0.5)[:, None]
+    right = (torch.arange(width, device=shift.device) + 0.5)[None, :]
+    places = torch.stack([(right + shift[:, 0]) * (2 / width) - 1, (down + shift[:, 1]) * (2 / height) - 1], dim=-1)
+    found = nn.functional.grid_sample(
+        picture, places.to(picture.dtype), mode="bicubic", padding_mode="border", align_corners=False
+    )
+    return torch.where((shift != 0).any(dim=1, keepdim=True), found, picture)
+
+
+def composite(warped: Tensor, colour: Tensor, mask: Tensor, shift: Tensor | None) -> RendererOutput:
+    """A `RendererOutput` over the warped reference; all of one size."""
+    moved = warped if shift is None else shifted(warped, shift)
+    return RendererOutput(moved + mask * (colour - moved), colour, mask, shift)

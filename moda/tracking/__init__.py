@@ -1,0 +1,1 @@
+"""Landmarks, person masks and head checks of pictures and videos: MediaPipe and the face view network."""

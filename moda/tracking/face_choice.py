@@ -1,0 +1,112 @@
+"""Which face of a picture: all are found, the small ones too, and counted by size."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from moda.errors import FaceError
+from moda.imaging.crop import crop_square, face_size, square_box, to_frame
+from moda.representation import FRAME
+from moda.tracking.face import FaceTracker
+
+MIN_FACE_PX = 64
+"""A face narrower than this many pixels in the source is refused: enlarged, it has no detail to animate."""
+SAME_FACE_OVERLAP = 0.5
+"""Two meshes whose centres are closer than this share of the larger one's size are one face."""
+SAME_MESH_DISTANCE = 0.25
+"""Two meshes whose points are closer than this share of the face's size, in the mean, are of one face."""
+MIN_DETECTION_PX = 16
+"""What is found narrower than this many pixels is a pattern that passed for a face."""
+MAX_TILE_LEVELS = 3
+"""How many times the picture is looked at in smaller tiles."""
+
+log = logging.getLogger(__name__)
+
+
+def choose_face(faces: list[np.ndarray], image: np.ndarray, number: int, source: Path | str) -> np.ndarray:
+    """Face `number` of those of an (H, W, 3) uint8 RGB picture, 1 = the largest: (478, 3) in its pixels.
+
+    Raises `FaceError` if there are none or fewer than that, or if it is under `MIN_FACE_PX` pixels wide.
+    """
+    height, width = image.shape[:2]
+    if not faces:
+        raise FaceError(f"no face found in {source} ({width}x{height}); wanted a whole one that looks at the camera")
+    if number > len(faces):
+        there = "one face" if len(faces) == 1 else f"{len(faces)} faces"
+        raise FaceError(f"there is no face {number}: {there} found in {source}, counted by size, 1 the largest")
+    chosen = faces[number - 1]
+    face_width = float(np.ptp(chosen[:, 0]))
+    if face_width < MIN_FACE_PX:
+        raise FaceError(f"the face is {face_width:.0f} px wide, wanted at least {MIN_FACE_PX}: {source}")
+    if len(faces) > 1:
+        at = ", ".join(f"{value:.0f}" for value in chosen[:, :2].mean(axis=0))
+        which = "the largest" if number == 1 else f"face {number} by size"
+        log.info("%d faces in %s: %s is taken, at (%s), %.0f px wide", len(faces), source, which, at, face_width)
+    return chosen
+
+
+def find_faces(tracker: FaceTracker, image: np.ndarray, wanted: int = 1) -> list[np.ndarray]:
+    """Faces, largest first, each once: (478, 3) in pixels of the (H, W, 3) picture.
+
+    Looks into overlapping tiles as long as fewer than `wanted` are large enough (the detector sees
+    128 x 128 pixels, so a face under a tenth of the picture escapes it, and a pattern may pass for one).
+    """
+    height, width = image.shape[:2]
+    faces = distinct(tracker.faces(image))
+    if len(faces) > 1:
+        faces = [face for face in faces if seen_again(tracker, image, face)] or faces
+    side = min(height, width) if height != width else min(height, width) // 2
+    for _ in range(MAX_TILE_LEVELS):
+        if sum(np.ptp(face[:, 0]) >= MIN_FACE_PX for face in faces) >= wanted or side < 2 * MIN_FACE_PX:
+            break
+        for left, top in _tiles(width, height, side):
+            found = tracker.faces(image[top : top + side, left : left + side])
+            meshes = [mesh + np.array([left, top, 0.0]) for mesh in found]
+            faces += [mesh for mesh in meshes if seen_again(tracker, image, mesh)]
+        faces = distinct(faces)
+        side //= 2
+    return faces
+
+
+def distinct(faces: list[np.ndarray]) -> list[np.ndarray]:
+    """The faces (478, 3), largest first, without those that lie on a larger one (tiles overlap) and specks."""
+    kept: list[np.ndarray] = []
+    for face in sorted(faces, key=lambda mesh: -float(face_size(mesh))):
+        centre = face[:, :2].mean(axis=0)
+        near = [
+            np.linalg.norm(other[:, :2].mean(axis=0) - centre) < SAME_FACE_OVERLAP * face_size(other) for other in kept
+        ]
+        if not any(near) and np.ptp(face[:, 0]) >= MIN_DETECTION_PX:
+            kept.append(face)
+    return kept
+
+
+def seen_again(tracker: FaceTracker, image: np.ndarray, face: np.ndarray) -> bool:
+    """Whether a face (478, 3) is found in its own crop too: in parts of a picture patterns pass for faces."""
+    height, width = image.shape[:2]
+    box = square_box(face, width, height, over_border=True)
+    square = crop_square(image, box, FRAME // 2)
+    return nearest_face([mesh * 2 for mesh in tracker.faces(square)], to_frame(face, box)) is not None
+
+
+def nearest_face(faces: list[np.ndarray], expected: np.ndarray) -> np.ndarray | None:
+    """The one of several meshes (478, 3) that is the expected one, tracked again; None if none is."""
+
+    def distance(mesh: np.ndarray) -> float:
+        return float(np.linalg.norm((mesh - expected)[:, :2], axis=1).mean())
+
+    best = min(faces, key=distance, default=None)
+    return best if best is not None and distance(best) < SAME_MESH_DISTANCE * float(face_size(expected)) else None
+
+
+def _tiles(width: int, height: int, side: int) -> list[tuple[int, int]]:
+    """Corners of squares that cover the picture and overlap by half."""
+
+    def starts(length: int) -> list[int]:
+        count = max(1, -(-2 * (length - side) // side) + 1)
+        return [round(i * (length - side) / max(count - 1, 1)) for i in range(count)]
+
+    return [(left, top) for top in starts(height) for left in starts(width)]

@@ -1,0 +1,110 @@
+"""What a run shows: TensorBoard files, and progress on the terminal or in the log."""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from tensorboard.compat.proto.summary_pb2 import Summary
+from torch.utils.tensorboard import SummaryWriter
+
+from moda.representation import FPS
+
+log = logging.getLogger(__name__)
+
+
+class Logger:
+    """TensorBoard files of a run; on a resume, points after `step` that a lost run wrote are hidden."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self._writer = SummaryWriter(str(folder), purge_step=step + 1)
+
+    def scalars(self, group: str, values: Mapping[str, float], step: int) -> None:
+        """Points named group/name."""
+        for name, value in values.items():
+            self._writer.add_scalar(f"{group}/{name}", value, step)
+
+    def text(self, name: str, text: str, step: int) -> None:
+        """A text, as it is."""
+        self._writer.add_text(name, f"```\n{text}\n```", step)
+
+    def pictures(self, pictures: Mapping[str, np.ndarray], step: int) -> None:
+        """Pictures (H, W, 3) and videos (T, H, W, 3), uint8 RGB; a video becomes a moving picture."""
+        for name, picture in pictures.items():
+            if picture.ndim == 3:
+                self._writer.add_image(f"preview/{name}", picture, step, dataformats="HWC")
+            else:
+                self._writer.flush()
+                image = Summary.Image(
+                    height=picture.shape[1],
+                    width=picture.shape[2],
+                    colorspace=3,
+                    encoded_image_string=encode_gif(picture),
+                )
+                summary = Summary(value=[Summary.Value(tag=f"preview/{name}", image=image)])
+                self._writer._get_file_writer().add_summary(summary, step)  # add_video wants moviepy
+
+    def close(self) -> None:
+        """Write out what is pending."""
+        self._writer.close()
+
+
+def encode_gif(video: np.ndarray, fps: float = FPS) -> bytes:
+    """A looping GIF of a video (T, H, W, 3) uint8."""
+    frames = [Image.fromarray(frame) for frame in video]
+    file = io.BytesIO()
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=round(1000 / fps), loop=0)
+    return file.getvalue()
+
+
+class Reporter:
+    """Progress with speed and time left: a bar on a terminal, else a log line every so often."""
+
+    def __init__(self, step: int, steps: int, *, quiet: bool = False) -> None:
+        """quiet: show nothing (processes besides the main one)."""
+        self._steps, self._from, self._quiet = steps, step, quiet
+        self._began = time.monotonic()
+        self._bar: Bar | None = None
+        self._task = TaskID(0)
+        if sys.stderr.isatty() and not quiet:
+            columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[losses]}"))
+            self._bar = Bar(*columns, console=Console(stderr=True))
+            self._task = self._bar.add_task("", total=steps, completed=step, losses="")
+            self._bar.start()
+
+    def advance(self, step: int) -> None:
+        """A step is done."""
+        if self._bar:
+            self._bar.update(self._task, completed=step)
+
+    def report(self, step: int, values: Mapping[str, float]) -> None:
+        """Losses of the last steps."""
+        text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        if self._bar:
+            self._bar.update(self._task, completed=step, losses=text)
+        elif not self._quiet:
+            speed = (step - self._from) / max(1e-9, time.monotonic() - self._began)
+            left = (self._steps - step) / max(1e-9, speed)
+            log.info("step %d/%d  %s  %.2f steps/s  %s left", step, self._steps, text, speed, duration(left))
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar:
+            self._bar.stop()
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: 45 s, 12 min, 3 h 05."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d}"

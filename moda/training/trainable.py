@@ -1,0 +1,126 @@
+"""Trainables with their optimisers, the learning rate, and the moving average of weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from moda.errors import TrainingError
+from moda.training.config import OptimizerConfig
+from moda.training.runtime import Runtime
+
+
+def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:
+    """Rate of the update that leads from `step` to `step` + 1, of `steps` in all."""
+    if step < config.warmup:
+        return config.lr * (step + 1) / config.warmup
+    if config.schedule == "constant":
+        return config.lr
+    progress = (step - config.warmup) / max(1, steps - config.warmup)
+    return config.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+class Trainable:
+    """A network and its AdamW. Only parameters that require a gradient when it is made are trained."""
+
+    def __init__(self, name: str, module: nn.Module, config: OptimizerConfig) -> None:
+        self.name, self.module, self.config = name, module, config
+        self.parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        if not self.parameters:
+            raise TrainingError(f"trainable '{name}' has no parameter to train")
+        betas = config.betas
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=config.lr, betas=betas, weight_decay=config.weight_decay)
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Take a saved optimiser's moments; raises `ValueError` or the like if they are not of these parameters."""
+        groups = self.optimizer.param_groups
+        settings = [{name: value for name, value in group.items() if name != "params"} for group in groups]
+        self.optimizer.load_state_dict(dict(state))
+        for group, own in zip(self.optimizer.param_groups, settings, strict=True):
+            group.update(own)
+        for parameter, moments in self.optimizer.state.items():
+            if set(moments) != {"step", "exp_avg", "exp_avg_sq"}:
+                raise ValueError(f"the optimiser knows {', '.join(map(str, moments))} of a parameter")
+            for name, value in moments.items():
+                shape = () if name == "step" else parameter.shape
+                if not isinstance(value, Tensor) or value.shape != shape or not value.isfinite().all():
+                    raise ValueError(f"the optimiser's '{name}' is not of a parameter {tuple(parameter.shape)}")
+
+    def zero(self) -> None:
+        """Drop this trainable's gradients."""
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def backward(self, terms: Mapping[str, Tensor], *, share: float, step: int) -> dict[str, float]:
+        """Add `share` times the gradient of the sum of `terms`, to this trainable's parameters alone.
+
+        Other trainables' gradients stay as they are. Returns the terms' values; raises `TrainingError` naming
+        the step and the term that is not finite.
+        """
+        names = list(terms)
+        # one transfer from the device for all terms
+        values = dict(zip(names, torch.stack([terms[name].detach().float() for name in names]).tolist(), strict=True))
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise TrainingError(
+                    f"step {step}: loss '{self.name}/{name}' is {value}; lower optimizer.lr or check the data"
+                )
+        total = torch.stack([terms[name].float() for name in names]).sum()
+        (total * share).backward(inputs=self.parameters)
+        return values
+
+    def update(self, lr: float, runtime: Runtime, *, step: int) -> float:
+        """Average over processes, clip, step. Returns the gradient's norm before clipping."""
+        runtime.average_gradients(self.parameters)
+        limit = self.config.clip or math.inf
+        norm = float(nn.utils.clip_grad_norm_(self.parameters, limit))
+        if not math.isfinite(norm):
+            raise TrainingError(
+                f"step {step}: the gradient of '{self.name}' is {norm}; lower optimizer.lr or check the data"
+            )
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.step()
+        return norm
+
+
+class WeightAverage:
+    """Exponential moving average of a network's parameters; buffers are taken as they are."""
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.values = {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+    def resume(self, values: Mapping[str, Tensor]) -> None:
+        """Take saved averages; raises `ValueError` if they are not of this network."""
+        if {name: value.shape for name, value in values.items()} != {n: v.shape for n, v in self.values.items()}:
+            raise ValueError("the averaged weights are of another network")
+        for name, value in values.items():
+            if not value.isfinite().all():
+                raise ValueError(f"the averaged weights '{name}' are not finite")
+            self.values[name].copy_(value)
+
+    @torch.no_grad()
+    def update(self, module: nn.Module, step: int) -> None:
+        """Take in the weights after `step` updates; early on the average follows faster."""
+        share = 1 - min(self.decay, (1 + step) / (10 + step))
+        trained = {name for name, _ in module.named_parameters()}
+        for name, value in module.state_dict().items():
+            if name in trained and value.is_floating_point():
+                self.values[name].lerp_(value, share)
+            else:
+                self.values[name].copy_(value)
+
+    @contextmanager
+    def applied(self, module: nn.Module) -> Iterator[None]:
+        """The module with the averaged weights; its own come back afterwards."""
+        own = {name: value.detach().clone() for name, value in module.state_dict().items()}
+        module.load_state_dict(self.values)
+        try:
+            yield
+        finally:
+            module.load_state_dict(own)

@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+
+from moda.errors import OutputError
+from moda.evaluation.tracking import Unreadable, content_hash, track_videos, tracker_version
+from moda.metrics import VideoTrack
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """A cache that already holds the track of `video`, so that no tracker needs to run."""
+    video = tmp_path / "a.mp4"
+    video.write_bytes(b"some video")
+    cache = tmp_path / "tracks"
+    cache.mkdir()
+    file = cache / f"{content_hash(video)}-{tracker_version()}.npz"
+    np.savez(file, landmarks=np.ones((4, 478, 3), np.float32), width=64, height=48)
+    return video, cache, file
+
+
+def test_a_video_of_the_same_content_is_not_tracked_again(kept, tmp_path) -> None:
+    video, cache, _ = kept
+    copy = tmp_path / "other name.mp4"
+    copy.write_bytes(video.read_bytes())
+    seen = []
+    tracks = track_videos([video, copy, video], cache, jobs=2, progress=seen.append)
+    assert seen == [video, copy]
+    for path in (video, copy):
+        track = tracks[path]
+        assert isinstance(track, VideoTrack)
+        assert track.landmarks.shape == (4, 478, 3) and (track.width, track.height) == (64, 48)
+        assert track.tracked.all()
+
+
+def test_a_damaged_track_is_made_again_and_a_broken_video_says_why(kept, caplog) -> None:
+    video, cache, file = kept
+    file.write_bytes(file.read_bytes()[:100])
+    result = track_videos([video, video.with_name("gone.mp4")], cache)
+    assert "is damaged" in caplog.text
+    assert isinstance(result[video], Unreadable) and str(video) in result[video].why  # it is no video
+    assert "gone.mp4" in result[video.with_name("gone.mp4")].why
+
+
+def test_a_cache_that_cannot_be_made_is_an_output_error(tmp_path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="file/tracks"):
+        track_videos([], tmp_path / "file" / "tracks")
