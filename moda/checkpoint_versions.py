@@ -12,7 +12,7 @@ _RENAMED_WEIGHTS = {"sound_tower.": "audio_tower.", "normalizers.heard.": "norma
 
 
 def upgraded(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """A checkpoint's tree as this version writes it; one of this version, or of none that is known, comes back equal."""
+    """A tree as this version writes it; one of this version, or of an unknown one, comes back equal."""
     tree = dict(tree)
     if tree.get("version") == 1:
         tree.update(version=VERSION, weights=_renamed(tree.get("weights")), trainer=_trainer(tree.get("trainer")))
