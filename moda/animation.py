@@ -14,9 +14,6 @@ from moda.locations import CONFIGS, command, find_checkpoint, shipped
 from moda.representation import FPS
 from moda.smoothing import SmoothingConfig
 
-DeviceName = Literal["auto", "cpu", "cuda", "mps"]
-"""Where to compute; auto takes a GPU when there is one."""
-
 
 class CheckpointPaths(Config):
     """Where the three networks are; from the current folder, else among what ships."""

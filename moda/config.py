@@ -41,6 +41,12 @@ class Config(BaseModel):
                 raise ValueError(f"'{name}' is {str(tree[name]).lower()}, wanted a number")
         return tree
 
+    def check_files(self) -> None:
+        """Raise `ModaError` if a file or folder that the settings name is not there; nothing of it is loaded."""
+        for _, value in self:
+            if isinstance(value, Config):
+                value.check_files()
+
 
 C = TypeVar("C", bound=Config)
 _SHOWN = 10

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from moda import checkpoint
-from moda.animation import AnimationConfig, CheckpointPaths, DeviceName, GainConfig
+from moda.animation import AnimationConfig, CheckpointPaths, GainConfig
 from moda.config import to_dict
+from moda.device import choose_device
 from moda.errors import CheckpointError, ConfigError, DataError
 from moda.geometry import apply_head, to_image
 from moda.landmarks import N_LANDMARKS, N_TORSO, OTHERS
@@ -39,8 +40,8 @@ _FILTER_FRAMES = 1500
 _PARTS = ("lips", "eyes", "head", "torso")
 
 __all__ = [
-    "AnimationConfig", "Animator", "CheckpointPaths", "DeviceName", "GainConfig", "RenderSession", "Renderer",
-    "choose_device", "describe_device", "fit_motion", "mouth_gate", "with_contrast",
+    "AnimationConfig", "Animator", "CheckpointPaths", "GainConfig", "RenderSession", "Renderer", "choose_device",
+    "fit_motion", "mouth_gate", "with_contrast",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -60,24 +61,6 @@ class Renderer(Protocol):
     def open(self, portrait: Portrait, device: torch.device, size: int) -> RenderSession:
         """Prepare what depends on the portrait alone; size: side of the frames, pixels."""
         ...
-
-
-def choose_device(name: DeviceName = "auto") -> torch.device:
-    """The device of that name; `auto` takes CUDA, then MPS, then the CPU. Raises `ConfigError` if it is absent."""
-    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if present[kind]))
-    if not present.get(name):
-        there = ", ".join(kind for kind, here in present.items() if here)
-        raise ConfigError(f"device '{name}' is not available here; available: {there}")
-    return torch.device(name)
-
-
-def describe_device(device: torch.device) -> str:
-    """One line that names a device."""
-    if device.type == "cuda":
-        return f"cuda ({torch.cuda.get_device_name(device)})"
-    return f"{device.type} ({torch.get_num_threads()} threads)" if device.type == "cpu" else device.type
 
 
 class Animator:

@@ -121,11 +121,11 @@ def _score(config: AblationConfig, trials: Sequence[Trial], failed: dict[str, st
     What fails here is added to `failed`; None if nothing is left.
     """
     from moda.cli.ablation_runs import attempt
+    from moda.device import choose_device
     from moda.evaluation.evaluate import evaluate
     from moda.evaluation.folders import find_generated, find_true
     from moda.evaluation.generate import CheckpointSet, generate_set
     from moda.evaluation.report.records import write_report
-    from moda.pipeline import choose_device
 
     store, device = locate(config.store), choose_device(config.device)
     true = find_true(store, config.split)
@@ -192,9 +192,10 @@ def _dry_run(config: AblationConfig, trials: Sequence[Trial], clips: Sequence[Cl
 
 def _animation_pace(config: AblationConfig, clip: Clip) -> float:
     """Seconds that a second of video takes by the checkpoints of the animation's own file."""
+    from moda.device import choose_device
     from moda.evaluation.ablation import Trial
     from moda.evaluation.generate import drive_of
-    from moda.pipeline import Animator, choose_device
+    from moda.pipeline import Animator
     from moda.representation import FPS, samples_at
 
     animation = Trial("", 0, (), {}, tuple(config.set)).animation(config.animation)

@@ -15,11 +15,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from moda.animation import InferenceConfig
+from moda.device import choose_device, describe_device
 from moda.imaging.framing import FullFraming, Still, motion_reach, still_picture
 from moda.media.audio import read_audio
 from moda.media.picture import make_reference, read_picture
 from moda.media.video import VideoWriter
-from moda.pipeline import Animator, choose_device, describe_device, fit_motion
+from moda.pipeline import Animator, fit_motion
 from moda.representation import SAMPLE_RATE, Motion, Portrait
 
 MAX_UNNOTED_ENLARGEMENT = 1.3

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moda.cli.main import Parser, run, say_on
+from moda.device import DEVICE_NAMES
 from moda.locations import command, locate
 from moda.printing import printable
 
@@ -50,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--reference", type=Path, metavar="PICTURE", help="portrait for what is generated here")
     parser.add_argument("--sync-weights", type=Path, metavar="FILE", help="published SyncNet weights")
     parser.add_argument("--skip", nargs="+", action="extend", default=[], metavar="METRIC", help="leave metrics out")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), help="for what is generated here")
+    parser.add_argument("--device", choices=DEVICE_NAMES, help="for what is generated here")
     parser.add_argument("--jobs", type=int, metavar="N", help="processes that track and score (default: 2)")
     return parser
 
@@ -148,9 +149,9 @@ def _generate(
     """Generate the videos of our sets of checkpoints; folders by name."""
     if not animations:
         return {}
+    from moda.device import choose_device, describe_device
     from moda.evaluation.folders import find_true
     from moda.evaluation.generate import CheckpointSet, generate_set
-    from moda.pipeline import choose_device, describe_device
 
     device = choose_device(config.device)
     say(f"device: {describe_device(device)}")

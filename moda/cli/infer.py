@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moda.cli.main import Parser, run
+from moda.device import DEVICE_NAMES
 from moda.errors import OutputError
 from moda.locations import command, shipped
 
@@ -90,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("picture", type=Path, help="portrait: PNG, JPEG, WebP, or a video (its first frame)")
     parser.add_argument("--output", "-o", type=Path, help="the MP4 to write; default: the audio's name, here")
     parser.add_argument("--seed", type=int, default=0, help="of the head, eye and shoulder motion (default 0)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    parser.add_argument("--device", choices=DEVICE_NAMES, default="auto")
     parser.add_argument("--fps", type=float, help="frames per second (default 25)")
     parser.add_argument("--size", type=int, help="side of the video in pixels (default 256)")
     parser.add_argument("--face", type=_positive, default=1, metavar="N", help="which face, by size (1 = the largest)")

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field, model_validator
 
 from moda.config import Config
+from moda.errors import ConfigError
 
 
 class AudioAugmentation(Config):
@@ -31,6 +32,9 @@ class SequenceConfig(Config):
         0.5, ge=0, le=1, description="Training: the subject's mesh moves toward another clip's by up to this share."
     )
     augment: AudioAugmentation = Field(AudioAugmentation(), description="Training: changes to the audio.")
+
+    def check_files(self) -> None:
+        _check_store(self.store)
 
 
 class SpeechDataConfig(Config):
@@ -63,6 +67,9 @@ class SyncDataConfig(Config):
     mirror: float = Field(0.5, ge=0, le=1, description="Training: share of windows whose face is mirrored.")
     cache_frames: int = Field(300_000, ge=0, description="Frames kept in memory (about 2 kB each).")
 
+    def check_files(self) -> None:
+        _check_store(self.store)
+
 
 class FramesConfig(Config):
     """Where the frames come from."""
@@ -90,3 +97,19 @@ class FramesConfig(Config):
         if self.store is None and self.video is None:
             raise ValueError("neither video nor store is given: --set data.video=me.mp4, or data.store=FOLDER")
         return self
+
+    def check_files(self) -> None:
+        if self.video is not None and self.store is not None:
+            raise ConfigError("data.video and data.store are both given; set data.store=null, or data.video=null")
+        if self.video is not None:
+            from moda.media.ffmpeg import require_file
+
+            require_file(self.video, "video")
+        elif self.store is not None:
+            _check_store(self.store)
+
+
+def _check_store(store: Path) -> None:
+    from moda.data.clip import ClipStore
+
+    ClipStore.open(store)

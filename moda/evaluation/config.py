@@ -8,8 +8,9 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from moda.animation import AnimationConfig, DeviceName
+from moda.animation import AnimationConfig
 from moda.config import Config, Tree, apply_overrides, load_yaml, parse
+from moda.device import DeviceName
 from moda.errors import ConfigError, ModaError
 from moda.evaluation.controls import CONTROLS
 from moda.evaluation.folders import parse_named_folders

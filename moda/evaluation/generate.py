@@ -20,6 +20,7 @@ import torch
 
 import moda
 from moda.config import to_dict
+from moda.device import describe_device
 from moda.errors import CheckpointError, ConfigError, MediaError, OutputError
 from moda.evaluation.folders import GENERATION_RECORD, audio_file
 from moda.evaluation.tracking import content_hash
@@ -29,7 +30,7 @@ from moda.locations import find_checkpoint
 from moda.media.audio import read_audio
 from moda.media.picture import make_portrait, read_picture
 from moda.media.video import VideoWriter, probe
-from moda.pipeline import AnimationConfig, Animator, describe_device
+from moda.pipeline import AnimationConfig, Animator
 from moda.reading import read_json
 from moda.representation import SAMPLE_RATE, Portrait
 from moda.tracking.face import FaceTracker

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from moda.config import Config
+from moda.locations import find_checkpoint
 
 NormKind = Literal["batch", "layer", "none"]
 """Norms of an MLP."""
@@ -89,6 +90,10 @@ class SpeechConfig(Config):
             return "freeze: true keeps the phonetic projection, for which 'pretrained' has no weights"
         frozen = [name for name in ("freeze", "freeze_cnn") if getattr(self, name)]
         return f"{' and '.join(frozen)}: true with random weights" if frozen and not named else None
+
+    def check_files(self) -> None:
+        if self.init is not None:
+            find_checkpoint(self.init)
 
     def without_initial_weights(self) -> SpeechConfig:
         """The same encoder, not reading any weights to start from: its own are to be loaded."""

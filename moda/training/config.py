@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from moda.config import Config
+from moda.device import DeviceName, Precision
 
 
 class OptimizerConfig(Config):
@@ -36,7 +37,7 @@ class TrainerConfig(Config):
     """Samples a batch."""
     accumulate: int = Field(1, ge=1)
     """Batches whose gradients are averaged into one step."""
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Precision = "fp32"
     """bf16 runs the losses under autocast; weights stay fp32."""
     log_every: int = Field(20, ge=1)
     """Steps between lines of the log and points in TensorBoard."""
@@ -64,7 +65,7 @@ class TrainConfig(Config):
     """Folder of the run: best.pt, last.pt, tensorboard/."""
     seed: int = Field(0, ge=0)
     """Seed of weights, order and noise."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: DeviceName = "auto"
     """auto takes a GPU when there is one."""
     init: Path | None = None
     """Checkpoint of the same stage and network whose weights a fresh run starts from; best.pt is then the start

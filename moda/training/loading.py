@@ -91,9 +91,12 @@ def _refuse_single_samples(stage: Stage, config: TrainConfig, batches: list[Keys
     """`BatchNorm1d` has no variance of one sample; raises `ConfigError` if such a batch can come."""
     single = config.trainer.batch == 1 or any(len(batch) == 1 for batch in batches)
     if single and any(isinstance(module, nn.BatchNorm1d) for module in stage.modules()):
+        remedies = ["raise trainer.batch", "add footage"]
+        if stage.norm_setting is not None:
+            remedies.append(f"set {stage.norm_setting}")
         raise ConfigError(
             f"stage '{stage.name}' has batch normalisation, which cannot be trained on a batch of one sample "
-            f"(trainer.batch is {config.trainer.batch}); raise trainer.batch, add footage, or set network.norm: layer"
+            f"(trainer.batch is {config.trainer.batch}); {', or '.join(remedies)}"
         )
 
 

@@ -6,6 +6,7 @@ gradients are averaged before every step, so two processes do what accumulating 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -15,22 +16,24 @@ from accelerate import PartialState
 from accelerate.utils import broadcast, reduce, send_to_device
 from torch import Tensor, nn
 
+from moda.device import DeviceName, Precision, choose_device, require_precision
 from moda.errors import ConfigError
 
 
 class Runtime:
     """One process of a run. device: where it computes; index, count: which process of how many."""
 
-    def __init__(self, device: str = "auto", precision: str = "fp32") -> None:
-        """device: auto, cpu, cuda or mps. Raises `ConfigError` if this machine does not have it."""
-        available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-        if device != "auto" and not available[device]:
-            here = ", ".join(name for name, there in available.items() if there)
-            raise ConfigError(f"device '{device}' is not available here; take one of: auto, {here}")
-        self.state = PartialState(cpu=device == "cpu")
-        distributed = self.state.num_processes > 1
-        wanted = next(name for name in ("cuda", "mps", "cpu") if available[name]) if device == "auto" else device
-        self.device: torch.device = self.state.device if distributed else torch.device(wanted)
+    def __init__(self, device: DeviceName = "auto", precision: Precision = "fp32") -> None:
+        """Raises `ConfigError` if this machine does not have the device, or the device not the precision."""
+        self.device = choose_device(device)
+        require_precision(self.device, precision)
+        self.state = PartialState(cpu=self.device.type != "cuda")
+        started = int(os.environ.get("WORLD_SIZE", 1))
+        if started != self.state.num_processes:  # each would take itself for the main one and overwrite the other
+            raise ConfigError(
+                f"{started} processes were started, but they do not form one run on {self.device.type}; "
+                "start them with torchrun or accelerate launch, on cpu or cuda"
+            )
         self.index: int = self.state.process_index
         self.count: int = self.state.num_processes
         self.precision = precision

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -32,6 +33,8 @@ class Stage(ABC, nn.Module):
     LossConfig: ClassVar[type[Config]]
     training_only: ClassVar[frozenset[str]] = frozenset()
     """Sections of the network's settings that `network` is not built from; `init` does not compare them."""
+    norm_setting: ClassVar[str | None] = None
+    """Setting that takes the place of batch normalisation, which cannot be trained on one sample: "key: value"."""
 
     def __init__(self, data: Config, network: Config, loss: Config) -> None:
         """Build the networks with random weights; the parsed configs stay as attributes."""
@@ -44,6 +47,13 @@ class Stage(ABC, nn.Module):
     def frozen_at_random(cls, network: Config, loss: Config) -> str | None:
         """Why a fresh run without `init` is refused: what would stay at random weights for good; None if nothing."""
         return None
+
+    def prepare_data(self, output: Path, scratch: Path | None, *, main: bool) -> None:
+        """Make what `datasets` reads out of raw footage, where `data_config` names some; nothing by default.
+
+        output: the run's folder, in which it is made. scratch: where a dry run makes it. main: False in the
+        processes that find what the main one has made.
+        """
 
     @property
     def start(self) -> str:
@@ -104,6 +114,11 @@ class Stage(ABC, nn.Module):
     def summarise(self, means: dict[str, float]) -> dict[str, float]:
         """The metrics of a set, given the means of those of its batches: for what is not a mean itself."""
         return means
+
+    def describe_change(self, before: dict[str, float], after: dict[str, float]) -> str:
+        """Validation metrics of the weights a run began with and of best.pt, as lines to print."""
+        values = (f"{name} {value:.4g} -> {after[name]:.4g}" for name, value in before.items() if name != "score")
+        return f"held out: {', '.join(values)}"
 
     def preview(self, batch: Any) -> dict[str, np.ndarray]:
         """Pictures (H, W, 3) or videos (T, H, W, 3) to look at, uint8 RGB, by name; none by default."""

@@ -54,6 +54,11 @@ class TrainResult:
     before: dict[str, float] = field(default_factory=dict)
     after: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def exit_code(self) -> int:
+        """Of the command: 0, or as shells count a signal."""
+        return 0 if self.interrupted is None else 128 + self.interrupted
+
 
 class Trainer:
     """Trains a stage: updates, log, validation, checkpoints, resume.
@@ -90,6 +95,11 @@ class Trainer:
     def resumes(self) -> bool:
         """Whether the run goes on from last.pt."""
         return self.last.exists() and not self.fresh
+
+    def prepare_data(self, scratch: Path | None = None) -> None:
+        """Make the stage's data out of raw footage, if it has some; scratch: where a dry run makes it."""
+        self.stage.prepare_data(self.config.output, scratch, main=self.runtime.main)
+        self.runtime.wait()
 
     def check(self) -> None:
         """Refuse what would end the run at its start: data that cannot be used, and another run's last.pt."""

@@ -62,6 +62,7 @@ class Audio2ReprStage(Stage):
     DataConfig: ClassVar[type[Config]] = SequenceConfig
     NetworkConfig: ClassVar[type[Config]] = Audio2ReprConfig
     LossConfig: ClassVar[type[Config]] = Audio2ReprLossConfig
+    norm_setting: ClassVar[str | None] = "network.norm: layer"
 
     data_config: SequenceConfig
     network_config: Audio2ReprConfig

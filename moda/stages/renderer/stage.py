@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -41,6 +42,8 @@ from moda.training.stage import Stage, Terms
 
 log = logging.getLogger(__name__)
 
+PERSON_STORE = "clips"
+"""Clip store of `data.video`, in the run's output folder."""
 MAX_PREVIEW_PEOPLE = 10
 """So many names are shown where a person is not found."""
 MIN_SHARPNESS_SHARE = 0.7
@@ -65,6 +68,20 @@ class RendererStage(Stage):
         self.generator = build(network)
         self.discriminator = build_discriminator(network)
         self.vgg = Vgg19Features.load(loss.vgg) if loss.perceptual or loss.style else None
+
+    def prepare_data(self, output: Path, scratch: Path | None, *, main: bool) -> None:
+        """The clip store of `data.video`, in the run's folder."""
+        video = self.data_config.video
+        if video is None:
+            return
+        store = output / PERSON_STORE
+        if scratch is not None and not (store / "store.json").is_file():
+            store = scratch / PERSON_STORE
+        if main:
+            from moda.stages.renderer.person import prepare_person  # loads the trackers
+
+            prepare_person(video, store, self.network_config.size)
+        self.data_config = self.data_config.model_copy(update={"store": store})
 
     @property
     def trainables(self) -> dict[str, nn.Module]:
@@ -174,6 +191,16 @@ class RendererStage(Stage):
         blurred = max(0.0, MIN_SHARPNESS_SHARE - means["sharpness"])
         warp = {"l1_to_warp": means["l1"] / max(means["l1_warp"], 1e-9)} if "l1_warp" in means else {}
         return {**means, **warp, "score": means["l1"] * (1 + blurred)}
+
+    def describe_change(self, before: dict[str, float], after: dict[str, float]) -> str:
+        """L1 and sharpness of the warp alone, of the start and of best.pt."""
+        rows = [("before", before["l1"], before["sharpness"]), ("after", after["l1"], after["sharpness"])]
+        if "l1_warp" in before:
+            rows.insert(0, ("warp alone", before["l1_warp"], before["sharpness_warp"]))
+        change = 100 * (after["l1"] / max(before["l1"], 1e-9) - 1)
+        lines = ["held out, around the mouth: L1 in grey levels of 255, sharpness against the truth's"]
+        lines += [f"  {name:10}  L1 {l1:6.2f}   sharpness {sharp:.2f}" for name, l1, sharp in rows]
+        return "\n".join([*lines, f"  L1 {change:+.1f} %"])
 
     def preview(self, batch: dict[str, Tensor]) -> dict[str, np.ndarray]:
         """Rows of condition, reference, warp, picture, truth."""

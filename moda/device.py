@@ -1,0 +1,63 @@
+"""Where to compute: a device by name, what it is called, and whether it has a precision. Light to import."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Literal
+
+from moda.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+"""auto takes a GPU when there is one: CUDA, then MPS."""
+DEVICE_NAMES: tuple[DeviceName, ...] = ("auto", "cpu", "cuda", "mps")
+Precision = Literal["fp32", "bf16"]
+
+
+def choose_device(name: DeviceName = "auto") -> torch.device:
+    """The device of that name, in a process of several (torchrun) its own GPU; raises `ConfigError` if it is absent."""
+    import torch
+
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(kind for kind in ("cuda", "mps", "cpu") if present[kind])
+    if not present.get(name):
+        there = ", ".join(kind for kind in ("cpu", "cuda", "mps") if present[kind])
+        raise ConfigError(f"device '{name}' is not available here; available: {there}")
+    rank = int(os.environ.get("LOCAL_RANK", 0))
+    if name != "cuda" or rank == 0:
+        return torch.device(name)
+    if rank >= torch.cuda.device_count():
+        raise ConfigError(
+            f"process {rank} of this machine has no GPU of its own, there are {torch.cuda.device_count()}; "
+            "start one process for each GPU"
+        )
+    return torch.device(name, rank)
+
+
+def describe_device(device: torch.device) -> str:
+    """One line that names a device."""
+    import torch
+
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return f"{device.type} ({torch.get_num_threads()} threads)" if device.type == "cpu" else device.type
+
+
+def require_precision(device: torch.device, precision: Precision) -> None:
+    """Raise `ConfigError` if the device has no arithmetic of that precision."""
+    import torch
+
+    if precision == "fp32" or device.type == "cpu":
+        return
+    if device.type == "cuda":
+        supported = torch.cuda.get_device_capability(device) >= (8, 0)  # below, bf16 is emulated in fp32
+    else:
+        supported = torch.backends.mps.is_macos_or_newer(14, 0)
+    if not supported:
+        raise ConfigError(
+            f"{describe_device(device)} has no {precision} arithmetic; "
+            "set trainer.precision=fp32, or choose another device"
+        )
