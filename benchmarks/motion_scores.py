@@ -15,6 +15,7 @@ from moda.blinks import find_blinks
 from moda.data.clip import Clip
 from moda.landmarks import EYES, LIPS, eye_opening, lip_opening
 from moda.metrics.diversity import diversity
+from moda.metrics.landmark import lagged
 from moda.metrics.motion import at_rest, settled_silence
 from moda.representation import FPS, HeadPose, Motion, Portrait, samples_at
 
@@ -62,11 +63,7 @@ class LagCorrelation(NamedTuple):
 
 def lag_correlation(made: np.ndarray, true: np.ndarray) -> LagCorrelation:
     """Pearson correlation of two curves (T,) by the lag of the first."""
-    frames = len(made)
-    by_lag = [
-        float(np.corrcoef(made[max(0, lag) : frames + min(0, lag)], true[max(0, -lag) : frames + min(0, -lag)])[0, 1])
-        for lag in range(-LAGS, LAGS + 1)
-    ]
+    by_lag = [float(np.corrcoef(*lagged(true, made, lag))[0, 1]) for lag in range(-LAGS, LAGS + 1)]
     best = int(np.argmax(by_lag))
     return LagCorrelation(by_lag[LAGS], by_lag[best], best - LAGS)
 

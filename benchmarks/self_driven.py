@@ -18,9 +18,9 @@ from moda.imaging.crop import Box, crop_square
 from moda.landmarks import lip_opening
 from moda.media.picture import follow_edges  # the mask must be the one that infer.py uses
 from moda.media.video import VideoReader
-from moda.metrics.clip_pair import ClipPair
 from moda.metrics.image import luma, psnr, ssim
 from moda.metrics.landmark import jitter, lmd
+from moda.metrics.registry import ClipPair
 from moda.metrics.temporal import MIN_RESIDUAL_GREY_LEVELS_SQUARED, consistency, residual
 from moda.metrics.tracks import FaceTrack, PairedTracks
 from moda.representation import FRAME, Portrait

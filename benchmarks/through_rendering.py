@@ -25,8 +25,8 @@ from moda.animation import AnimationConfig
 from moda.cli.main import run
 from moda.config import load_yaml, parse
 from moda.data.clip import Clip, ClipStore
-from moda.metrics.clip_pair import ClipPair
 from moda.metrics.landmark import best_lip_correlation, lip_correlation, lmd_aligned, lmd_v_aligned, opening_ratio
+from moda.metrics.registry import ClipPair
 from moda.metrics.tracks import FaceTrack, PairedTracks
 from moda.pipeline import Animator
 from moda.representation import FPS, samples_at

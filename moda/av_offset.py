@@ -1,8 +1,8 @@
-"""By how many frames a picture comes late for its audio, from landmarks and waveform.
+"""Estimator of the offset between picture and audio, in frames, by the landmark network; preparation corrects it.
 
 The network of `moda.nn.landmark_sync` gives every frame of lips and of audio a direction; for each lag of
 -15 .. 15 frames their mean similarity over the clip is one point of a curve. The offset is where the
-curve is highest. Whether to believe it is told by how far that peak stands above the rest of the curve.
+curve is highest. How far that peak stands above the rest of the curve is the confidence.
 """
 
 from __future__ import annotations

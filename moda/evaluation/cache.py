@@ -9,9 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from moda.files import write_json
-from moda.metrics.clip_pair import MetricSettings
-from moda.metrics.registry import Metric
-from moda.metrics.values import NotAvailable, Value
+from moda.metrics.registry import Metric, MetricSettings, NotAvailable, Value
 
 logger = logging.getLogger(__name__)
 

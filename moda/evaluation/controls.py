@@ -14,8 +14,8 @@ import numpy as np
 
 from moda.geometry import to_image
 from moda.landmarks import LIPS
+from moda.metrics.registry import NotAvailable
 from moda.metrics.tracks import FaceTrack, PairedTracks
-from moda.metrics.values import NotAvailable
 from moda.representation import FPS
 
 MIN_OTHER_CLIP_FRAMES = 25

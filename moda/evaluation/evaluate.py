@@ -18,7 +18,7 @@ from moda.evaluation.scoring import ClipJob, MethodClip, OtherVideo, Result, Tra
 from moda.evaluation.tracking import Unreadable, track_videos
 from moda.files import clear_litter
 from moda.metrics import METRICS
-from moda.metrics.clip_pair import MetricSettings
+from moda.metrics.registry import MetricSettings
 from moda.metrics.tracks import VideoTrack
 
 TRACKS_FOLDER, CACHE_FOLDER = "tracks", "cache"

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from moda.metrics.clip_pair import MetricSettings
-from moda.metrics.registry import Metric
-from moda.metrics.values import NotAvailable, Value
+from moda.metrics.registry import Metric, MetricSettings, NotAvailable, Value
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,9 @@ from moda.imaging.crop import Box
 from moda.media.audio import read_audio
 from moda.media.video import VideoInfo, probe
 from moda.metrics import METRICS
-from moda.metrics.clip_pair import NOT_RECORDED, ONE_SAMPLE, ClipPair, MetricSettings
 from moda.metrics.pictures import PicturePair, VideoPictures
+from moda.metrics.registry import NOT_RECORDED, ONE_SAMPLE, ClipPair, MetricSettings, NotAvailable, Value
 from moda.metrics.tracks import FaceTrack, VideoTrack
-from moda.metrics.values import NotAvailable, Value
 from moda.processes import end_with_parent
 from moda.representation import FPS, samples_at
 

@@ -1,15 +1,19 @@
-"""Scores of generated videos against true ones, with controls. Importing this registers the metrics."""
+"""Scores of generated videos against true ones.
 
-from moda.metrics.clip_pair import ClipPair, MetricSettings
+To add a metric: write one function of a `ClipPair` in the file that fits, or in a new file that is imported below,
+and decorate it with `@metric(...)` (`moda.metrics.registry`). It returns a number, or `NotAvailable(why)`. The first
+paragraph of its docstring is the definition that reports print. Tables, intervals and comparisons then have it;
+which table it stands in is in `moda/evaluation/report/cells.py` (GROUPS), the last one by default.
+"""
+
 from moda.metrics.pictures import PicturePair
-from moda.metrics.registry import METRICS, Metric, NotAvailable, Value, metric
+from moda.metrics.registry import METRICS, ClipPair, Metric, MetricSettings, NotAvailable, Value, metric
 from moda.metrics.tracks import FaceTrack, PairedTracks, VideoTrack
 
 # The order of these imports is that of the columns.
 from moda.metrics import landmark  # isort: skip
-from moda.metrics import niqe, temporal, image, seam, motion  # isort: skip
-from moda.metrics import samples, generation  # isort: skip
-from moda.metrics.sync import scores as sync
+from moda.metrics import niqe, temporal, image, seam, motion, diversity, generation  # isort: skip
+from moda.metrics.sync import scores as sync  # isort: skip
 
 __all__ = [
     "METRICS",
@@ -22,13 +26,13 @@ __all__ = [
     "PicturePair",
     "Value",
     "VideoTrack",
+    "diversity",
     "generation",
     "image",
     "landmark",
     "metric",
     "motion",
     "niqe",
-    "samples",
     "seam",
     "sync",
     "temporal",

@@ -7,6 +7,53 @@ from itertools import combinations
 
 import numpy as np
 
+from moda.landmarks import EYES
+from moda.metrics.motion import rotation
+from moda.metrics.registry import ClipPair, NotAvailable, Value, metric
+from moda.metrics.tracks import FaceTrack
+
+SOURCE = "the paper; form inferred, docs/method.md, section 6"
+NO_FACE = NotAvailable("no frame with a face in all samples")
+
+
+@metric(
+    name="diversity_head",
+    label="diversity, head",
+    unit="degrees",
+    better="higher",
+    version=1,
+    source=SOURCE,
+    needs=("samples",),
+)
+def head_diversity(clip: ClipPair) -> Value:
+    """Mean over pairs of seeds and over frames of the L2 distance between head rotations (pitch, yaw, roll), as
+    detected; frames without a face in any sample are left out. 0 where the seed changes nothing, but for noise.
+    """
+    faces, tracked = _samples(clip)
+    return diversity([rotation(face)[tracked] for face in faces]) if tracked.any() else NO_FACE
+
+
+@metric(
+    name="diversity_eyes",
+    label="diversity, eyes",
+    unit="px",
+    better="higher",
+    version=1,
+    source=SOURCE,
+    needs=("samples",),
+)
+def eye_diversity(clip: ClipPair) -> Value:
+    """The same for the eyes: L2 distance over all 60 eye, brow and iris points after rigid alignment."""
+    faces, tracked = _samples(clip)
+    return diversity([face.canonical[tracked][:, list(EYES)] for face in faces]) if tracked.any() else NO_FACE
+
+
+def _samples(clip: ClipPair) -> tuple[tuple[FaceTrack, ...], np.ndarray]:
+    """The samples, and (T,) bool where all of them have a face."""
+    faces = clip.samples
+    assert not isinstance(faces, NotAvailable)  # they are needed, so they are there
+    return faces, np.all([face.tracked for face in faces], axis=0)
+
 
 def diversity(samples: Sequence[np.ndarray]) -> float:
     """Mean pairwise L2 distance over N samples: of each pair the mean over frames of the distance in all channels.

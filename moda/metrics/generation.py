@@ -1,9 +1,8 @@
-"""What making the video took."""
+"""How fast the video was generated."""
 
 from __future__ import annotations
 
-from moda.metrics.clip_pair import ClipPair
-from moda.metrics.registry import Value, metric
+from moda.metrics.registry import ClipPair, Value, metric
 
 
 @metric(

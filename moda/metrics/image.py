@@ -1,4 +1,4 @@
-"""Metrics on pairs of pictures: SSIM and PSNR; and identity, which needs a recogniser.
+"""Metrics on pairs of pictures: SSIM and PSNR; and identity, which needs a face recogniser.
 
 Dimension letters: H W height and width. Pictures are RGB uint8, (H, W, 3).
 """
@@ -10,24 +10,21 @@ from collections.abc import Callable
 from itertools import islice
 
 import numpy as np
-from scipy.ndimage import correlate1d
+from skimage.metrics import structural_similarity
 
-from moda.metrics.clip_pair import ClipPair
-from moda.metrics.registry import NotAvailable, Value, metric
+from moda.metrics.registry import ClipPair, NotAvailable, Value, metric
 
 PEAK_GREY_LEVEL = 255.0
 """Largest value of a picture's channel."""
 LUMA_WEIGHTS = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in luma (ITU-R BT.601)."""
 MAX_PSNR_DB = 100.0
-"""dB given to equal pictures, whose ratio is infinite, and the most any picture gets."""
-WINDOW, SIGMA = 11, 1.5
-"""SSIM's Gaussian window: pixels a side and standard deviation (Wang et al. 2004, section III.C)."""
-K1, K2 = 0.01, 0.03
-"""SSIM's constants, as shares of the peak (Wang et al. 2004)."""
+"""PSNR of equal pictures, whose ratio is infinite, and the most any picture gets."""
+WINDOW_PX, WINDOW_SIGMA_PX = 11, 1.5
+"""SSIM's Gaussian window: side and standard deviation (Wang et al. 2004, section III.C)."""
 
 SIDE_PX, FRAME_STEP = 256, 5
-"""Pixels a side, and one frame in so many, on which SSIM and PSNR are computed."""
+"""Side of the pictures, and every how many frames, SSIM and PSNR are computed."""
 
 
 @metric(
@@ -40,7 +37,7 @@ SIDE_PX, FRAME_STEP = 256, 5
     source="Wang et al. 2004",
     needs=("tracks", "frame", "pictures"),
 )
-def structural_similarity(clip: ClipPair) -> Value:
+def ssim_metric(clip: ClipPair) -> Value:
     """Structural similarity of luma to the true frame (11 x 11 Gaussian window, sigma 1.5), mean over every 5th frame
     of the square frame at 256 px. Means something only for self-driven videos: where the head moves otherwise than
     the true one, as a generated head may, it falls although nothing is wrong.
@@ -84,7 +81,7 @@ def _mean_over_frames(clip: ClipPair, score: Callable[[np.ndarray, np.ndarray], 
     """Mean of a score of (true, generated) over every 5th frame, at 256 px."""
     pictures = clip.pictures
     assert not isinstance(pictures, NotAvailable)  # they are needed, so they are there
-    # All frames are asked for, as TCM does, so that one decoding serves both.
+    # All frames are read, as TCM does, so that one decoding serves both.
     pairs = zip(pictures.true(1, SIDE_PX), pictures.generated(1, SIDE_PX), strict=False)
     scores = [score(true, generated) for true, generated in islice(pairs, 0, None, FRAME_STEP)]
     return float(np.mean(scores)) if scores else NotAvailable("no frames")
@@ -107,26 +104,14 @@ def psnr(true: np.ndarray, generated: np.ndarray) -> float:
 def ssim(true: np.ndarray, generated: np.ndarray) -> float:
     """Structural similarity of the luma of two (H, W, 3) RGB pictures (Wang et al. 2004, equation 13).
 
-    Window: 11 x 11 Gaussian, sigma 1.5; the mean is over pixels whose window lies inside the picture.
-    Raises ValueError for a picture smaller than the window.
+    The mean is over pixels whose window lies inside the picture. Raises ValueError for a picture smaller than that.
     """
     one, two = luma(true), luma(generated)
-    if one.shape != two.shape or min(one.shape) < WINDOW:
-        raise ValueError(f"pictures of {one.shape} and {two.shape}: wanted equal ones of at least {WINDOW} px a side")
-    mean_one, mean_two = _windowed(one), _windowed(two)
-    variance_one = _windowed(one * one) - mean_one * mean_one
-    variance_two = _windowed(two * two) - mean_two * mean_two
-    covariance = _windowed(one * two) - mean_one * mean_two
-    light, contrast = (K1 * PEAK_GREY_LEVEL) ** 2, (K2 * PEAK_GREY_LEVEL) ** 2
-    top = (2 * mean_one * mean_two + light) * (2 * covariance + contrast)
-    bottom = (mean_one**2 + mean_two**2 + light) * (variance_one + variance_two + contrast)
-    return float(np.mean(top / bottom, dtype=np.float64))
-
-
-def _windowed(values: np.ndarray) -> np.ndarray:
-    """(H, W) -> (H - 10, W - 10): means under the Gaussian window, where it lies inside."""
-    half = WINDOW // 2
-    weights = np.exp(-0.5 * (np.arange(-half, half + 1) / SIGMA) ** 2)
-    weights /= weights.sum()
-    rows = correlate1d(values, weights, axis=0)[half:-half]
-    return correlate1d(rows, weights, axis=1)[:, half:-half]
+    if one.shape != two.shape or min(one.shape) < WINDOW_PX:
+        raise ValueError(
+            f"pictures of {one.shape} and {two.shape}: wanted equal ones of at least {WINDOW_PX} px a side"
+        )
+    similarity = structural_similarity(
+        one, two, gaussian_weights=True, sigma=WINDOW_SIGMA_PX, use_sample_covariance=False, data_range=PEAK_GREY_LEVEL
+    )
+    return float(similarity)

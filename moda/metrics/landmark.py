@@ -1,7 +1,7 @@
-"""Metrics on tracked landmarks. Definitions: docs/method.md, section 6, with what it leaves open stated here.
+"""Metrics on tracked landmarks: LMD, LMD-v, MA, lip correlation, jitter (docs/method.md, section 6).
 
-Dimension letters: T frames, V landmarks. "px" are pixels of the square frame (512 wide); frames in
-which either video has no face are left out.
+Dimension letters: T frames, V landmarks. "px" are pixels of the square frame (512 wide); frames in which either video
+has no face are left out.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from moda.landmarks import EYE_CORNERS, LIPS, OUTER_LIPS, canonical_face
-from moda.metrics.clip_pair import ClipPair
-from moda.metrics.polygon import polygon_iou
-from moda.metrics.registry import NotAvailable, Value, metric
+from moda.metrics.registry import ClipPair, NotAvailable, Value, metric
 from moda.metrics.tracks import PairedTracks
 
 MAX_LAG_FRAMES = 10
@@ -19,7 +17,11 @@ MAX_LAG_FRAMES = 10
 MIN_FRAMES = 25
 """Fewest frames (1 s) that a correlation or a spread is computed from."""
 MIN_LIP_STD_PX = 1e-3
-"""Spread of the lip opening, canonical pixels, under which a mouth counts as still."""
+"""Standard deviation of the lip opening, canonical pixels, under which a mouth counts as still."""
+MIN_SCAN_LINES = 160
+"""Scan lines per pair of polygons, at least."""
+CHUNK_FRAMES = 256
+"""Frames at a time, to bound memory."""
 
 
 @metric(
@@ -123,23 +125,20 @@ def lip_correlation(clip: ClipPair) -> Value:
     """Pearson correlation, at lag 0, of generated and true lip opening (mean distance of the three central
     inner-lip pairs after rigid alignment to the canonical face).
     """
-    pair = clip.tracks
-    return _correlation(pair, 0)
+    return _correlation(clip.tracks, 0)
 
 
 @metric(name="lip_corr_best", label="lip corr, best lag", unit="r", better="higher", version=1, source="ours")
 def best_lip_correlation(clip: ClipPair) -> Value:
     """The highest lip-opening correlation over lags of -10 to +10 frames."""
-    pair = clip.tracks
-    best = _best_lag(pair)
+    best = _best_lag(clip.tracks)
     return best if isinstance(best, NotAvailable) else best[1]
 
 
 @metric(name="lip_lag", label="best lag", unit="frames", better="zero", version=1, digits=1, source="ours")
 def best_lip_lag(clip: ClipPair) -> Value:
     """The lag of that highest correlation; positive means the generated lips move later than the true ones."""
-    pair = clip.tracks
-    best = _best_lag(pair)
+    best = _best_lag(clip.tracks)
     return best if isinstance(best, NotAvailable) else float(best[0])
 
 
@@ -183,11 +182,14 @@ def _distance(difference: np.ndarray) -> float:
     return float(np.nanmean(np.linalg.norm(difference, axis=-1)))
 
 
+def lagged(true: np.ndarray, generated: np.ndarray, lag: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of two curves (T,) the values of true[t] and of generated[t + lag], over all t that both have."""
+    return true[max(0, -lag) : len(true) - max(0, lag)], generated[max(0, lag) : len(generated) - max(0, -lag)]
+
+
 def _correlation(pair: PairedTracks, lag: int) -> Value:
     """Correlation of true[t] with generated[t + lag] over all t that exist and are tracked."""
-    frames = len(pair)
-    true = pair.true.opening[max(0, -lag) : frames - max(0, lag)]
-    generated = pair.generated.opening[max(0, lag) : frames - max(0, -lag)]
+    true, generated = lagged(pair.true.opening, pair.generated.opening, lag)
     valid = np.isfinite(true) & np.isfinite(generated)
     if valid.sum() < MIN_FRAMES:
         return NotAvailable(f"fewer than {MIN_FRAMES} frames with a face in both videos")
@@ -210,3 +212,52 @@ def _best_lag(pair: PairedTracks) -> tuple[int, float] | NotAvailable:
         if best is None or value > best[1] + 1e-9:
             best = (lag, value)
     return best if best is not None else NotAvailable("no lag to search")
+
+
+def polygon_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Intersection over union of filled polygons, frame by frame, by scan lines.
+
+    first: (T, P, 2), second: (T, Q, 2) closed contours (the first point not repeated), filled by the even-odd rule.
+    Returns (T,); NaN where both are empty.
+
+    Between two neighbouring vertex heights the width of a polygon is linear in y, so its middle line gives the exact
+    area. Only the overlap bends where edges cross, and for that each such slab is cut into finer ones. Along x
+    everything is exact. There are no pixels, so the result does not depend on the size of the picture.
+    """
+    chunks = [
+        _iou(first[i : i + CHUNK_FRAMES], second[i : i + CHUNK_FRAMES]) for i in range(0, len(first), CHUNK_FRAMES)
+    ]
+    return np.concatenate(chunks) if chunks else np.zeros(0)
+
+
+def _iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    heights = np.sort(np.concatenate([first[..., 1], second[..., 1]], axis=1), axis=1)
+    slab = np.diff(heights, axis=1)
+    lines_a_slab = -(-MIN_SCAN_LINES // slab.shape[1])
+    parts = (np.arange(lines_a_slab) + 0.5) / lines_a_slab
+    lines = (heights[:, :-1, None] + slab[..., None] * parts).reshape(len(first), -1)
+    thickness = np.repeat(slab / lines_a_slab, lines_a_slab, axis=1)
+
+    crossings = [_crossings(polygon, lines) for polygon in (first, second)]
+    stops = np.sort(np.concatenate(crossings, axis=2), axis=2)  # (T, L, K), inf where there are fewer
+    with np.errstate(invalid="ignore"):
+        length = np.diff(stops, axis=2)
+    length = np.where(np.isfinite(length), length, 0.0)
+    # Inside one polygon after an odd number of its crossings.
+    left = stops[..., :-1, None]
+    inside = [((c[..., None, :] <= left).sum(axis=-1) % 2 == 1) & np.isfinite(left[..., 0]) for c in crossings]
+    both = (length * (inside[0] & inside[1])).sum(axis=2)
+    either = (length * (inside[0] | inside[1])).sum(axis=2)
+    intersection, union = (both * thickness).sum(axis=1), (either * thickness).sum(axis=1)
+    return np.divide(intersection, union, out=np.full(len(first), np.nan), where=union > 0)
+
+
+def _crossings(polygon: np.ndarray, lines: np.ndarray) -> np.ndarray:
+    """Where scan lines (T, L) cross the edges of (T, P, 2): sorted x (T, L, K), filled up with inf."""
+    start, end = polygon[:, None], np.roll(polygon, -1, axis=1)[:, None]  # (T, 1, P, 2)
+    y = lines[..., None]
+    crosses = (start[..., 1] <= y) != (end[..., 1] <= y)
+    rise = np.where(crosses, end[..., 1] - start[..., 1], 1.0)
+    x = start[..., 0] + (y - start[..., 1]) / rise * (end[..., 0] - start[..., 0])
+    x = np.sort(np.where(crosses, x, np.inf), axis=2)
+    return x[..., : max(1, int(crosses.sum(axis=2).max(initial=0)))]

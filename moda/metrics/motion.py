@@ -1,4 +1,4 @@
-"""Metrics of what lives beside speech: blinks, head motion, lips at rest in silence.
+"""Metrics of blinks, of head motion, and of lips at rest in silence.
 
 Dimension letters: T frames, N audio samples. Frames are 25 a second; values without a face are NaN.
 """
@@ -10,22 +10,21 @@ import numpy as np
 from moda.audio_features import frame_power
 from moda.blinks import find_blinks
 from moda.landmarks import eye_opening
-from moda.metrics.clip_pair import ClipPair
 from moda.metrics.landmark import MIN_FRAMES, MIN_LIP_STD_PX
-from moda.metrics.registry import NotAvailable, Value, metric
+from moda.metrics.registry import ClipPair, NotAvailable, Value, metric
 from moda.metrics.tracks import FaceTrack
 from moda.representation import FPS, SAMPLE_RATE
 
 MIN_BLINK_FRAMES = 75
 """Fewest tracked frames (3 s) that a blink rate is computed from."""
 MIN_TURN_STD_DEGREES = 0.1
-"""Spread in degrees under which the true head counts as not turning about an axis."""
+"""Standard deviation under which the true head counts as not turning about an axis."""
 LOUD_PERCENTILE = 95.0
-"""Of a clip's levels, the one that stands for its speech."""
+"""Percentile of a clip's levels that counts as the level of its speech."""
 SILENCE_BELOW_SPEECH_DB, MIN_AUDIBLE_DBFS = -30.0, -60.0
 """A frame is silent this far below the speech, or below this level of full scale."""
 MIN_SILENCE_SECONDS, SETTLING_SECONDS = 0.3, 0.2
-"""Seconds that a silent stretch must last, and how long from its beginning the lips may take to close."""
+"""Shortest silent stretch, and how long from its beginning the lips may take to close."""
 REST_OPENING_SHARE = 0.15
 """Share of the 95th percentile of lip opening below which lips are at rest."""
 
@@ -163,9 +162,9 @@ def levels(wave: np.ndarray, frames: int) -> np.ndarray:
 
 
 def settled_silence(wave: np.ndarray, frames: int) -> np.ndarray:
-    """(N,) audio at 16 kHz -> (frames,) bool: in a stretch of silence, and lips have had the time to come to rest.
+    """(N,) audio at 16 kHz -> (frames,) bool: in a stretch of silence, after the time that lips take to close.
 
-    Frames after the audio's end are not silence: nothing is known of them.
+    Frames after the audio's end do not count as silence.
     """
     known = min(frames, len(wave) * int(FPS) // SAMPLE_RATE)
     found = np.zeros(frames, bool)

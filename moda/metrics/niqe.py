@@ -19,9 +19,8 @@ import numpy as np
 from scipy.ndimage import correlate1d
 from scipy.special import gamma
 
-from moda.metrics.clip_pair import ClipPair
 from moda.metrics.image import luma
-from moda.metrics.registry import NotAvailable, Value, metric
+from moda.metrics.registry import ClipPair, NotAvailable, Value, metric
 from moda.representation import FRAME
 
 BLOCK_SIDE_PX = 96
@@ -32,9 +31,8 @@ MIN_SIDE_PX = 480
 """Smallest side a picture may have: five blocks; fewer make the fit of the picture's own statistics meaningless."""
 NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
 """Rows down and columns right to the neighbour of each product."""
-
 FRAME_STEP = 10
-"""One frame in so many is scored."""
+"""Every so many frames one is scored."""
 
 
 @metric(

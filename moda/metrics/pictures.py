@@ -1,7 +1,7 @@
-"""Frames of a pair of videos in the common square frame, decoded as they are asked for.
+"""Frames of a pair of videos in the common square frame, decoded on demand.
 
-Several metrics look at the same frames, and the shifted controls look at those of the truth again, so
-what was decoded is kept as long as it is small: see `VideoPictures`.
+Several metrics read the same frames, and the shifted controls read those of the truth again, so decoded frames are
+cached as long as they are small: see `VideoPictures`.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from moda.media.video import read_frames
 from moda.representation import FPS, FRAME
 
 MAX_CACHED_READINGS = 3
-"""Ways of reading (step, size) of which a video's frames are kept."""
+"""Ways of reading (step, size) of which a video's frames are cached."""
 MAX_CACHED_BYTES = 96 << 20
-"""Most bytes of frames that are kept for one way of reading a video; longer videos are decoded again."""
+"""Most bytes of frames that are cached for one way of reading a video; longer videos are decoded again."""
 
 
 class VideoPictures:
     """One video's square, read at 25 fps.
 
-    path: the video. box: the square in pixels of its picture. frames: how many it has at 25 fps.
+    path: the video. box: the square in pixels of its picture. frames: their number at 25 fps.
     """
 
     def __init__(self, path: Path, box: Box, frames: int) -> None:
         self.path, self.box, self.frames = path, box, frames
-        self._kept: OrderedDict[tuple[int, int, int], list[np.ndarray]] = OrderedDict()
+        self._cached: OrderedDict[tuple[int, int, int], list[np.ndarray]] = OrderedDict()
 
     def read(self, start: int, stop: int, every: int = 1, size: int | None = None) -> Iterator[np.ndarray]:
         """Frames start, start + every, ... below stop: RGB uint8 (S, S, 3), S = `size` or 512.
@@ -45,12 +45,12 @@ class VideoPictures:
         if -(-(self.frames - first) // every) * side * side * 3 > MAX_CACHED_BYTES:
             yield from self._decode(start, stop, every, side)
             return
-        if key not in self._kept:
-            self._kept[key] = list(self._decode(first, self.frames, every, side))
-            while len(self._kept) > MAX_CACHED_READINGS:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        yield from self._kept[key][start // every : -(-(stop - first) // every)]
+        if key not in self._cached:
+            self._cached[key] = list(self._decode(first, self.frames, every, side))
+            while len(self._cached) > MAX_CACHED_READINGS:
+                self._cached.popitem(last=False)
+        self._cached.move_to_end(key)
+        yield from self._cached[key][start // every : -(-(stop - first) // every)]
 
     def _decode(self, start: int, stop: int, every: int, side: int) -> Iterator[np.ndarray]:
         frames = read_frames(self.path, fps=FPS, size=side, crop=self.box)
@@ -80,5 +80,5 @@ class PicturePair:
 
     @property
     def source_side(self) -> tuple[int, int]:
-        """Side of the square in pixels of each file, (true, generated): what resolution there really is."""
+        """Side of the square in pixels of each file, (true, generated): the real resolution."""
         return self.true_video.box.side, self.generated_video.box.side

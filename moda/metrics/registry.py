@@ -1,24 +1,79 @@
-"""The registry of metrics: one decorated function a metric.
-
-A newcomer's recipe: write a function of `ClipPair` that returns a float or `NotAvailable(why)`,
-decorate it with `@metric(...)`, and import its module in `moda/metrics/__init__.py`. The first
-paragraph of its docstring is the definition that the report prints. What it names in `needs` is
-there when it is called; where that is missing, the cell says why by itself.
-"""
+"""The registry of metrics: what a metric is given (`ClipPair`), what it returns (`Value`), and `@metric`."""
 
 from __future__ import annotations
 
 import inspect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, get_args
 
-from moda.errors import ModaError
-from moda.metrics.clip_pair import ClipPair, MetricSettings
-from moda.metrics.values import NotAvailable, Value
+import numpy as np
 
-__all__ = ["METRICS", "Better", "Compute", "Metric", "Need", "NotAvailable", "Value", "metric"]
+from moda.errors import ModaError
+from moda.metrics.pictures import PicturePair
+from moda.metrics.tracks import FaceTrack, PairedTracks
+from moda.representation import FPS
+
+
+@dataclass(frozen=True)
+class NotAvailable:
+    """Stands for a value that cannot be computed; `why` is printed in the cell, never a number."""
+
+    why: str
+
+    def __str__(self) -> str:
+        return f"not available: {self.why}"
+
+
+Value = float | NotAvailable
+NO_PICTURES = NotAvailable("no pictures")
+NO_AUDIO = NotAvailable("no audio in either video")
+ONE_SAMPLE = NotAvailable("one sample only, no seeds to compare")
+NOT_RECORDED = NotAvailable("not recorded when these videos were made")
+
+
+@dataclass(frozen=True)
+class MetricSettings:
+    """Settings of metrics that a user may change; part of the reports.
+
+    sync_weights: the published SyncNet weights (`syncnet_v2.model`), or None for the network that ships.
+    """
+
+    sync_weights: Path | None = None
+
+
+@dataclass(frozen=True)
+class ClipPair:
+    """A generated clip beside the true one: all that a metric may look at.
+
+    tracks: both faces in the square frame, frame by frame. Where `other_framing` is set, the generated one
+        is in a square frame of its own, and only what is measured after alignment can be compared.
+    wave: (N,) float32 audio at 16 kHz that drives the clip, from the pair's frame 0 on (the generated video's
+        own audio if it has any, else the true one's); None without audio.
+    pictures: the frames of both videos, or why there are none.
+    other_framing: why pixel positions of the two cannot be compared; None when they can.
+    samples: the clip's face as generated with several seeds, each in the square frame, or why there are none.
+    real_time_factor: seconds of work per second of video, or why it is not known.
+    """
+
+    tracks: PairedTracks
+    wave: np.ndarray | None = None
+    pictures: PicturePair | NotAvailable = NO_PICTURES
+    other_framing: str | None = None
+    samples: tuple[FaceTrack, ...] | NotAvailable = ONE_SAMPLE
+    real_time_factor: float | NotAvailable = NOT_RECORDED
+    settings: MetricSettings = field(default_factory=MetricSettings)
+
+    def __len__(self) -> int:
+        return len(self.tracks)
+
+    @property
+    def seconds(self) -> float:
+        """Length of the clip."""
+        return len(self.tracks) / FPS
+
 
 Better = Literal["lower", "higher", "one", "zero", "none"]
 """Which way a value is better; "one" and "zero": the closer to 1 or 0, from either side; "none": it describes."""
@@ -37,7 +92,7 @@ class Metric:
 
     name: key in files. label: column title. unit: as printed. digits: decimals printed. version: raised
     whenever the same clip would give another value. source: where the definition comes from. definition: one
-    paragraph. variant: says which of several ways is used under given settings (weights, say); printed.
+    paragraph. variant: names which of several ways is used under given settings (weights, say); printed.
     """
 
     name: str
@@ -53,8 +108,8 @@ class Metric:
     variant: Callable[[MetricSettings], str] | None = None
 
     def measure(self, clip: ClipPair) -> Value:
-        """The value of one clip; what it needs and is missing, a value that is not finite and a failure
-        that people can do something about (`ModaError`) become `NotAvailable`.
+        """The value of one clip; a need that is not met, a value that is not finite and a failure
+        that a user can do something about (`ModaError`) become `NotAvailable`.
         """
         missing = missing_need(clip, self.needs)
         if missing is not None:
@@ -80,7 +135,7 @@ def missing_need(clip: ClipPair, needs: tuple[Need, ...]) -> NotAvailable | None
         if need == "pictures" and isinstance(clip.pictures, NotAvailable):
             return clip.pictures
         if need == "audio" and clip.wave is None:
-            return NotAvailable("no audio in either video")
+            return NO_AUDIO
         if need == "samples" and isinstance(clip.samples, NotAvailable):
             return clip.samples
         if need == "generation" and isinstance(clip.real_time_factor, NotAvailable):

@@ -1,4 +1,4 @@
-"""The seam around an animated square that was laid back into its whole picture: does its border show?
+"""Seam: does the border of an animated square show where it was composited into its whole picture?
 
 Dimension letters: H W height and width. Pictures are RGB uint8, (H, W, 3).
 """
@@ -12,13 +12,12 @@ import numpy as np
 
 from moda.imaging.framing import Square, read_square
 from moda.media.video import read_frames
-from moda.metrics.clip_pair import ClipPair
 from moda.metrics.image import luma
-from moda.metrics.registry import NotAvailable, Value, metric
+from moda.metrics.registry import ClipPair, NotAvailable, Value, metric
 from moda.representation import FPS
 
 FRAME_STEP = 5
-"""One frame in so many is looked at."""
+"""Every so many frames one is scored."""
 STEP_FLOOR_GREY_LEVELS = 1.0
 """Grey level added to both steps: without it a flat wall divides by nothing."""
 MAX_SAME_PICTURE_GREY_LEVELS = 8.0

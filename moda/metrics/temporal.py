@@ -11,13 +11,12 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from moda.imaging.optical_flow import backward_flow, pull
-from moda.metrics.clip_pair import ClipPair
-from moda.metrics.registry import NotAvailable, Value, metric
+from moda.metrics.registry import ClipPair, NotAvailable, Value, metric
 
 SIDE_PX = 256
 """Pixels a side at which the flow is computed."""
 FRAME_STEP = 5
-"""One pair of neighbouring frames in this many is scored."""
+"""Every so many frames a pair of neighbouring ones is scored."""
 MIN_RESIDUAL_GREY_LEVELS_SQUARED = 1e-3
 """Mean squared residual, grey levels squared, under which a true frame counts as a repeat of the one before."""
 
@@ -66,10 +65,10 @@ def neighbours(frames: Iterable[np.ndarray], every: int = FRAME_STEP) -> Iterato
 
 
 def temporal_consistency(true: Iterable[np.ndarray], generated: Iterable[np.ndarray], every: int = FRAME_STEP) -> float:
-    """TCM of two videos in step: mean of `consistency` over every `every`-th pair of neighbouring frames.
+    """TCM of two synchronous videos: mean of `consistency` over every `every`-th pair of neighbouring frames.
 
     Each video is pulled along its own flow, so that a head that moves otherwise than the true one is
-    not taken for flicker. Pairs in which the true video repeats a frame are left out: they have no
+    not counted as flicker. Pairs in which the true video repeats a frame are left out: they have no
     residual to compare with. NaN if no pair is left. A video that stands still scores exp(-1) = 0.37,
     not 0: the metric punishes too little change no further.
     """

@@ -1,4 +1,4 @@
-"""Tracked faces as metrics see them: one video's track, and two tracks on common ground."""
+"""Tracked faces: of one video (`VideoTrack`), in the square frame (`FaceTrack`), and a pair (`PairedTracks`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from moda.representation import HeadPose
 
 @dataclass(frozen=True)
 class VideoTrack:
-    """What the face tracker saw in one video, read at 25 fps.
+    """Landmarks that the face tracker found in one video, read at 25 fps.
 
     landmarks: (T, 478, 3) float32, pixels of that video; rows without a face are NaN.
     width, height: pixels of the picture.
@@ -75,7 +75,7 @@ class FaceTrack:
 
 @dataclass(frozen=True)
 class PairedTracks:
-    """A generated face beside the true one, frame by frame: the record every metric takes."""
+    """A generated face beside the true one, frame by frame."""
 
     true: FaceTrack
     generated: FaceTrack

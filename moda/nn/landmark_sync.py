@@ -1,4 +1,4 @@
-"""Two towers that map lips and audio of the same moment to the same direction, after SyncNet (Chung, Zisserman 2016).
+"""The landmark sync network: lips and audio of the same moment map to the same direction (as SyncNet's pictures do).
 
 SyncNet looks at pictures of the mouth; this network looks at lip landmarks without the head's motion,
 which preparation has anyway. With half an hour of footage of a few dozen people it learns clips by
@@ -12,6 +12,8 @@ F = T - 2 MARGIN_FRAMES frames that have an embedding, K lags.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -135,24 +137,29 @@ def whole_fields(valid: Tensor) -> Tensor:
     return F.max_pool1d(gaps, 2 * MARGIN_FRAMES + 1, stride=1)[:, 0] == 0
 
 
-def lag_curves(lips: Tensor, audio: Tensor, weight: Tensor, audible: Tensor, reach: int) -> tuple[Tensor, Tensor]:
-    """Mean similarity when the picture comes k frames late, k = -reach .. reach, and the weight behind it: (B, K) each.
+def lag_sums(
+    picture: Tensor, audio: Tensor, weight: Tensor, audible: Tensor, reach: int, compare: Callable[..., Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Weighted sums of a comparison when the picture comes k frames late, k = -reach .. reach, and of weights: (B, K).
 
-    lips, audio: (B, F, E). weight: (B, F) of lip frames. audible: (B, F) bool or weight of audio frames.
-    Lag k compares lips at frame t with audio at frame t - k.
+    picture, audio: (B, F, E). weight, audible: (B, F) weights of picture and audio frames, or bool. compare: of two
+    (B, f, E), gives (B, f). Lag k compares the picture at frame t with the audio at frame t - k; only pairs of which
+    both exist count.
     """
-    weight, audible = weight.to(lips), audible.to(lips)
-    frames = lips.shape[1]
+    frames = picture.shape[1]
     sums, totals = [], []
     for lag in range(-reach, reach + 1):
-        first, last = max(lag, 0), frames + min(lag, 0)
-        if last <= first:
-            sums.append(lips.new_zeros(len(lips)))
-            totals.append(lips.new_zeros(len(lips)))
-            continue
+        first = max(lag, 0)
+        last = max(first, frames + min(lag, 0))
         here, there = slice(first, last), slice(first - lag, last - lag)
-        pairs = weight[:, here] * audible[:, there]
+        values = compare(picture[:, here], audio[:, there])
+        pairs = weight[:, here].to(values) * audible[:, there].to(values)
         totals.append(pairs.sum(-1))
-        sums.append(((lips[:, here] * audio[:, there]).sum(-1) * pairs).sum(-1))
-    total = torch.stack(totals, dim=1)
-    return torch.stack(sums, dim=1) / total.clamp(min=1e-6), total
+        sums.append((values.masked_fill(pairs == 0, 0.0) * pairs).sum(-1))  # values there may be NaN
+    return torch.stack(sums, dim=1), torch.stack(totals, dim=1)
+
+
+def lag_curves(lips: Tensor, audio: Tensor, weight: Tensor, audible: Tensor, reach: int) -> tuple[Tensor, Tensor]:
+    """Mean similarity of unit embeddings by lag, and the weight behind it: (B, 2 reach + 1) each, see `lag_sums`."""
+    sums, total = lag_sums(lips, audio, weight, audible, reach, lambda one, two: (one * two).sum(-1))
+    return sums / total.clamp(min=1e-6), total

@@ -1,4 +1,4 @@
-"""SyncNet as published (Chung and Zisserman 2016, "Out of time"), so that its weights can be loaded.
+"""The network SyncNet as published (Chung and Zisserman 2016, "Out of time"), so that its weights can be loaded.
 
 Two towers that map five frames of a face and the 0.2 s of audio beside them to points that are close
 where the two are in step. The layout is that of the released weights (github.com/joonson/syncnet_python,

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.draw import polygon2mask
 
-from moda.metrics.polygon import polygon_iou
+from moda.metrics.landmark import polygon_iou
 
 SQUARE = np.array([[0.0, 0], [10, 0], [10, 10], [0, 10]])
 

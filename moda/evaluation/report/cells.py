@@ -10,8 +10,7 @@ import numpy as np
 
 from moda.evaluation.intervals import Interval, mean_interval
 from moda.evaluation.results import Evaluation, MethodScores
-from moda.metrics.clip_pair import MetricSettings
-from moda.metrics.registry import Metric
+from moda.metrics.registry import Metric, MetricSettings
 from moda.reasons import folded
 
 ARROWS = {"lower": "↓", "higher": "↑", "one": "→1", "zero": "→0", "none": ""}

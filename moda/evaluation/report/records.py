@@ -25,7 +25,7 @@ from moda.evaluation.results import Evaluation, MethodScores
 from moda.evaluation.scoring import VERSION
 from moda.evaluation.tracking import tracker_version
 from moda.files import write_json, write_text
-from moda.metrics.values import NotAvailable
+from moda.metrics.registry import NotAvailable
 from moda.printing import printable
 from moda.representation import FPS, FRAME
 

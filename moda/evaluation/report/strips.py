@@ -13,7 +13,7 @@ from PIL import Image
 from moda.errors import MediaError, OutputError
 from moda.files import replacing
 from moda.metrics.pictures import PicturePair
-from moda.metrics.values import NotAvailable
+from moda.metrics.registry import NotAvailable
 
 STRIPS_FOLDER = "frames"
 """Of the pictures, inside the output folder."""

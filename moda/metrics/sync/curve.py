@@ -1,7 +1,7 @@
-"""How far audio and picture are apart at every offset, and what that says: the reading of Chung and Zisserman 2016.
+"""Distances of audio and picture embeddings by offset, and Sync-C, Sync-D and offset from them (LSE-C, LSE-D).
 
-An offset counts the frames (25 a second) by which the picture comes late: at offset k, the embedding of
-the picture at frame t is compared with that of the audio at frame t - k.
+The protocol is that of Chung and Zisserman 2016. An offset counts the frames (25 a second) by which the picture comes
+late: at offset k, the embedding of the picture at frame t is compared with that of the audio at frame t - k.
 
 Dimension letters: F frames that have embeddings, E embedding, K = 2 MAX_OFFSET_FRAMES + 1 offsets.
 """
@@ -14,8 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from moda.nn.landmark_sync import lag_sums
+
 MAX_OFFSET_FRAMES = 15
-"""Offsets looked at: -MAX_OFFSET_FRAMES .. MAX_OFFSET_FRAMES frames."""
+"""Offsets searched: -MAX_OFFSET_FRAMES .. MAX_OFFSET_FRAMES frames."""
 IN_STEP_FRAMES = 1
 """Frames either side of 0 that still count as in step."""
 DISTANCE_EPSILON = 1e-6
@@ -24,11 +26,11 @@ DISTANCE_EPSILON = 1e-6
 
 @dataclass(frozen=True)
 class SyncScore:
-    """What a curve of distances says.
+    """Scores of a curve of distances.
 
     confidence: its median minus its minimum (LSE-C, "Sync-C"). distance: its minimum (LSE-D, "Sync-D").
     offset: where that minimum lies, frames. in_step: its median minus the least distance within a frame of
-    offset 0: a confidence that does not go looking for the offset. curve: (31,) distances at -15 .. 15.
+    offset 0: a confidence that does not search the offset. curve: (31,) distances at -15 .. 15.
     """
 
     confidence: float
@@ -70,19 +72,15 @@ def published_curve(picture: Tensor, audio: Tensor) -> np.ndarray:
     return torch.stack(curve).numpy()
 
 
-def masked_curve(picture: Tensor, audio: Tensor, seen: Tensor, audible: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings (F, E), (F,) bool each where they mean something -> sums of distances (31,) and counts (31,).
+def masked_curve(picture: Tensor, audio: Tensor, tracked: Tensor, audible: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings (F, E), (F,) bool each where they are valid -> sums of distances (31,) and counts (31,).
 
     Only pairs of two real embeddings count: nothing stands in for what lies beyond the clip.
     """
-    frames = len(picture)
-    sums, counts = np.zeros(2 * MAX_OFFSET_FRAMES + 1), np.zeros(2 * MAX_OFFSET_FRAMES + 1)
-    for i, lag in enumerate(range(-MAX_OFFSET_FRAMES, MAX_OFFSET_FRAMES + 1)):
-        first, last = max(lag, 0), frames + min(lag, 0)
-        if last <= first:
-            continue
-        here, there = slice(first, last), slice(first - lag, last - lag)
-        pairs = seen[here] & audible[there]
-        far = torch.linalg.vector_norm(picture[here] - audio[there], dim=1).double()
-        sums[i], counts[i] = float(far[pairs].sum()), float(pairs.sum())
-    return sums, counts
+
+    def distance(one: Tensor, two: Tensor) -> Tensor:
+        return torch.linalg.vector_norm(one - two, dim=-1).double()
+
+    batch = (values[None] for values in (picture, audio, tracked, audible))
+    sums, counts = lag_sums(*batch, MAX_OFFSET_FRAMES, distance)
+    return sums[0].numpy(), counts[0].numpy()

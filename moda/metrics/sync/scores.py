@@ -1,6 +1,6 @@
-"""Metrics of lip sync: SyncNet's, or the same reading of this project's own network; the column says which.
+"""The metrics Sync-C, Sync-D, offset and Sync-C0, by SyncNet or by the landmark network; the column names which.
 
-Both score the generated face against the audio that drives it; the true face plays no part.
+Both compare the generated face with the audio that drives it; the true face plays no part.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 
 from moda.errors import CheckpointError
 from moda.locations import SYNC_NETWORK, shipped
-from moda.metrics.clip_pair import ClipPair, MetricSettings
-from moda.metrics.registry import NotAvailable, Value, metric
+from moda.metrics.registry import NO_AUDIO, ClipPair, MetricSettings, NotAvailable, Value, metric
 
 if TYPE_CHECKING:  # they load torch, which reading a configuration does not need
     from moda.metrics.sync.curve import SyncScore
-    from moda.metrics.sync.landmarks import LandmarkSyncScorer
-    from moda.metrics.sync.syncnet import SyncNetScorer
+    from moda.metrics.sync.landmark_scorer import LandmarkSyncScorer
+    from moda.metrics.sync.syncnet_scorer import SyncNetScorer
 
 SHIPPED = shipped(SYNC_NETWORK)
 SOURCE = "docs/method.md, section 6; Chung and Zisserman 2016, protocol of github.com/joonson/syncnet_python"
@@ -78,12 +77,12 @@ def sync_in_step(clip: ClipPair) -> Value:
 
 
 def sync_score(clip: ClipPair) -> SyncScore | NotAvailable:
-    """The whole score of a clip's generated face, by the network that its settings name.
+    """All scores of a clip's generated face, by the network that its settings name.
 
     Raises `CheckpointError` if that network cannot be loaded.
     """
     if clip.wave is None:
-        return NotAvailable("no audio in either video")
+        return NO_AUDIO
     face = clip.tracks.generated
     if clip.settings.sync_weights is None:
         return _landmark_scorer().score(face.canonical, face.tracked, clip.wave)
@@ -95,7 +94,7 @@ def sync_score(clip: ClipPair) -> SyncScore | NotAvailable:
 
 
 class _Last:
-    """The clip that was asked for last, and its score: four columns share it."""
+    """The clip that was scored last, and its score: four columns share it."""
 
     scored: tuple[weakref.ReferenceType[ClipPair], SyncScore | NotAvailable] | None = None
 
@@ -111,14 +110,14 @@ def _score(clip: ClipPair) -> SyncScore | NotAvailable:
 
 @lru_cache(maxsize=1)
 def _landmark_scorer() -> LandmarkSyncScorer:
-    from moda.metrics.sync.landmarks import LandmarkSyncScorer
+    from moda.metrics.sync.landmark_scorer import LandmarkSyncScorer
 
     return LandmarkSyncScorer()
 
 
 @lru_cache(maxsize=1)
 def _syncnet_scorer(path: Path) -> SyncNetScorer:
-    from moda.metrics.sync.syncnet import SyncNetScorer
+    from moda.metrics.sync.syncnet_scorer import SyncNetScorer
 
     return SyncNetScorer(path)
 

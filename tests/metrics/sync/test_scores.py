@@ -12,11 +12,11 @@ import torch
 from moda.errors import CheckpointError
 from moda.imaging.syncnet_crop import face_boxes, steady, sync_crops
 from moda.metrics import METRICS, ClipPair, FaceTrack, MetricSettings, NotAvailable, PairedTracks
-from moda.metrics.sync import syncnet as sync_pictures
+from moda.metrics.sync import syncnet_scorer as sync_pictures
 from moda.metrics.sync.curve import MAX_OFFSET_FRAMES, SyncScore, masked_curve, published_curve, read_curve
-from moda.metrics.sync.landmarks import LandmarkSyncScorer
+from moda.metrics.sync.landmark_scorer import LandmarkSyncScorer
 from moda.metrics.sync.scores import sync_score
-from moda.metrics.sync.syncnet import SyncNetScorer
+from moda.metrics.sync.syncnet_scorer import SyncNetScorer
 from moda.nn.mfcc import mfcc
 from moda.nn.syncnet import SyncNet
 from tests.talking_clips import talk
@@ -131,7 +131,7 @@ def test_what_cannot_be_scored_says_why(landmark_scorer: LandmarkSyncScorer) -> 
     face, wave = late_talk(0, frames=60)
     tracked = np.ones(60, bool)
     silent = landmark_scorer.score(face, tracked, np.zeros_like(wave))
-    assert isinstance(silent, NotAvailable) and "audio to be heard" in silent.why
+    assert isinstance(silent, NotAvailable) and "audible speech" in silent.why
     short = landmark_scorer.score(face[:50], tracked[:50], wave[: 50 * 640])
     assert isinstance(short, NotAvailable) and "too short: 19 frames" in short.why
     assert isinstance(landmark_scorer.score(face[:51], tracked[:51], wave[: 51 * 640]), SyncScore)
@@ -182,7 +182,7 @@ def test_syncnet_refuses_what_its_pipeline_would_drop(random_weights: Path) -> N
     assert "a face of 80 px" in why(landmarks, wave, side=256)
     gap = landmarks.copy()
     gap[104:] = np.nan
-    assert "26 frames on end" in why(gap, wave)
+    assert "26 consecutive frames" in why(gap, wave)
 
 
 def test_columns_share_one_score_and_name_their_network(random_weights: Path) -> None:

@@ -1,4 +1,4 @@
-"""Sync scores by SyncNet as published, from weights that a person gives: `syncnet_v2.model`.
+"""Sync scores of a clip by SyncNet as published (`moda.nn.syncnet`), with the user's `syncnet_v2.model`.
 
 Protocol: github.com/joonson/syncnet_python (run_pipeline.py, run_syncnet.py). What differs here: the face is
 found by our tracker's landmarks instead of S3FD's box (`moda.imaging.syncnet_crop`), cut from the 512 px square
@@ -15,14 +15,14 @@ import numpy as np
 import torch
 
 from moda.imaging.syncnet_crop import face_boxes, steady, sync_crops
+from moda.metrics.registry import NotAvailable
 from moda.metrics.sync.curve import SyncScore, published_curve, read_curve
-from moda.metrics.values import NotAvailable
 from moda.nn.mfcc import mfcc
 from moda.nn.syncnet import VIDEO_FRAMES, SyncNet
 from moda.representation import FRAME, SAMPLE_RATE
 
 SAMPLES_A_FRAME = SAMPLE_RATE // 25
-"""Samples of audio a frame of video."""
+"""Samples of audio per frame of video."""
 MIN_TRACK_FRAMES = 100
 """The published pipeline drops a face seen in this many frames or fewer (min_track)."""
 MAX_GAP_FRAMES = 25
@@ -40,7 +40,7 @@ class SyncNetScorer:
     def score(
         self, frames: Iterable[np.ndarray], landmarks: np.ndarray, wave: np.ndarray, side: int = FRAME
     ) -> SyncScore | NotAvailable:
-        """Score a clip, or say why the published pipeline would not have.
+        """Score a clip, or the reason why the published pipeline would not.
 
         frames: RGB uint8 (512, 512, 3), T of them. landmarks: (T, 478, 3) pixels of these, NaN without a face.
         wave: (N,) 16 kHz. side: of the square frame in the pixels of its file.
@@ -50,15 +50,15 @@ class SyncNetScorer:
         tracked = np.flatnonzero(np.isfinite(landmarks).all(axis=(1, 2)))
         if len(tracked) == 0 or count <= MIN_TRACK_FRAMES:
             return NotAvailable(
-                f"{count} frames with picture and audio: SyncNet's pipeline asks for over {MIN_TRACK_FRAMES}"
+                f"{count} frames with picture and audio: SyncNet's pipeline needs more than {MIN_TRACK_FRAMES}"
             )
         gap = int(np.diff(tracked, prepend=-1, append=count).max()) - 1
         if gap > MAX_GAP_FRAMES:
-            return NotAvailable(f"no face in {gap} frames on end: SyncNet's pipeline allows {MAX_GAP_FRAMES}")
+            return NotAvailable(f"no face in {gap} consecutive frames: SyncNet's pipeline allows {MAX_GAP_FRAMES}")
         boxes = face_boxes(landmarks)
         size = 2 * float(boxes[:, 2].mean()) * side / FRAME
         if size <= MIN_FACE_PX:
-            return NotAvailable(f"a face of {size:.0f} px: SyncNet's pipeline asks for over {MIN_FACE_PX}")
+            return NotAvailable(f"a face of {size:.0f} px: SyncNet's pipeline needs more than {MIN_FACE_PX}")
         windows = count - VIDEO_FRAMES  # one fewer than there are: as published
         faces = sync_crops(islice(frames, windows + VIDEO_FRAMES - 1), steady(boxes))
         picture = self.network.embed_picture(faces)

@@ -1,8 +1,8 @@
-"""Sync scores by this project's network on lip landmarks: `moda.av_offset`, assets/checkpoints/sync.pt.
+"""Sync scores of a clip by this project's network on lip landmarks (`moda.nn.landmark_sync`, sync.pt).
 
-It has SyncNet's form, two towers trained to bring lips and audio of one moment together, and is read as
-SyncNet is; but its embeddings are unit vectors, so a distance is sqrt(2 - 2 cos): 0 to 2, near 1.41
-between strangers. Its scores compare with each other and with nothing printed elsewhere.
+It has SyncNet's form, two towers trained to bring lips and audio of one moment together, and its curve is read as
+SyncNet's is; but its embeddings are unit vectors, so a distance is sqrt(2 - 2 cos): 0 to 2, near 1.41 for unrelated
+ones. Its scores are comparable with each other and with nothing printed elsewhere.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import torch
 
 from moda.av_offset import CHUNK_FRAMES, LipSync, speech_frames
 from moda.landmarks import LIPS, N_LANDMARKS
+from moda.metrics.registry import NotAvailable
 from moda.metrics.sync.curve import MAX_OFFSET_FRAMES, SyncScore, masked_curve, read_curve
-from moda.metrics.values import NotAvailable
 from moda.nn.landmark_sync import MARGIN_FRAMES, whole_fields
 from moda.representation import samples_at
 
 MIN_PAIRS = 20
-"""Pairs that every offset needs: with 8 frames of margin at either end, a clip of 51 frames has them."""
+"""Pairs of embeddings that every offset needs: with 8 frames of margin at either end, a clip of 51 frames has them."""
 
 
 class LandmarkSyncScorer:
@@ -45,11 +45,10 @@ class LandmarkSyncScorer:
         audio[: len(wave)] = wave[: len(audio)]
         present = np.asarray([samples_at(t + 1) <= len(wave) for t in range(frames)])
         if speech_frames(audio, frames).sum() < MIN_PAIRS:
-            return NotAvailable(f"fewer than {MIN_PAIRS} frames with audio to be heard")
+            return NotAvailable(f"fewer than {MIN_PAIRS} frames with audible speech")
         sums, counts = np.zeros(2 * MAX_OFFSET_FRAMES + 1), np.zeros(2 * MAX_OFFSET_FRAMES + 1)
-        pieces = max(
-            1, round(frames / CHUNK_FRAMES)
-        )  # those of the offset estimator: lips are measured by their own spread
+        # The pieces of the offset estimator: lips are divided by their spread within a piece.
+        pieces = max(1, round(frames / CHUNK_FRAMES))
         for first, last in pairwise(round(i * frames / pieces) for i in range(pieces + 1)):
             if last - first > 2 * MARGIN_FRAMES:
                 piece = audio[samples_at(first) : samples_at(last)]
