@@ -81,6 +81,5 @@ def masked_curve(picture: Tensor, audio: Tensor, tracked: Tensor, audible: Tenso
     def distance(one: Tensor, two: Tensor) -> Tensor:
         return torch.linalg.vector_norm(one - two, dim=-1).double()
 
-    batch = (values[None] for values in (picture, audio, tracked, audible))
-    sums, counts = lag_sums(*batch, MAX_OFFSET_FRAMES, distance)
+    sums, counts = lag_sums(picture[None], audio[None], tracked[None], audible[None], MAX_OFFSET_FRAMES, distance)
     return sums[0].numpy(), counts[0].numpy()

@@ -151,7 +151,7 @@ def made_up_video(frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_syncnet_follows_the_published_protocol(random_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Against the protocol window by window: of T frames T - 5 windows, audio 4 cepstral frames on for each."""
-    monkeypatch.setattr(sync_pictures, "MIN_TRACK", 10)
+    monkeypatch.setattr(sync_pictures, "MIN_TRACK_FRAMES", 10)
     pictures, landmarks, wave = made_up_video(14)
     scorer = SyncNetScorer(random_weights)
     found = scored(scorer.score(pictures, landmarks, wave))
