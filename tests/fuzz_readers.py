@@ -24,7 +24,6 @@ from moda import checkpoint
 from moda.animation import InferenceConfig
 from moda.checkpoint import Checkpoint
 from moda.cli.prepare import PrepareConfig
-from moda.cli.train import build_stage
 from moda.config import Config, load_yaml, parse
 from moda.data.clip import ClipStore
 from moda.data.main_person import main_person
@@ -42,7 +41,7 @@ from moda.media.audio import read_audio
 from moda.media.picture import read_picture
 from moda.media.probe import probe
 from moda.representation import HEAD, Motion
-from moda.stages.registry import build_network, load_network
+from moda.stages.registry import build_network, build_stage, load_network
 from moda.training.config import TrainConfig
 from tests.talking_clips import write_talking_clip
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from moda import checkpoint
-from moda.cli.train import build_stage, train
+from moda.cli.train import train
 from moda.config import parse
 from moda.errors import ModaError
 from moda.evaluation.ablation import AblationConfig, TrainRun, Trial
 from moda.locations import find_checkpoint
 from moda.pipeline import check_renderer_size
-from moda.stages.registry import find_sections
+from moda.stages.registry import build_stage, find_sections
 from moda.training.trainer import Trainer
 
 T = TypeVar("T")

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from moda.config import Tree
     from moda.stages.registry import Sections
     from moda.training.config import TrainConfig
-    from moda.training.stage import Stage
     from moda.training.trainer import Trainer
     from moda.training.validation import DryRun
 
@@ -62,6 +61,7 @@ def train(config: TrainConfig, source: str, *, dry_run: bool = False, fresh: boo
     fresh: start over although the output folder holds a run.
     """
     check(config, source, fresh=fresh)
+    from moda.stages.registry import build_stage
     from moda.training.trainer import Trainer
 
     trainer = Trainer(config, build_stage(config, source=source), fresh=fresh)
@@ -105,21 +105,6 @@ def _introduce(trainer: Trainer) -> None:
         trained = sum(p.numel() for p in trainable.parameters() if p.requires_grad)
         print(f"{name}: {count:,} parameters" + (f", {trained:,} of them trained" if trained != count else ""))
     print(_summary(resolved(trainer.config, trainer.stage)), flush=True)
-
-
-def build_stage(config: TrainConfig, *, source: str) -> Stage:
-    """The stage of a train config, with weights that depend on its seed alone.
-
-    source: what to call the config in a message. Raises `ConfigError` for an unknown stage or key.
-    """
-    from moda.nn.building import building
-    from moda.stages.registry import find_stage, parse_sections
-    from moda.training.randomness import seed_everything
-
-    sections = parse_sections(config.stage, config.data, config.network, config.loss, source=source)
-    seed_everything(config.seed)
-    with building(source):
-        return find_stage(config.stage, source=source)(*sections)
 
 
 def _summary(tree: Tree) -> str:

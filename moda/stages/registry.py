@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from moda.checkpoint import Checkpoint
+    from moda.training.config import TrainConfig
     from moda.training.stage import Stage
 
 _MORE_VALUES = 4_000_000
@@ -81,6 +82,20 @@ def parse_sections(name: str, data: Tree, network: Tree, loss: Tree, *, source: 
     classes = find_sections(name, source=source)
     trees = {"data": data, "network": network, "loss": loss}
     return Sections(*(parse(getattr(classes, key), tree, source=source, section=key) for key, tree in trees.items()))
+
+
+def build_stage(config: TrainConfig, *, source: str) -> Stage:
+    """The stage of a train config, with weights that depend on its seed alone.
+
+    source: what to call the config in a message. Raises `ConfigError` for an unknown stage or key.
+    """
+    from moda.nn.building import building
+    from moda.training.randomness import seed_everything
+
+    sections = parse_sections(config.stage, config.data, config.network, config.loss, source=source)
+    seed_everything(config.seed)
+    with building(source):
+        return find_stage(config.stage, source=source)(*sections)
 
 
 def build_network(stage: str, config: dict[str, Any], *, source: str = "configuration") -> nn.Module:

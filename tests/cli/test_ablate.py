@@ -8,7 +8,7 @@ import pytest
 
 from moda.cli.ablate import main
 from moda.cli.ablation_runs import check_runs
-from moda.cli.train import build_stage, train
+from moda.cli.train import train
 from moda.config import apply_overrides, load_yaml, parse
 from moda.data.clip import ClipStore
 from moda.errors import ConfigError, TrainingError
@@ -16,6 +16,7 @@ from moda.evaluation.ablation import AblationConfig, ClaimConfig, plan, scored_c
 from moda.evaluation.ablation_report import collect, common_clips, mean_over_seeds, verdict
 from moda.evaluation.results import ClipScore, Evaluation, MethodScores
 from moda.metrics import METRICS, MetricSettings
+from moda.stages.registry import build_stage
 from moda.training.config import TrainConfig
 from moda.training.trainer import Trainer
 from tests.conftest import REPOSITORY

@@ -15,11 +15,11 @@ import pytest
 import torch
 
 from moda import checkpoint as checkpoints
-from moda.cli.train import build_stage, main
+from moda.cli.train import main
 from moda.config import apply_overrides, load_yaml, parse
 from moda.data.clip import ClipStore
 from moda.media.video import VideoWriter
-from moda.stages.registry import build_network
+from moda.stages.registry import build_network, build_stage
 from moda.training.config import TrainConfig
 from moda.training.trainer import Trainer
 from tests.conftest import made_once, moving_picture

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from moda.blinks import find_blinks
-from moda.cli.train import build_stage
 from moda.config import apply_overrides, load_yaml, parse
 from moda.data.clip import ClipStore
 from moda.data.moments import GROUPS
@@ -27,6 +26,7 @@ from moda.stages.audio2repr.stage import (
     masked_l1,
     vertical_openings,
 )
+from moda.stages.registry import build_stage
 from moda.training.config import TrainConfig
 from tests.blinking_clips import blinking, mesh, write_blinking_clip
 from tests.stages.loss_weights import check_weights

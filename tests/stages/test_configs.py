@@ -9,10 +9,10 @@ import torch
 from data_prepare.splits import SplitRule
 from moda import checkpoint
 from moda.animation import AnimationConfig
-from moda.cli.train import build_stage
 from moda.config import load_yaml, parse
 from moda.evaluation.config import EvaluationConfig
 from moda.stages import find_stage
+from moda.stages.registry import build_stage
 from moda.training.config import TrainConfig
 
 CONFIGS = Path(__file__).parents[2] / "configs"

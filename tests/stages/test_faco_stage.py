@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from moda.cli.train import build_stage
 from moda.config import apply_overrides, load_yaml, parse
 from moda.data.clip import ClipStore
 from moda.landmarks import EYES, LIPS
 from moda.stages.faco.stage import OTHERS, FaCoStage, draw_points
+from moda.stages.registry import build_stage
 from moda.training.config import TrainConfig
 from tests.stages.loss_weights import check_weights
 

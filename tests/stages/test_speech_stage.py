@@ -14,13 +14,12 @@ from torch import Tensor
 from data_prepare.speech import CHUNK_SAMPLES, SpeechRecording, label, list_sources, prepare_speech
 from moda import checkpoint as checkpoints
 from moda.checkpoint import Checkpoint
-from moda.cli.train import build_stage
 from moda.config import apply_overrides, load_yaml, parse
 from moda.data.speech import Crop, SpeechCrops, SpeechDataConfig, played_at, read_meta
 from moda.errors import ConfigError, DataError
 from moda.media.audio import write_wav
 from moda.representation import SAMPLE_RATE
-from moda.stages.registry import build_network
+from moda.stages.registry import build_network, build_stage
 from moda.stages.speech.network import MIN_LOG_POSTERIOR, log_mel
 from moda.stages.speech.stage import SpeechStage
 from moda.training.config import TrainConfig

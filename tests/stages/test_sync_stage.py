@@ -13,12 +13,12 @@ from data_prepare import offsets as offsets_command
 from moda import checkpoint as checkpoints
 from moda.av_offset import LipSync
 from moda.checkpoint import Checkpoint
-from moda.cli.train import build_stage
 from moda.config import apply_overrides, load_yaml, parse, to_dict
 from moda.data.clip import ClipStore
 from moda.data.sync_windows import SyncDataConfig, SyncPairs, SyncWindow, cut_audio, mirrored_lips, sync_batches
 from moda.errors import DataError
 from moda.landmarks import LIPS, canonical_face, lip_opening
+from moda.stages.registry import build_stage
 from moda.stages.sync.stage import SyncStage
 from moda.training.config import TrainConfig
 from tests.stages.loss_weights import check_weights
