@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from moda.errors import DataError, ModaError
+from moda.errors import DataError, MediaError, ModaError
 
 MAX_TEXT_BYTES = 1 << 24
 """Of a text or JSON file; 16 MB of brackets become some 400 MB of lists."""
@@ -49,6 +49,21 @@ class Claim(NamedTuple):
     def size_bytes(self) -> int:
         """Bytes of the values."""
         return math.prod(self.shape) * self.dtype.itemsize
+
+
+def require_file(path: Path, what: str) -> None:
+    """Raise `MediaError` unless `path` is a file that can be opened and holds something."""
+    if not path.exists():
+        raise MediaError(f"no such {what}: {path}")
+    if path.is_dir():
+        raise MediaError(f"wanted a {what}, got a folder: {path}")
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise MediaError(f"cannot read {what} {path}: {error.strerror}") from error
+    if empty:
+        raise MediaError(f"the {what} is empty (0 bytes): {path}")
 
 
 def read_bytes(

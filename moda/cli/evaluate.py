@@ -123,8 +123,8 @@ def _check_inputs(config: EvaluationConfig) -> dict[str, AnimationConfig]:
     """Refuse, before anything is loaded, what is not there; returns the sets' animation configurations."""
     from moda.evaluation.evaluate import chosen_metrics
     from moda.evaluation.folders import find_generated, find_true
-    from moda.media.ffmpeg import require_file
     from moda.metrics import METRICS
+    from moda.reading import require_file
 
     find_true(locate(config.truth), config.split)
     for folder in config.generated.values():

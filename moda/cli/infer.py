@@ -51,7 +51,7 @@ def _config(arguments: argparse.Namespace) -> InferenceConfig:
 
 def _check_inputs(arguments: argparse.Namespace, config: InferenceConfig) -> None:
     """Refuse, before anything is loaded, files that are not there."""
-    from moda.media.ffmpeg import require_file
+    from moda.reading import require_file
 
     require_file(arguments.audio, "audio file")
     require_file(arguments.picture, "picture")

@@ -102,7 +102,7 @@ class FramesConfig(Config):
         if self.video is not None and self.store is not None:
             raise ConfigError("data.video and data.store are both given; set data.store=null, or data.video=null")
         if self.video is not None:
-            from moda.media.ffmpeg import require_file
+            from moda.reading import require_file
 
             require_file(self.video, "video")
         elif self.store is not None:

@@ -21,8 +21,8 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from moda.errors import MediaError
-from moda.media.ffmpeg import require_file
 from moda.media.joined import Part
+from moda.reading import require_file
 
 KINDS = (
     "3g2,3gp,aac,ac3,aiff,amr,ape,apng,asf,au,av1,avi,caf,dts,dv,eac3,flac,flv,gif,h261,h263,h264,hevc,ivf,m4a,m4v,"

@@ -26,6 +26,9 @@ _WIDE = (ColorPrimaries.BT2020, ColorPrimaries.SMPTE431, ColorPrimaries.SMPTE432
 _TO_SCREEN = "out_primaries=bt709:out_transfer=iec61966-2-1:flags=accurate_rnd"
 """Tone-mapped: white of a page (203 cd/m2 of HDR) is white, what is brighter is clipped."""
 
+FOR_VIDEO = ":out_color_matrix=bt601:out_range=tv"
+"""Added to the scaler's options for pictures that go into a video file."""
+
 log = logging.getLogger(__name__)
 
 
@@ -49,6 +52,12 @@ def shown_size(frame: VideoFrame, aspect: float) -> tuple[int, int]:
     if aspect != 1 and 1 / _MAX_ASPECT <= aspect <= _MAX_ASPECT:
         width = max(2, round(width * aspect))
     return (height, width) if upright(frame)[1] in (90, 270) else (width, height)
+
+
+def scaling(source: tuple[int, int], target: tuple[int, int]) -> str:
+    """The scaler's options between two sizes (width, height)."""
+    shrinking = target[0] * target[1] < source[0] * source[1]
+    return f"flags={'area' if shrinking else 'bicubic'}+accurate_rnd"
 
 
 @dataclass(frozen=True)

@@ -9,25 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Self
 
-import av
 import cv2
 import numpy as np
 from av.error import FFmpegError
-from av.video.frame import PictureType, VideoFrame
-from av.video.stream import VideoStream
+from av.video.frame import VideoFrame
 
 from moda.errors import OutputError
-from moda.media.conversion import Conversion, Picture
+from moda.media.conversion import FOR_VIDEO, Conversion, Picture, scaling
 from moda.media.probe import VideoInfo
-from moda.media.video import check_crop, scaling, timed_frames
+from moda.media.video import check_crop, timed_frames
+from moda.media.video_writer import H264, Mp4File
 from moda.representation import FPS
 
-CRF, GOP, PRESET = 16, 12, "ultrafast"
+STORED = H264(crf=16, preset="ultrafast", gop=12, bframes=0, threads=1)
 """Of the stored video. The preset only trades file size for time: "veryfast" took a quarter more CPU over all steps."""
-_SMPTE170M, _LIMITED_RANGE = 6, 1
-_FOR_VIDEO = ":out_color_matrix=bt601:out_range=tv"
 MIN_SEEK_SECONDS = 10.0
 """Later starts are sought, not decoded to; the seek aims some seconds before the start."""
 SEEK_LEAD_FRAMES = 100
@@ -108,12 +104,12 @@ def frames_while_storing(
     check_crop(info, path, *crop)
     assert side % 2 == 0 and size % 2 == 0, "4:2:0 pictures have even sides"
     box = (crop[2], crop[2])
-    picture = Picture((info.width, info.height), crop, (size, size), "yuv420p", scaling(box, (size, size)) + _FOR_VIDEO)
+    picture = Picture((info.width, info.height), crop, (size, size), "yuv420p", scaling(box, (size, size)) + FOR_VIDEO)
     whole = Conversion(picture, info.pixel_aspect, path)
     look = Conversion(Picture((size, size), None, (side, side), "yuv420p", "flags=bilinear"), 1.0, path)
     try:
         stored.unlink(missing_ok=True)  # it may have another name, too (`data_prepare.own_files.link_files`)
-        with _Store(stored, size, tags) as store:
+        with Mp4File(stored, (size, size), Fraction(FPS), STORED, tags) as store:
             for _, frame in _frames(path, start, stop):
                 kept = whole(frame)
                 planes = look(kept).to_ndarray()
@@ -121,37 +117,3 @@ def frames_while_storing(
                 yield cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420)
     except (OSError, FFmpegError) as error:
         raise OutputError(f"cannot write {stored}: {error.strerror or error}") from error
-
-
-class _Store:
-    """An MP4 of square yuv420p frames at 25 fps, which is whole when the `with` block ends well."""
-
-    def __init__(self, path: Path, size: int, tags: dict[str, str]) -> None:
-        self._container = av.open(str(path.absolute()), "w", format="mp4", options={"movflags": "faststart"})
-        self._container.metadata.update(tags)
-        options = {"crf": str(CRF), "preset": PRESET, "sc_threshold": "0", "keyint_min": str(GOP), "threads": "1"}
-        stream = self._container.add_stream("libx264", rate=Fraction(FPS), options=options)
-        assert isinstance(stream, VideoStream)
-        stream.width, stream.height, stream.pix_fmt = size, size, "yuv420p"
-        context = stream.codec_context
-        context.gop_size, context.max_b_frames, context.thread_count = GOP, 0, 1
-        context.colorspace = context.color_primaries = context.color_trc = _SMPTE170M
-        context.color_range = _LIMITED_RANGE
-        self._stream, self._count = stream, 0
-
-    def write(self, frame: VideoFrame) -> None:
-        """Append a frame."""
-        frame.pts, frame.time_base = self._count, 1 / Fraction(FPS)
-        frame.pict_type = PictureType.NONE  # the source's groups of pictures are not this one's
-        self._count += 1
-        self._container.mux(self._stream.encode(frame))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            if kind is None:
-                self._container.mux(self._stream.encode(None))
-        finally:
-            self._container.close()

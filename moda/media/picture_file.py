@@ -16,8 +16,8 @@ from PIL import Image, UnidentifiedImageError
 
 from moda.errors import MediaError
 from moda.media.colour import hdr_coding, hdr_to_srgb, to_srgb
-from moda.media.ffmpeg import require_file
 from moda.media.video import read_frames
+from moda.reading import require_file
 
 FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "GIF", "BMP", "DIB", "PPM", "JPEG2000", "QOI")
 """What Pillow may open: decoders of its own with a clear signature, none that calls another program or a network."""

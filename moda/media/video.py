@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 
 from moda.errors import MediaError
 from moda.media.container import main_track, open_container
-from moda.media.conversion import Conversion, Picture
+from moda.media.conversion import Conversion, Picture, scaling
 from moda.media.probe import VideoInfo, check_streams, probe
 from moda.media.timeline import decoded
 from moda.media.video_writer import VideoWriter
@@ -53,12 +53,6 @@ def read_frames(
     wanted = cut if size is None else (size, size) if isinstance(size, int) else size
     picture = Picture((info.width, info.height), crop, wanted, "rgb24", scaling(cut, wanted))
     return _arrays(path, fps, Conversion(picture, info.pixel_aspect, path), threads)
-
-
-def scaling(source: tuple[int, int], target: tuple[int, int]) -> str:
-    """The scaler's options between two sizes (width, height)."""
-    shrinking = target[0] * target[1] < source[0] * source[1]
-    return f"flags={'area' if shrinking else 'bicubic'}+accurate_rnd"
 
 
 def check_crop(info: VideoInfo, path: Path, left: int, top: int, side: int) -> None:

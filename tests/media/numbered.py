@@ -6,8 +6,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-
-from moda.media.ffmpeg import ffmpeg_program
+from imageio_ffmpeg import get_ffmpeg_exe
 
 SIDE, CELL = 64, 20
 
@@ -30,10 +29,10 @@ def number(frame: np.ndarray) -> int:
 
 def ffmpeg(*arguments: str | Path) -> None:
     """Run ffmpeg; raises if it fails."""
-    subprocess.run([ffmpeg_program(), "-y", "-loglevel", "error", *map(str, arguments)], check=True)
+    subprocess.run([get_ffmpeg_exe(), "-y", "-loglevel", "error", *map(str, arguments)], check=True)
 
 
 def describe(path: Path) -> str:
     """What `ffmpeg -i` prints about a file (it always "fails", as no output is named)."""
-    done = subprocess.run([ffmpeg_program(), "-hide_banner", "-i", str(path)], capture_output=True, check=False)
+    done = subprocess.run([get_ffmpeg_exe(), "-hide_banner", "-i", str(path)], capture_output=True, check=False)
     return done.stderr.decode("utf-8", "replace")

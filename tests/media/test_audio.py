@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from imageio_ffmpeg import get_ffmpeg_exe
 
 from moda.errors import MediaError, OutputError
 from moda.media.audio import read_audio, resample, write_wav
-from moda.media.ffmpeg import ffmpeg_program
 from moda.media.track import SEEK_FROM_SECONDS
 from moda.media.video import VideoWriter
 
@@ -60,7 +60,7 @@ def test_formats(tmp_path: Path, name: str, subtype: str, rate: int) -> None:
 def test_other_formats_go_through_ffmpeg(tmp_path: Path, suffix: str) -> None:
     soundfile.write(tmp_path / "a.wav", tone(44100), 44100)
     path = tmp_path / f"a.{suffix}"
-    command = [ffmpeg_program(), "-loglevel", "error", "-i", str(tmp_path / "a.wav"), str(path)]
+    command = [get_ffmpeg_exe(), "-loglevel", "error", "-i", str(tmp_path / "a.wav"), str(path)]
     subprocess.run(command, check=True)
     assert_tone(read_audio(path), tolerance=0.1)  # WMA is padded to whole packets
 
@@ -90,7 +90,7 @@ def test_sound_that_starts_late_in_a_video_keeps_its_time(tmp_path: Path) -> Non
     with VideoWriter(tmp_path / "v.mp4", 64, 25) as writer:
         for _ in range(50):
             writer.write(np.zeros((64, 64, 3), np.uint8))
-    command = [ffmpeg_program(), "-loglevel", "error", "-i", str(tmp_path / "v.mp4"), "-itsoffset", "0.5"]
+    command = [get_ffmpeg_exe(), "-loglevel", "error", "-i", str(tmp_path / "v.mp4"), "-itsoffset", "0.5"]
     command += ["-i", str(tmp_path / "a.wav"), "-c:v", "copy", "-c:a", "pcm_s16le", str(tmp_path / "late.mkv")]
     subprocess.run(command, check=True)
     wave = read_audio(tmp_path / "late.mkv")
@@ -109,7 +109,7 @@ def long_recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]
     with VideoWriter(folder / "v.mp4", 64, 25, folder / "a.wav", preset="ultrafast") as writer:
         for _ in range(70 * 25):
             writer.write(np.zeros((64, 64, 3), np.uint8))
-    source = [ffmpeg_program(), "-loglevel", "error", "-i", str(folder / "v.mp4")]
+    source = [get_ffmpeg_exe(), "-loglevel", "error", "-i", str(folder / "v.mp4")]
     subprocess.run([*source, "-c", "copy", str(folder / "v.mkv")], check=True)
     subprocess.run([*source, "-c:v", "copy", "-ar", "44100", "-c:a", "mp2", str(folder / "v.ts")], check=True)
     return {name: folder / name for name in ("a.wav", "cd.wav", "v.mp4", "v.mkv", "v.ts")}
@@ -211,7 +211,7 @@ def test_a_name_that_looks_like_an_option_or_an_address_is_a_file(
     monkeypatch.chdir(tmp_path)
     write_wav(tmp_path / "a.wav", tone(16_000))
     for name in ("-y.mka", "http:a.mka", "%d [1];'x'.mka"):
-        command = [ffmpeg_program(), "-loglevel", "error", "-i", "a.wav", "-f", "matroska", "pipe:1"]
+        command = [get_ffmpeg_exe(), "-loglevel", "error", "-i", "a.wav", "-f", "matroska", "pipe:1"]
         Path(name).write_bytes(subprocess.run(command, check=True, capture_output=True).stdout)
         assert_tone(read_audio(Path(name)))
 

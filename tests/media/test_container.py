@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from imageio_ffmpeg import get_ffmpeg_exe
 
 from moda.errors import MediaError
 from moda.media.audio import read_audio
 from moda.media.container import MAX_PIXELS
-from moda.media.ffmpeg import ffmpeg_program
 from moda.media.picture import read_picture
 from moda.media.video import VideoReader, probe, read_frames
 from tests.media.numbered import ffmpeg
@@ -122,7 +122,7 @@ PIPED = {
 @pytest.mark.parametrize("kind", PIPED)
 def test_what_came_through_a_pipe_has_its_true_length(tmp_path: Path, kind: str) -> None:
     soundfile.write(tmp_path / "a.wav", voice(), 16_000)
-    command = [ffmpeg_program(), "-loglevel", "error", "-i", str(tmp_path / "a.wav"), *PIPED[kind], "pipe:1"]
+    command = [get_ffmpeg_exe(), "-loglevel", "error", "-i", str(tmp_path / "a.wav"), *PIPED[kind], "pipe:1"]
     path = tmp_path / f"piped.{kind}"
     path.write_bytes(subprocess.run(command, check=True, capture_output=True).stdout)
     wave = read_audio(path)

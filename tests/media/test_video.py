@@ -246,35 +246,6 @@ def test_nothing_is_left_behind_by_an_exception(tmp_path: Path, error: type[Base
     assert path.read_text() == "an older result"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_while_ffmpeg_starts_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
-) -> None:
-    """The moment when ffmpeg runs but the writer does not know it yet."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    class Interrupted(subprocess.Popen):  # type: ignore[type-arg]
-        def __init__(self, *arguments: object, **options: object) -> None:
-            super().__init__(*arguments, **options)  # type: ignore[call-overload]
-            started.append(self)
-            signal.raise_signal(number)
-
-    def stop(got: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(number, stop)
-    try:
-        with monkeypatch.context() as patch:
-            patch.setattr("moda.media.video_writer.subprocess.Popen", Interrupted)
-            with pytest.raises(KeyboardInterrupt), VideoWriter(tmp_path / "v.mp4", SIDE, 25):
-                pytest.fail("the signal was lost")
-        assert signal.getsignal(number) is stop
-    finally:
-        signal.signal(number, before)
-    assert [process.poll() for process in started] == [-signal.SIGKILL]
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_writer_refuses_what_it_cannot_write(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="even"):
         VideoWriter(tmp_path / "v.mp4", (65, 64), 25)
@@ -303,8 +274,8 @@ with VideoWriter(sys.argv[1], 256, 25, crf=1) as writer:
 """
 
 
-def test_a_full_disk_is_an_error_with_ffmpegs_reason(tmp_path: Path) -> None:
-    # A limit on the file's size stops ffmpeg as a full disk does.
+def test_a_full_disk_is_an_error_with_its_reason(tmp_path: Path) -> None:
+    # A limit on the file's size stops the encoder as a full disk does.
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))"
     command = [sys.executable, "-c", limit + NOISE, str(tmp_path / "v.mp4"), "60"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
