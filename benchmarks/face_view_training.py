@@ -21,7 +21,7 @@ from moda.errors import ModaError
 from moda.geometry import fit_head_pose
 from moda.imaging.crop import face_size
 from moda.landmarks import INNER_LIPS, OUTER_LIPS, lip_opening
-from moda.media.picture_file import read_picture
+from moda.media.picture import read_picture
 from moda.media.video import read_frames
 from moda.tracking.face import FaceTracker
 from moda.tracking.face_view import INPUT_SIDE_PX, FaceViewNet, similarity, take_view, view_of

@@ -102,7 +102,8 @@ def _peak() -> int:
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """All lengths, each in a process of its own; the portrait is understood here, once."""
-    from moda.media.picture import make_portrait, read_picture
+    from moda.media.picture import read_picture
+    from moda.tracking.portrait import make_portrait
 
     runs = []
     with tempfile.TemporaryDirectory(prefix="moda-benchmark-") as name:

@@ -18,10 +18,11 @@ from benchmarks.covered_mouths import KINDS, Face, cover
 from moda.errors import FaceError, ModaError
 from moda.geometry import fit_head_pose, to_canonical
 from moda.imaging.crop import face_size, from_frame
-from moda.media.picture import MAX_FACES, read_picture, track_in_square
+from moda.media.picture import read_picture
 from moda.tracking.checks import COVERED, MIN_UPRIGHT_PROBABILITY, NOTED_COVER, Seen, check_face
 from moda.tracking.face import FaceTracker
 from moda.tracking.face_view import look_at
+from moda.tracking.portrait import MAX_FACES, track_in_square
 from moda.tracking.upright import upright_face
 
 WRONG_MESH = 0.1

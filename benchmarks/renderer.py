@@ -33,11 +33,12 @@ from moda.imaging.conditioning import ReferenceConditioner, mouth_window, paint_
 from moda.imaging.drawing import draw_condition
 from moda.imaging.warping import ReferenceWarp
 from moda.landmarks import CENTRAL_LIP_PAIRS
-from moda.media.picture import make_portrait, read_picture
+from moda.media.picture import read_picture
 from moda.representation import Portrait
 from moda.stages.registry import build_network
 from moda.stages.renderer.inputs import to_inputs
 from moda.stages.renderer.network import Renderer
+from moda.tracking.portrait import make_portrait
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = 15.0

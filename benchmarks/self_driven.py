@@ -16,7 +16,6 @@ from moda.data.clip import Clip
 from moda.imaging.conditioning import ReferenceConditioner, cut, mouth_region, mouth_window
 from moda.imaging.crop import Box, crop_square
 from moda.landmarks import lip_opening
-from moda.media.picture import follow_edges  # the mask must be the one that infer.py uses
 from moda.media.video import VideoReader
 from moda.metrics.image import luma, psnr, ssim
 from moda.metrics.landmark import jitter, lmd
@@ -27,6 +26,7 @@ from moda.representation import FRAME, Portrait
 from moda.stages.renderer.network import Renderer
 from moda.tracking.face import FaceTracker
 from moda.tracking.person import PersonSegmenter
+from moda.tracking.portrait import follow_edges  # the mask must be the one that infer.py uses
 
 METHODS = ("network", "warp", "still")
 """The shipped renderer, its warp alone, and the reference as it is."""

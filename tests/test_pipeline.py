@@ -20,10 +20,10 @@ from moda.device import choose_device
 from moda.errors import CheckpointError, ConfigError, DataError
 from moda.geometry import apply_head, fit_head_pose, to_image
 from moda.landmarks import EYES, LIPS, OTHERS
-from moda.media.picture import make_portrait
 from moda.pipeline import AnimationConfig, Animator, fit_motion
 from moda.representation import FPS, SAMPLE_RATE, Motion, Portrait, frames_of, samples_at
 from moda.smoothing import SmoothingConfig, gaussian
+from moda.tracking.portrait import make_portrait
 from tests.random_checkpoints import write_checkpoints
 
 CPU = torch.device("cpu")

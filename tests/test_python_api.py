@@ -16,9 +16,9 @@ from moda.animation import AnimationConfig, CheckpointPaths, InferenceConfig
 from moda.config import load_yaml, parse
 from moda.errors import ConfigError, DataError, FaceError, MediaError
 from moda.media.audio import write_wav
-from moda.media.picture import make_portrait, make_reference
 from moda.pipeline import Animator, choose_device
 from moda.representation import HeadPose, Motion, Portrait
+from moda.tracking.portrait import make_portrait, make_reference
 from tests.conftest import speech_like
 from tests.random_checkpoints import write_checkpoints
 

@@ -8,9 +8,9 @@ import torch
 
 from moda.config import load_yaml, parse
 from moda.media.audio import read_audio
-from moda.media.picture import make_portrait
 from moda.pipeline import AnimationConfig, Animator
 from moda.representation import SAMPLE_RATE, Portrait
+from moda.tracking.portrait import make_portrait
 from tests.conftest import REPOSITORY
 
 LIMIT = 20_000_000

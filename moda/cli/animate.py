@@ -18,10 +18,11 @@ from moda.animation import InferenceConfig
 from moda.device import choose_device, describe_device
 from moda.imaging.framing import FullFraming, Still, motion_reach, still_picture
 from moda.media.audio import read_audio
-from moda.media.picture import make_reference, read_picture
+from moda.media.picture import read_picture
 from moda.media.video import VideoWriter
 from moda.pipeline import Animator, fit_motion
 from moda.representation import SAMPLE_RATE, Motion, Portrait
+from moda.tracking.portrait import make_reference
 
 MAX_UNNOTED_ENLARGEMENT = 1.3
 """The square may be enlarged so many times in the whole picture before a larger --size is suggested."""

@@ -28,12 +28,13 @@ from moda.files import clear_litter, write_json
 from moda.imaging.crop import Box, square_box
 from moda.locations import find_checkpoint
 from moda.media.audio import read_audio
-from moda.media.picture import make_portrait, read_picture
+from moda.media.picture import read_picture
 from moda.media.video import VideoWriter, probe
 from moda.pipeline import AnimationConfig, Animator
 from moda.reading import read_json
 from moda.representation import SAMPLE_RATE, Portrait
 from moda.tracking.face import FaceTracker
+from moda.tracking.portrait import make_portrait
 
 FORMAT = 1
 Progress = Callable[[int, int, str], None]

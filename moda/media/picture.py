@@ -1,170 +1,242 @@
-"""The reference picture: RGB becomes a `Portrait`."""
+"""A picture file becomes RGB, upright and in sRGB: formats, size, orientation, damaged metadata."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
-from dataclasses import dataclass
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
+from PIL import Image, UnidentifiedImageError
 
-from moda.errors import FaceError, MediaError
-from moda.geometry import fit_head_pose, subject_mesh, to_canonical
-from moda.imaging.crop import Box, crop_square, from_frame, square_box, to_frame
-from moda.imaging.drawing import polygon_mask
-from moda.imaging.margin import crop_margin, margin_of, photo_goes_on, wide_box
-from moda.landmarks import FACE_OVAL, N_LANDMARKS
-from moda.media.in_memory import picture_from_array
-from moda.media.picture_file import read_picture
-from moda.representation import FRAME, Portrait
-from moda.tracking.checks import Seen, check_face
-from moda.tracking.face import FaceTracker
-from moda.tracking.face_choice import MIN_FACE_PX, nearest_face
-from moda.tracking.face_view import look_at
-from moda.tracking.neutral_mouth import with_whole_lips
-from moda.tracking.person import PersonSegmenter, shoulder_points
-from moda.tracking.upright import upright_face
+from moda.errors import MediaError
+from moda.media.colour import hdr_coding, hdr_to_srgb, to_srgb
+from moda.media.video import read_frames
+from moda.reading import require_file
 
-__all__ = ["Reference", "follow_edges", "make_portrait", "make_reference", "read_picture"]
+FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "GIF", "BMP", "DIB", "PPM", "JPEG2000", "QOI")
+"""What Pillow may open: decoders of its own with a clear signature, none that calls another program or a network."""
+MAX_PIXELS = 65_000_000
+"""A larger picture is refused by what its header claims, unless it is a JPEG, which can be decoded scaled down."""
+MAX_PIXELS_OF = {"JPEG2000": 25_000_000, "WEBP": 40_000_000, "AVIF": 40_000_000}
+"""Formats whose decoders take more memory for a pixel."""
+MAX_JPEG_PIXELS = 400_000_000
+"""Even at an eighth of its size a JPEG is decoded block by block: a larger one takes seconds."""
+ROOMY_PIXELS = 32_000_000
+"""A picture larger than this shows no more in a video than at half its size, and is read so."""
+DRAFT_SIDE_PX = 3000
+"""A larger JPEG is decoded at the smallest of 1/2, 1/4 and 1/8 whose larger side is not under this, pixels."""
+MAX_FILE_BYTES = 1 << 28
+"""A larger file is not searched for damaged metadata."""
+HEAD_BYTES = 1 << 16
+"""Where a file says how its colours are coded."""
 
-SIZE_RANGE_PX = (32, 4096)
-"""Smallest and largest side of a portrait, pixels."""
-MAX_FACES = 16
-"""Faces that are looked for in a picture."""
-MIN_PERSON_MASK = 0.2
-"""Parts of the person mask between which it falls below this are different things."""
-_EDGE_RADIUS, _EDGE_EPSILON = 6, 1e-3
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture upright, by the value of EXIF's orientation; any other value says nothing."""
+_ORIENTATION, _BITS = 0x0112, 0x0102
+"""Tags of TIFF, and so of EXIF."""
+_ROWS = 256
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_PARTS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+_DAMAGED = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, AttributeError,
+            OverflowError, ZeroDivisionError, struct.error, zlib.error)  # fmt: skip
+"""What Pillow raises at files that are not as they should be."""
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Reference:
-    """A portrait, and the square of its picture that it shows (which may reach over the picture's border)."""
+def read_picture(path: Path | str) -> np.ndarray:
+    """Read a picture as sRGB uint8 (H, W, 3), upright; of a video or an animation, its first frame.
 
-    portrait: Portrait
-    box: Box
-    picture: np.ndarray
-    """(H, W, 3) uint8 RGB: the given one, turned if its face was not upright."""
-
-
-def make_portrait(
-    image: np.ndarray,
-    size: int,
-    *,
-    face: np.ndarray | None = None,
-    accept: bool = False,
-    source: Path | str = "the picture",
-) -> Portrait:
-    """The portrait of `make_reference` for the largest face (or `face`), its square inside the picture."""
-    return make_reference(image, size, face=face, accept=accept, source=source).portrait
-
-
-def make_reference(
-    image: np.ndarray,
-    size: int,
-    *,
-    face: np.ndarray | None = None,
-    number: int = 1,
-    over_border: bool = False,
-    accept: bool = False,
-    source: Path | str = "the picture",
-) -> Reference:
-    """Find the face, crop around head and shoulders, and measure it as preparation does.
-
-    image: (H, W, 3) uint8 RGB, or what else `picture_from_array` takes. size: side of the animated crop, pixels.
-    face: (478, 3) landmarks in pixels of `image` of the face to take; default is face `number`, 1 = the largest.
-    over_border: the square may reach over the picture's border (see `square_box`).
-    accept: take a face that would be refused (`check_face`) and say so. A picture whose face is not upright is turned.
-    source: what to call the picture in messages. What had to be assumed of the face is logged.
-    Raises `FaceError` for no such face, one under `MIN_FACE_PX` pixels wide, or one that cannot be animated
-    (`check_face`), `MediaError` for a picture too small.
+    Turned as its EXIF says, if that can be read; a colour profile and HDR are converted to sRGB; 16-bit, grey, palette
+    and CMYK are converted; transparency is laid over white. A picture of more than `ROOMY_PIXELS` is scaled down.
+    Raises `MediaError` for a file that is missing, truncated, too large or no picture.
     """
-    image = picture_from_array(image)
-    size = _whole("size", size, SIZE_RANGE_PX)
-    if face is not None and (np.shape(face) != (N_LANDMARKS, 3) or not np.isfinite(face).all()):
-        raise FaceError(f"face has shape {np.shape(face)}, wanted ({N_LANDMARKS}, 3), all finite: {source}")
-    number = _whole("number", number, (1, 2**31))
-    height, width = image.shape[:2]
-    if min(height, width) < MIN_FACE_PX:
-        raise MediaError(f"the picture is {width}x{height}, wanted at least {MIN_FACE_PX}x{MIN_FACE_PX}: {source}")
-    with FaceTracker(video=False, max_faces=MAX_FACES) as tracker:
-        if face is None:
-            image, face = upright_face(tracker, image, number, source)
-        box, square, landmarks = track_in_square(tracker, image, face, over_border)
-    pose = fit_head_pose(landmarks[None])
-    canonical = to_canonical(landmarks[None], pose)
-    height, width = image.shape[:2]
-    seen = Seen(from_frame(landmarks, box), (width, height), canonical[0], pose[0], look_at(square, landmarks, pose[0]))
-    for remark in check_face(seen, source, accept=accept):
-        log.warning("%s: %s", source, remark)
-    with PersonSegmenter() as segmenter:
-        mask = _of_the_face(segmenter.mask(square), landmarks)
-        around = _around(segmenter, image, box, mask, landmarks) if photo_goes_on(image, box, size) else None
-    person = follow_edges(mask, square)
-    portrait = Portrait(
-        image=crop_square(image, box, size),
-        landmarks=landmarks.astype(np.float32),
-        pose=pose[0],
-        subject=with_whole_lips(subject_mesh(canonical), canonical[0]).astype(np.float32),
-        torso=shoulder_points(mask, landmarks).astype(np.float32),
-        person=person if size == FRAME else _scaled(person, size),
-        margin=None if around is None else crop_margin(image, box, around, size),
-    )
-    return Reference(portrait, box, image)
+    path = Path(path)
+    require_file(path, "picture")
+    try:
+        return _decoded(path, path)
+    except UnidentifiedImageError:
+        bare = _without_metadata(path)
+        if bare is None:
+            return _first_frame(path)
+        cause: Exception | str = "its header cannot be read"
+    except MemoryError as error:
+        raise MediaError(f"there is not enough memory to decode the picture {path}") from error
+    except _DAMAGED as error:
+        bare, cause = _without_metadata(path), error
+    if bare is not None:  # is it only what is said about the picture that is damaged?
+        try:
+            picture = _decoded(io.BytesIO(bare), path)
+        except _DAMAGED:
+            pass
+        else:
+            log.warning("%s: its metadata is damaged (%s) and left out", path, cause)
+            return picture
+    raise MediaError(f"the picture is damaged or cut off: {path} ({cause})")
 
 
-def track_in_square(
-    tracker: FaceTracker, image: np.ndarray, face: np.ndarray, over_border: bool = False
-) -> tuple[Box, np.ndarray, np.ndarray]:
-    """The square around a face (478, 3) of a picture: its box, pixels (FRAME, FRAME, 3), and landmarks found there."""
-    height, width = image.shape[:2]
-    box = square_box(face, width, height, over_border=over_border)
-    square = crop_square(image, box, FRAME)
-    expected = to_frame(face, box)
-    again = nearest_face(tracker.faces(square), expected)
-    return box, square, expected if again is None else again
+def _decoded(file: Path | io.BytesIO, path: Path) -> np.ndarray:
+    with _any_claimed_size(), Image.open(file, formats=FORMATS) as picture:
+        _check_size(picture, path)
+        picture.load()
+        coding = hdr_coding(_head(path)) if picture.format in ("PNG", "AVIF") else None
+        pixels = _over_white(_upright(picture), path)
+    return pixels if coding is None else hdr_to_srgb(pixels, coding)
 
 
-def _whole(name: str, value: int, limits: tuple[int, int]) -> int:
-    if isinstance(value, int | np.integer) and not isinstance(value, bool) and limits[0] <= value <= limits[1]:
-        return int(value)
-    raise MediaError(f"{name} is {value!r}, wanted a whole number from {limits[0]} to {limits[1]}")
+@contextlib.contextmanager
+def _any_claimed_size() -> Iterator[None]:
+    """Let Pillow open a header that claims any size: `_check_size` decides, before a pixel is decoded.
 
-
-def _around(
-    segmenter: PersonSegmenter, image: np.ndarray, box: Box, mask: np.ndarray, landmarks: np.ndarray
-) -> np.ndarray:
-    """Person mask of the square with its margin, around the one (FRAME, FRAME) of the square itself."""
-    pad = margin_of(FRAME)
-    wide = crop_square(image, wide_box(box), FRAME + 2 * pad)
-    found = segmenter.mask(wide)
-    found[pad : pad + FRAME, pad : pad + FRAME] = mask
-    return follow_edges(_of_the_face(found, landmarks, pad), wide)
-
-
-def _of_the_face(mask: np.ndarray, landmarks: np.ndarray, pad: int = 0) -> np.ndarray:
-    """The person mask without what does not hang together with the face: a vase, another person.
-
-    mask: (FRAME + 2 * pad,) * 2. landmarks: (478, 3), pixels of the square frame inside it.
+    What Pillow warns of (odd EXIF) is not said either: it is no trouble, or it becomes an error.
     """
-    _, labels = cv2.connectedComponents((mask > MIN_PERSON_MASK).astype(np.uint8))
-    oval = polygon_mask((landmarks[list(FACE_OVAL), :2] + pad) * (FRAME / len(mask)), len(mask)) > 0.5
-    seen = labels[oval & (labels > 0)]
-    if seen.size == 0:
-        return mask
-    own = (labels == np.bincount(seen).argmax()).astype(np.uint8)
-    return mask * cv2.dilate(own, np.ones((2 * _EDGE_RADIUS + 1,) * 2, np.uint8))
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
-def follow_edges(mask: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """Soft person mask whose edge follows the picture's (guided filter, He et al. 2010): hair keeps its outline."""
-    guide = image.astype(np.float32) / 255.0
-    soft = cv2.ximgproc.guidedFilter(guide, mask.astype(np.float32), _EDGE_RADIUS, _EDGE_EPSILON)
-    return np.clip(soft, 0.0, 1.0).astype(np.float32)
+def _check_size(picture: Image.Image, path: Path) -> None:
+    """Refuse a picture too large for what it is, or set a JPEG to be decoded at a fraction of its size."""
+    width, height = picture.size
+    pixels = width * height
+    in_blocks = picture.format in ("JPEG", "MPO") and not picture.info.get("progressive")
+    most = MAX_JPEG_PIXELS if in_blocks else MAX_PIXELS_OF.get(str(picture.format), MAX_PIXELS)
+    if pixels > most:
+        raise MediaError(
+            f"the picture is too large: {width}x{height} ({pixels / 1e6:.0f} megapixels), wanted at most "
+            f"{most / 1e6:.0f} megapixels of a {picture.format}; scale it down first: {path}"
+        )
+    if in_blocks and pixels > ROOMY_PIXELS:
+        larger = max(width, height)
+        picture.draft(None, (width * DRAFT_SIDE_PX // larger, height * DRAFT_SIDE_PX // larger))  # type: ignore[arg-type]
+        log.info("%s: %dx%d is read at %dx%d", path, width, height, *picture.size)
 
 
-def _scaled(mask: np.ndarray, size: int) -> np.ndarray:
-    method = cv2.INTER_AREA if size < mask.shape[0] else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(mask, (size, size), interpolation=method), np.float32)
+def _roomy(picture: Image.Image, path: Path) -> Image.Image:
+    """Half the size, where that is enough."""
+    width, height = picture.size
+    if width * height <= ROOMY_PIXELS:
+        return picture
+    log.info("%s: %dx%d is read at half of that", path, width, height)
+    return picture.reduce(2)
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """Turned as its EXIF says; EXIF that cannot be read says nothing."""
+    try:
+        orientation = picture.getexif().get(_ORIENTATION)
+    except _DAMAGED:
+        return picture
+    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
+    return picture if turn is None else picture.transpose(turn)
+
+
+def _over_white(picture: Image.Image, path: Path) -> np.ndarray:
+    """Colours of sRGB, uint8 (H, W, 3); what is transparent shows a white page."""
+    profile = picture.info.get("icc_profile")
+    if picture.mode.startswith("I") or picture.mode == "F":
+        return np.asarray(to_srgb(_roomy(Image.fromarray(_eight_bits(picture)), path), profile, path))
+    if picture.has_transparency_data:
+        picture = _roomy(picture if picture.mode == "RGBA" else picture.convert("RGBA"), path)
+        page = Image.new("RGB", picture.size, (255, 255, 255))
+        page.paste(to_srgb(picture.convert("RGB"), profile, path), mask=picture.getchannel("A"))
+        return np.asarray(page)
+    if picture.mode in ("1", "P"):
+        picture = picture.convert("RGB")
+    return np.asarray(to_srgb(_roomy(picture, path), profile, path))
+
+
+def _eight_bits(picture: Image.Image) -> np.ndarray:
+    """One channel of 12, 16 or 32 bits a sample as uint8 (H, W)."""
+    values = np.asarray(picture)
+    top = float(np.nanmax(values, initial=0))
+    if picture.mode == "F":
+        white = 1.0 if top <= 1 else 255.0 if top <= 255 else 65535.0
+    else:
+        bits = getattr(picture, "tag_v2", {}).get(_BITS, 16)
+        white = 4095.0 if bits in (12, (12,)) else 65535.0 if top > 255 else 255.0
+    result = np.empty(values.shape, np.uint8)
+    for row in range(0, len(values), _ROWS):
+        part = np.nan_to_num(values[row : row + _ROWS].astype(np.float32)) * (255.0 / white)
+        result[row : row + _ROWS] = np.clip(part + 0.5, 0, 255)
+    return result
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES)
+
+
+def _without_metadata(path: Path) -> bytes | None:
+    """A PNG, JPEG or WebP with nothing but its picture; None for another file, or one with nothing to leave out."""
+    head = _head(path)
+    if not (head.startswith((_PNG, b"\xff\xd8")) or head[8:12] == b"WEBP") or path.stat().st_size > MAX_FILE_BYTES:
+        return None
+    data = path.read_bytes()
+    if data.startswith(_PNG):
+        parts = [data[:8], *(part for name, part in _png_chunks(data) if name in _PNG_PARTS)]
+    elif data.startswith(b"\xff\xd8"):
+        parts = [data[:2], *_jpeg_segments(data)]
+    else:
+        parts = [data[:12], *(part for name, part in _riff_chunks(data) if name not in (b"EXIF", b"XMP ", b"ICCP"))]
+        size = sum(map(len, parts)) - 8
+        parts[0] = b"RIFF" + struct.pack("<I", size) + data[8:12]
+    bare = b"".join(parts)
+    return bare if len(bare) < len(data) else None
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at = 8
+    while at + 12 <= len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        yield data[at + 4 : at + 8], data[at : at + 12 + length]
+        at += 12 + length
+
+
+def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at = 12
+    while at + 8 <= len(data):
+        (length,) = struct.unpack_from("<I", data, at + 4)
+        yield data[at : at + 4], data[at : at + 8 + length + length % 2]
+        at += 8 + length + length % 2
+
+
+def _jpeg_segments(data: bytes) -> Iterator[bytes]:
+    """Segments without application data and comments, but with JFIF's and Adobe's, which say how colours are stored."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
+        marker, (length,) = data[at + 1], struct.unpack_from(">H", data, at + 2)
+        if marker in (0xE0, 0xEE) or not (0xE0 <= marker <= 0xEF or marker == 0xFE):
+            yield data[at : at + 2 + length]
+        at += 2 + length
+    yield data[at:]
+
+
+def _first_frame(path: Path) -> np.ndarray:
+    try:
+        frames = read_frames(path, fps=None)
+        first = next(frames).copy()
+        frames.close()  # type: ignore[attr-defined]
+    except MediaError as error:
+        raise MediaError(
+            f"not a picture or video that can be read: {path} ({error}); wanted JPEG, PNG, WebP, AVIF, TIFF or a video"
+        ) from error
+    return first

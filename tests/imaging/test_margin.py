@@ -11,8 +11,8 @@ from moda.imaging.crop import Box, crop_square
 from moda.imaging.margin import crop_margin, margin_of, wide_box, with_margin
 from moda.imaging.warping import ReferenceWarp
 from moda.landmarks import FACE_OVAL
-from moda.media.picture import make_portrait, make_reference
 from moda.representation import MARGIN, Portrait
+from moda.tracking.portrait import make_portrait, make_reference
 from tests.imaging.test_drawing import frontal_face
 
 

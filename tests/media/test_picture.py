@@ -1,203 +1,239 @@
-"""Pictures of every kind, the portrait made of one, and what is refused."""
+"""Files of pictures: colours, metadata and sizes that are not the usual ones."""
 
 from __future__ import annotations
 
+import io
 import logging
+import struct
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from moda.errors import FaceError, MediaError
-from moda.geometry import to_image
-from moda.imaging.crop import face_size
-from moda.landmarks import lip_opening
-from moda.media.picture import _of_the_face, make_portrait, read_picture
-from moda.media.video import VideoWriter
-from moda.representation import FRAME, Portrait
-from moda.tracking.face import detect_faces
+from moda.errors import MediaError
+from moda.media.colour import HLG, PQ, HdrCoding, hdr_coding, hdr_to_srgb
+from moda.media.picture import read_picture
+
+P3_TO_XYZ_D50 = np.array([[0.5151, 0.2920, 0.1571], [0.2412, 0.6922, 0.0666], [-0.0011, 0.0419, 0.7841]])
+XYZ_D50_TO_SRGB = np.array([[3.1339, -1.6169, -0.4906], [-0.9788, 1.9161, 0.0335], [0.0719, -0.2290, 1.4052]])
+GAMMA = 2.2
 
 
-@pytest.fixture(scope="module")
-def portrait(astronaut: np.ndarray) -> Portrait:
-    return make_portrait(astronaut, 256)
+def icc(space: bytes, connection: bytes, tags: dict[bytes, bytes]) -> bytes:
+    """A minimal ICC profile, version 2."""
+    table, body = struct.pack(">I", len(tags)), b""
+    start = 128 + 4 + 12 * len(tags)
+    for name, data in tags.items():
+        data += b"\0" * (-len(data) % 4)
+        table += name + struct.pack(">II", start + len(body), len(data))
+        body += data
+    size = start + len(body)
+    kind = b"prtr" if space == b"CMYK" else b"mntr"
+    head = struct.pack(">I4sI4s4s4s", size, b"\0" * 4, 0x02100000, kind, space, connection)
+    head += b"\0" * 12 + b"acsp" + b"\0" * 28 + struct.pack(">III", 0xF6D6, 0x10000, 0xD32D)
+    return head.ljust(128, b"\0") + table + body
 
 
-@pytest.mark.parametrize(("name", "tolerance"), [("a.png", 0), ("a.jpg", 3), ("a.webp", 6), ("a.bmp", 0)])
-def test_formats(tmp_path: Path, astronaut: np.ndarray, name: str, tolerance: float) -> None:
-    Image.fromarray(astronaut).save(tmp_path / name, quality=95)
-    picture = read_picture(tmp_path / name)
-    assert picture.dtype == np.uint8
-    assert picture.shape == astronaut.shape
-    assert np.abs(picture.astype(int) - astronaut).mean() <= tolerance
+def described(name: str) -> bytes:
+    return b"desc\0\0\0\0" + struct.pack(">I", len(name) + 1) + name.encode() + b"\0" * 80
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_rotation(tmp_path: Path, astronaut: np.ndarray, orientation: int) -> None:
-    turn = {
-        1: lambda a: a,
-        2: np.fliplr,
-        3: lambda a: np.rot90(a, 2),
-        4: np.flipud,
-        5: lambda a: np.swapaxes(a, 0, 1),
-        6: lambda a: np.rot90(a, 1),
-        7: lambda a: np.rot90(np.swapaxes(a, 0, 1), 2),
-        8: lambda a: np.rot90(a, -1),
-    }  # how the sensor saw an upright scene
-    upright = astronaut[:300]
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    stored = np.ascontiguousarray(turn[orientation](upright))
-    Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
-    assert np.array_equal(read_picture(tmp_path / "a.png"), upright)
+def xyz(values: np.ndarray) -> bytes:
+    return b"XYZ \0\0\0\0" + struct.pack(">iii", *(round(value * 65536) for value in values))
 
 
-def test_sixteen_bits_grey_palette_and_one_bit(tmp_path: Path, astronaut: np.ndarray) -> None:
-    grey = np.array(Image.fromarray(astronaut).convert("L"))
-    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "grey16.png")
-    Image.fromarray(grey).save(tmp_path / "grey8.png")
-    Image.fromarray(astronaut).convert("P", palette=Image.Palette.ADAPTIVE).save(tmp_path / "palette.png")
-    Image.fromarray(grey).convert("1").save(tmp_path / "bits.png")
-    Image.fromarray(astronaut).convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
-    for name in ("grey16.png", "grey8.png"):
-        assert np.array_equal(read_picture(tmp_path / name), np.repeat(grey[..., None], 3, axis=2))
-    assert np.abs(read_picture(tmp_path / "palette.png").astype(int) - astronaut).mean() < 10
-    assert np.abs(read_picture(tmp_path / "cmyk.jpg").astype(int) - astronaut).mean() < 6
-    assert set(np.unique(read_picture(tmp_path / "bits.png"))) == {0, 255}
+def display_p3() -> bytes:
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(GAMMA * 256))
+    tags = {b"desc": described("Display P3"), b"cprt": b"text\0\0\0\0none\0", b"wtpt": xyz(np.array([0.964, 1, 0.825]))}
+    for band, name in enumerate((b"r", b"g", b"b")):
+        tags |= {name + b"XYZ": xyz(P3_TO_XYZ_D50[:, band]), name + b"TRC": curve}
+    return icc(b"RGB ", b"XYZ ", tags)
 
 
-def test_transparency_lies_over_white(tmp_path: Path) -> None:
-    rgba = np.zeros((80, 80, 4), np.uint8)
-    rgba[:, :40] = (200, 0, 0, 255)
-    rgba[:, 40:60] = (0, 0, 0, 128)
-    Image.fromarray(rgba).save(tmp_path / "rgba.png")
-    picture = read_picture(tmp_path / "rgba.png")
-    assert tuple(picture[5, 5]) == (200, 0, 0)
-    assert np.abs(picture[5, 50].astype(int) - 127).max() <= 1
-    assert tuple(picture[5, 70]) == (255, 255, 255)
-    Image.fromarray(rgba[..., [0, 3]]).convert("LA").save(tmp_path / "la.png")
-    assert tuple(read_picture(tmp_path / "la.png")[5, 70]) == (255, 255, 255)
+def inks() -> bytes:
+    """A CMYK profile whose cyan is a mid grey-blue: L 60, a 0, b -30; black ink takes all light."""
+    nodes = b""
+    for ink in np.ndindex(2, 2, 2, 2):
+        lightness = 0 if ink[3] else 60 if ink[0] else 100
+        nodes += bytes([round(lightness * 2.55), 128, 128 - 30 * ink[0] * (1 - ink[3])])
+    ramp = bytes(range(256))
+    matrix = struct.pack(">9i", *(65536 * (i % 4 == 0) for i in range(9)))
+    lut = b"mft1\0\0\0\0" + bytes([4, 3, 2, 0]) + matrix + ramp * 4 + nodes + ramp * 3
+    tags = {b"desc": described("inks"), b"cprt": b"text\0\0\0\0none\0", b"wtpt": xyz(np.array([0.964, 1, 0.825]))}
+    return icc(b"CMYK", b"Lab ", {**tags, b"A2B0": lut, b"A2B1": lut})
 
 
-def test_first_frame_of_a_video(tmp_path: Path, astronaut: np.ndarray) -> None:
-    with VideoWriter(tmp_path / "v.mp4", 512, 25) as writer:
-        for shift in (0, 40, 80):
-            writer.write(np.roll(astronaut, shift, axis=1))
-    assert np.abs(read_picture(tmp_path / "v.mp4").astype(int) - astronaut).mean() < 4
+def png_chunk(name: bytes, data: bytes, crc: int | None = None) -> bytes:
+    return (
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data) if crc is None else crc)
+    )
 
 
-def test_bad_files_are_refused_by_name(tmp_path: Path, astronaut: np.ndarray) -> None:
-    Image.fromarray(astronaut).save(tmp_path / "whole.png")
-    Image.fromarray(astronaut).save(tmp_path / "whole.jpg")
-    for suffix in ("png", "jpg"):
-        whole = (tmp_path / f"whole.{suffix}").read_bytes()
-        (tmp_path / f"half.{suffix}").write_bytes(whole[: len(whole) // 2])
-    (tmp_path / "text.png").write_text("words, not a picture\n" * 20)
-    (tmp_path / "zero.png").write_bytes(b"")
-    cases = {
-        "half.png": "cut off",
-        "half.jpg": "cut off",
-        "text.png": "not a picture",
-        "zero.png": "empty",
-        "none.png": "no such",
-    }
-    for name, said in cases.items():
-        with pytest.raises(MediaError, match=said) as error:
-            read_picture(tmp_path / name)
-        assert str(tmp_path / name) in str(error.value)
-        assert "\n" not in str(error.value)
+def with_chunk(png: bytes, chunk: bytes) -> bytes:
+    return png[:33] + chunk + png[33:]
 
 
-def test_portrait_is_measured_in_the_square_frame(portrait: Portrait) -> None:
-    assert portrait.image.shape == (256, 256, 3)
-    assert portrait.person.shape == (256, 256)
-    assert FRAME * 0.45 < face_size(portrait.landmarks) < FRAME * 0.55
-    seen = detect_faces(portrait.image)[0] * (FRAME / 256)
-    assert np.linalg.norm((seen - portrait.landmarks)[:, :2], axis=1).mean() < 4
-    assert 0.7 < portrait.pose.scale < 1.4
-    placed = to_image(portrait.subject, portrait.pose)
-    distance = np.linalg.norm((placed - portrait.landmarks)[:, :2], axis=1)
-    assert np.median(distance) < 0.1  # rest differs at the mouth alone
-    assert lip_opening(portrait.subject) < 0.5 < lip_opening(portrait.landmarks)
-    assert np.isfinite(portrait.torso).all()
-    left, right = portrait.torso[:9], portrait.torso[9:]
-    chin = portrait.landmarks[152, 1]
-    assert left[:, 0].max() < right[:, 0].min() and portrait.torso[:, 1].min() > chin
+def saved(image: np.ndarray | Image.Image, kind: str, **options: object) -> bytes:
+    stream = io.BytesIO()
+    picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+    picture.save(stream, kind, **options)
+    return stream.getvalue()
 
 
-def test_person_mask_is_soft(portrait: Portrait) -> None:
-    nose = (portrait.landmarks[1, :2] / 2).astype(int)
-    assert portrait.person[nose[1], nose[0]] > 0.95
-    assert portrait.person.min() >= 0 and portrait.person.max() <= 1
-    between = ((portrait.person > 0.1) & (portrait.person < 0.9)).mean()
-    assert 0.01 < between < 0.3
-    assert portrait.person[:20].mean() < 0.5 < portrait.person[-60:].mean()
+def test_a_wide_gamut_profile_is_converted(tmp_path: Path, astronaut: np.ndarray) -> None:
+    light = (astronaut / 255.0) ** GAMMA @ P3_TO_XYZ_D50.T @ XYZ_D50_TO_SRGB.T
+    light = np.clip(light, 0, 1)
+    wanted = 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    (tmp_path / "p3.png").write_bytes(saved(astronaut, "PNG", icc_profile=display_p3()))
+    error = np.abs(read_picture(tmp_path / "p3.png") - wanted)
+    assert error.mean() < 1.0 and np.percentile(error, 99) < 5
+    assert np.abs(astronaut - wanted).mean() > 4  # what was shown without it
+    rgba = np.dstack([astronaut, np.full(astronaut.shape[:2], 255, np.uint8)])
+    (tmp_path / "rgba.png").write_bytes(saved(rgba, "PNG", icc_profile=display_p3()))
+    assert np.array_equal(read_picture(tmp_path / "rgba.png"), read_picture(tmp_path / "p3.png"))
 
 
-def test_what_stands_beside_the_person_is_not_part_of_it(astronaut: np.ndarray, portrait: Portrait) -> None:
-    mask = np.zeros((FRAME, FRAME), np.float32)
-    mask[100:, 150:350] = 1
-    mask[90:100] = 0.3  # a soft edge goes with it
-    mask[300:400, 420:460] = 1
-    kept = _of_the_face(mask, portrait.landmarks)
-    assert np.array_equal(kept[:, :400], mask[:, :400])
-    assert mask[300:400, 420:460].all() and not kept[300:400, 420:460].any()
-    nothing = np.zeros_like(mask)
-    assert np.array_equal(_of_the_face(nothing, portrait.landmarks), nothing)
+def test_a_profile_of_inks_is_converted(tmp_path: Path) -> None:
+    picture = Image.fromarray(np.zeros((64, 64, 4), np.uint8), "CMYK")
+    picture.paste((255, 0, 0, 0), (0, 0, 32, 64))
+    (tmp_path / "cmyk.tif").write_bytes(saved(picture, "TIFF", icc_profile=inks()))
+    read = read_picture(tmp_path / "cmyk.tif")
+    assert np.abs(read[32, 8].astype(int) - (109, 148, 197)).max() < 12  # L 60, a 0, b -30 in sRGB
+    assert (read[32, 48] > 250).all()
 
 
-def test_a_smile_in_the_picture_is_closed_and_said(
-    astronaut: np.ndarray, portrait: Portrait, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("profile", [b"no profile at all", inks(), display_p3()[:200]])
+def test_a_profile_that_cannot_be_used_is_said(
+    tmp_path: Path, astronaut: np.ndarray, caplog: pytest.LogCaptureFixture, profile: bytes
 ) -> None:
-    caplog.set_level(logging.WARNING, "moda")
-    again = make_portrait(astronaut, 64, source="smile.png")
-    assert "smile.png: the mouth is open" in caplog.text
-    # Outer lip, two rings in the red of it, inner lip: in this order from above, and from below.
-    for ring in ((0, 11, 12, 13), (17, 16, 15, 14)):
-        heights = again.subject[list(ring), 1] * (1 if ring[0] == 0 else -1)
-        assert (np.diff(heights) > 0).all()
+    (tmp_path / "a.png").write_bytes(saved(astronaut, "PNG", icc_profile=profile))
+    assert np.array_equal(read_picture(tmp_path / "a.png"), astronaut)
+    assert "colour profile cannot be used" in caplog.text
 
 
-def test_resolution_of_the_source_does_not_matter(astronaut: np.ndarray, portrait: Portrait) -> None:
-    large = np.array(Image.fromarray(astronaut).resize((1536, 1536), Image.Resampling.BICUBIC))
-    other = make_portrait(large, 256)
-    assert np.linalg.norm((other.landmarks - portrait.landmarks)[:, :2], axis=1).mean() < 4
-    assert np.abs(other.image.astype(int) - portrait.image).mean() < 8
+def exif_with(entry: bytes) -> bytes:
+    return b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", 1) + entry + b"\0" * 4
 
 
-def test_the_largest_face_is_taken_unless_one_is_named(astronaut: np.ndarray) -> None:
-    twin = np.ascontiguousarray(astronaut[:400, 50:450][:, ::-1, ::-1])  # mirrored, and blue for red
-    small = np.array(Image.fromarray(twin).resize((360, 360)))
-    both = np.full((512, 880, 3), 128, np.uint8)
-    both[:, :512] = astronaut
-    both[100:460, 516:876] = small
-    other = detect_faces(small)[0] + np.array([516, 100, 0])
-    assert face_size(other) < 0.95 * face_size(detect_faces(astronaut)[0])
-    largest, named = make_portrait(both, 128), make_portrait(both, 128, face=other)
-    alone = make_portrait(astronaut, 128).image.astype(int)
-    difference = [np.abs(portrait.image - alone).mean() for portrait in (largest, named)]
-    assert difference[0] < 0.5 * difference[1], difference
+EXIFS = {
+    "orientation 9": exif_with(struct.pack("<HHIHH", 0x112, 3, 1, 9, 0)),
+    "orientation 0": exif_with(struct.pack("<HHIHH", 0x112, 3, 1, 0, 0)),
+    "orientation in words": exif_with(struct.pack("<HHI4s", 0x112, 2, 4, b"top\0")),
+    "orientation as a fraction": exif_with(struct.pack("<HHII", 0x112, 5, 1, 8)),
+    "many orientations": exif_with(struct.pack("<HHII", 0x112, 3, 7, 26)) + struct.pack("<7H", *range(7)),
+    "an unknown type": exif_with(struct.pack("<HHIHH", 0x112, 77, 1, 6, 0)),
+    "a place outside": exif_with(struct.pack("<HHII", 0x10F, 2, 500, 1 << 31)),
+    "numbers where words belong": exif_with(struct.pack("<HHII", 0x10F, 5, 1, 8)),
+    "no TIFF": b"Exif\0\0nothing of the kind",
+    "nothing": b"Exif\0\0",
+}
 
 
-def test_a_small_face_in_a_large_picture_is_found(astronaut: np.ndarray) -> None:
-    wide = np.full((1500, 2400, 3), 90, np.uint8)
-    wide[700:1212, 1600:2112] = astronaut
-    assert make_portrait(wide, 128).image.shape == (128, 128, 3)
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("exif", EXIFS.values(), ids=EXIFS)
+def test_a_wrong_exif_value_leaves_the_picture_as_it_is(
+    tmp_path: Path, astronaut: np.ndarray, kind: str, exif: bytes
+) -> None:
+    plain, file = tmp_path / "plain", tmp_path / "exif"
+    plain.write_bytes(saved(astronaut[::4, ::4], kind))
+    file.write_bytes(saved(astronaut[::4, ::4], kind, exif=exif))
+    assert np.array_equal(read_picture(file), read_picture(plain))
 
 
-def test_a_face_of_30_pixels_is_refused_with_its_size(astronaut: np.ndarray) -> None:
-    side = round(512 * 30 / np.ptp(detect_faces(astronaut)[0][:, 0]))
-    canvas = np.full((300, 300, 3), 128, np.uint8)
-    canvas[80 : 80 + side, 80 : 80 + side] = np.array(Image.fromarray(astronaut).resize((side, side)))
-    with pytest.raises(FaceError, match=r"the face is (2|3)\d px wide, wanted at least 64: group\.jpg"):
-        make_portrait(canvas, 256, source="group.jpg")
+def _bad_checksum(png: bytes) -> bytes:
+    return with_chunk(png, png_chunk(b"tEXt", b"Comment\0word", crc=1))
 
 
-def test_no_face_and_tiny_pictures_are_refused() -> None:
-    noise = np.random.default_rng(0).integers(0, 255, (400, 500, 3)).astype(np.uint8)
-    with pytest.raises(FaceError, match=r"no face found in wall\.png"):
-        make_portrait(noise, 256, source="wall.png")
-    for height, width in ((1, 1), (63, 400), (1, 4000)):
-        with pytest.raises(MediaError, match=rf"the picture is {width}x{height}, wanted at least 64x64: dot\.png"):
-            make_portrait(np.zeros((height, width, 3), np.uint8), 256, source="dot.png")
+def test_damaged_metadata_of_a_whole_picture_is_left_out(
+    tmp_path: Path, astronaut: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    file, small = tmp_path / "a.png", np.ascontiguousarray(astronaut[::4, ::4])
+    changes: list[Callable[[bytes], bytes]] = [
+        _bad_checksum,
+        lambda png: with_chunk(png, png_chunk(b"zTXt", b"words\0\0" + zlib.compress(b"long " * 500_000))),
+        lambda png: with_chunk(png, png_chunk(b"eXIf", b"II*\0", crc=5)),
+    ]
+    for change in changes:
+        caplog.clear()
+        file.write_bytes(change(saved(small, "PNG")))
+        assert np.array_equal(read_picture(file), small)
+        assert "metadata is damaged" in caplog.text
+    jpeg = saved(small, "JPEG")
+    file.write_bytes(jpeg)
+    plain = read_picture(file)
+    file.write_bytes(
+        jpeg[:2] + b"\xff\xed" + struct.pack(">H", 30) + b"Photoshop 3.0\0" + b"8BIM\xff" * 2 + b"\xff" * 4 + jpeg[2:]
+    )
+    assert np.array_equal(read_picture(file), plain)
+
+
+def flat_png(width: int, height: int, colour: int = 2) -> bytes:
+    """Without one row of what it claims, but the first."""
+    head = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
+    row = png_chunk(b"IDAT", zlib.compress(b"\0" * (width * 4 + 1)))
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", head) + row + png_chunk(b"IEND", b"")
+
+
+def test_what_a_header_claims_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    file = tmp_path / "a.png"
+    for width, height, millions in ((13_000, 13_000, 169), (20_000, 10_000, 200), (60_000, 60_000, 3600)):
+        file.write_bytes(flat_png(width, height))
+        with pytest.raises(
+            MediaError, match=rf"too large: {width}x{height} \({millions} megapixels\), wanted at most 65"
+        ) as error:
+            read_picture(file)
+        assert "DOS" not in str(error.value)
+    before = Image.MAX_IMAGE_PIXELS
+    assert before is not None  # Pillow's own limit stands for others
+
+
+def test_a_jpeg_of_many_pixels_is_read_scaled_down(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "moda")
+    picture = Image.new("L", (9_000, 4_000), 90)
+    picture.paste(200, (4_500, 0, 9_000, 4_000))
+    file = tmp_path / "large.jpg"
+    file.write_bytes(saved(picture, "JPEG", quality=20))
+    read = read_picture(file)
+    assert read.shape == (2000, 4500, 3)
+    assert abs(int(read[1000, 1000, 0]) - 90) < 3 and abs(int(read[1000, 4000, 0]) - 200) < 3
+    assert "9000x4000 is read at 4500x2000" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"8BPS\0\1" + b"\0" * 60, b"icns\0\0\0\x40" + b"\0" * 60],
+)
+def test_formats_of_other_programs_are_not_opened(tmp_path: Path, head: bytes) -> None:
+    (tmp_path / "a.png").write_bytes(head)
+    with pytest.raises(MediaError, match="not a picture or video that can be read"):
+        read_picture(tmp_path / "a.png")
+
+
+def test_twelve_bits_and_lab(tmp_path: Path, astronaut: np.ndarray) -> None:
+    deep = (np.linspace(0, 1, 64 * 64).reshape(64, 64) * 65535).astype(np.uint16)
+    (tmp_path / "deep.tif").write_bytes(saved(deep, "TIFF"))
+    assert np.abs(read_picture(tmp_path / "deep.tif")[..., 1] - deep / 257).max() <= 1
+    lab = Image.new("LAB", (64, 64), (128, 128, 128))
+    (tmp_path / "lab.tif").write_bytes(saved(lab, "TIFF"))
+    assert np.abs(read_picture(tmp_path / "lab.tif").astype(int) - 119).max() <= 2  # L 50
+
+
+def test_hdr_pictures_are_told_and_converted(tmp_path: Path) -> None:
+    assert hdr_coding(b"....colrnclx\0\x09\0\x10\0\x09\x80") == HdrCoding(9, PQ)
+    assert hdr_coding(b"....colrnclx\0\x01\0\x0d\0\x06\x80") is None
+    grey = np.full((64, 64, 3), 148, np.uint8)  # PQ .58 is 203 nits
+    (tmp_path / "pq.png").write_bytes(with_chunk(saved(grey, "PNG"), png_chunk(b"cICP", bytes([9, PQ, 0, 1]))))
+    white = read_picture(tmp_path / "pq.png")
+    assert white.min() > 235 and np.ptp(white.astype(int)) <= 1
+    ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+    for transfer in (PQ, HLG):
+        shown = hdr_to_srgb(ramp, HdrCoding(9, transfer))[0, :, 1].astype(int)
+        assert shown[0] == 0 and (np.diff(shown) >= 0).all() and shown[-1] == 255
+    # HLG of .5 is scene light 1/12, 1000 / 12 ** 1.2 = 50.7 nits, so a quarter of white: 137 in sRGB.
+    assert abs(int(hdr_to_srgb(np.full((1, 1, 3), 128, np.uint8), HdrCoding(9, HLG))[0, 0, 1]) - 137) <= 2
+    red = hdr_to_srgb(np.array([[[110, 80, 80]]], np.uint8), HdrCoding(9, PQ))[0, 0].astype(int)
+    same = hdr_to_srgb(np.array([[[110, 80, 80]]], np.uint8), HdrCoding(1, PQ))[0, 0].astype(int)
+    assert red[0] - red[1] > same[0] - same[1]  # the wider primaries are more saturated

@@ -12,9 +12,9 @@ from benchmarks.covered_mouths import Face, cover
 from moda.errors import FaceError
 from moda.geometry import fit_head_pose
 from moda.imaging.crop import face_size
-from moda.media.picture import make_portrait, make_reference
 from moda.tracking.face import FaceTracker, detect_faces
 from moda.tracking.face_view import FaceView, look_at
+from moda.tracking.portrait import make_portrait, make_reference
 from moda.tracking.upright import upright_face
 
 ASSETS = Path(__file__).parents[2] / "assets"
