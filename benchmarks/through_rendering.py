@@ -48,8 +48,8 @@ def score(animator: Animator, clip: Clip, seconds: float) -> tuple[Scores, Score
     frames = min(clip.frames - first, round(seconds * FPS))
     wave = audio_of(clip)[samples_at(first) : samples_at(first + frames)]
     motion = animator.motion(wave, portrait, seed=0)
-    face, torso = animator.landmarks(motion, portrait)
-    rendered = track(list(animator.render(face, torso, portrait)), animator.config.size)
+    face, _ = animator.landmarks(motion, portrait)
+    rendered = track(list(animator.frames(motion, portrait)), animator.config.size)
     true, *made = (
         FaceTrack(np.asarray(points, np.float64)) for points in (clip.landmarks[first : first + frames], face, rendered)
     )

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import Any, Protocol, cast
+from collections.abc import Iterator
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -26,6 +25,7 @@ from moda.geometry import apply_head, to_image
 from moda.landmarks import N_LANDMARKS, N_TORSO, OTHERS
 from moda.lips import clip_mean, mouth_gate, with_contrast
 from moda.media.in_memory import audio_from_array
+from moda.networks import FaceNetwork, MotionNetwork, RendererNetwork
 from moda.representation import FPS, SAMPLE_RATE, Motion, Portrait, frames_of, samples_at
 from moda.smoothing import gaussian, smooth_motion
 from moda.stages.faco.network import RestingFace
@@ -40,36 +40,28 @@ _FILTER_FRAMES = 1500
 _PARTS = ("lips", "eyes", "head", "torso")
 
 __all__ = [
-    "AnimationConfig", "Animator", "CheckpointPaths", "GainConfig", "RenderSession", "Renderer", "choose_device",
-    "fit_motion", "mouth_gate", "with_contrast",
+    "AnimationConfig", "Animator", "CheckpointPaths", "GainConfig", "choose_device", "fit_motion", "mouth_gate",
+    "with_contrast",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
 
-class RenderSession(Protocol):
-    """A portrait opened for rendering."""
-
-    def render(self, landmarks: np.ndarray, torso: np.ndarray, first: int, /) -> np.ndarray:
-        """(B, 478, 3) and (B, 18, 3), pixels of the square frame -> (B, size, size, 3) uint8 RGB."""
-        ...
-
-
-class Renderer(Protocol):
-    """What a renderer network offers to inference."""
-
-    def open(self, portrait: Portrait, device: torch.device, size: int) -> RenderSession:
-        """Prepare what depends on the portrait alone; size: side of the frames, pixels."""
-        ...
-
-
 class Animator:
     """Three trained networks, chained. `from_config` loads them; the methods are the steps, in order."""
 
-    def __init__(self, config: AnimationConfig, networks: dict[str, nn.Module], device: torch.device) -> None:
-        self.config = config
-        self.device = device
-        self._networks = {name: network.to(device).eval() for name, network in networks.items()}
+    def __init__(
+        self,
+        config: AnimationConfig,
+        device: torch.device,
+        *,
+        audio2repr: MotionNetwork | None,
+        faco: FaceNetwork,
+        renderer: RendererNetwork,
+    ) -> None:
+        """Networks in eval mode, on the device. audio2repr: None where motion comes from a file."""
+        self.config, self.device = config, device
+        self.audio2repr, self.faco, self.renderer = audio2repr, faco, renderer
 
     @classmethod
     def from_config(cls, config: AnimationConfig, device: torch.device | str, *, with_motion: bool = True) -> Animator:
@@ -81,8 +73,16 @@ class Animator:
         _require(config, AnimationConfig, "config")
         device = torch.device(device)
         stages = config.stages(with_motion=with_motion)
-        networks = {stage: _load(stage, config.network(stage), config, device) for stage in stages}
-        return cls(config, {"faco": RestingFace(), **networks}, device)
+        networks = {stage: _load(stage, config, device) for stage in stages}
+        renderer = cast(RendererNetwork, networks["renderer"])
+        renderer.config.check_size(config.size)
+        return cls(
+            config,
+            device,
+            audio2repr=cast(MotionNetwork, networks["audio2repr"]) if with_motion else None,
+            faco=cast(FaceNetwork, networks.get("faco", RestingFace())),
+            renderer=renderer,
+        )
 
     def motion(self, audio: Any, portrait: Portrait, seed: int = 0, *, sample_rate: int = SAMPLE_RATE) -> Motion:
         """Audio to smoothed motion at the configured frame rate.
@@ -94,11 +94,10 @@ class Animator:
         wave = audio_from_array(audio, sample_rate)
         _require(portrait, Portrait, "portrait", "make_portrait makes one")
         frames = frames_of(len(wave))
-        if "audio2repr" not in self._networks:
+        network = self.audio2repr
+        if network is None:
             raise ConfigError("this animator was loaded without stage 1 (with_motion=False), it makes no motion")
-        network = self._networks["audio2repr"]
-        generator = _generator(seed)
-        latent = int(getattr(network, "latent_dim", 0))
+        generator, latent = _generator(seed), network.latent_dim
         noise = torch.randn(frames, latent, generator=generator).to(self.device) if latent else None
         subject = self._subject(portrait)
 
@@ -115,7 +114,7 @@ class Animator:
             return parts
 
         with torch.inference_mode():
-            merged = run_windowed(predict, frames, window=_window(network))
+            merged = run_windowed(predict, frames, window=SlidingWindow(network.config.window, network.config.stride))
         parts = {name: values.numpy() for name, values in merged.items()}
         self._finish(parts, mouth_gate(wave, frames, self.config.pauses))
         motion = Motion(parts["lips"], parts["eyes"], parts["head"], parts["torso"])
@@ -159,7 +158,7 @@ class Animator:
         _require(portrait, Portrait, "portrait", "make_portrait makes one")
         if eyes_closed(portrait.subject):
             motion = motion.scaled(eyes=0.0)  # what is behind the lids is not known
-        size = self.config.batch * max(1, _CHUNK_FRAMES // self.config.batch)  # whole batches, for `render`
+        size = self.config.batch * max(1, _CHUNK_FRAMES // self.config.batch)  # whole batches, for `frames`
         sigma = self.config.smoothing.face * motion.fps / FPS
         reach = _reach(sigma)
         for start in range(0, len(motion), size):
@@ -177,29 +176,20 @@ class Animator:
 
     def _offsets(self, lips: np.ndarray, eyes: np.ndarray, portrait: Portrait) -> np.ndarray:
         """Stage 2, frame by frame: lips and eyes -> offsets of the whole face (T, 478, 3) from the subject's mesh."""
-        given = (torch.from_numpy(np.asarray(part, np.float32))[None].to(self.device) for part in (lips, eyes))
+        groups = [torch.from_numpy(np.asarray(part, np.float32))[None].to(self.device) for part in (lips, eyes)]
         with torch.inference_mode():
-            offsets: Tensor = self._networks["faco"](*given, self._subject(portrait))[0]
+            offsets = self.faco(groups[0], groups[1], self._subject(portrait))[0]
         return offsets.float().cpu().numpy()
 
-    def render(self, face: np.ndarray, torso: np.ndarray, portrait: Portrait) -> Iterator[np.ndarray]:
-        """Yield the frames of `landmarks`, (size, size, 3) uint8 RGB, computed a batch at a time when asked for."""
-        _require(portrait, Portrait, "portrait", "make_portrait makes one")
-        for name, points, count in (("face", face, N_LANDMARKS), ("torso", torso, N_TORSO)):
-            if np.shape(points) != (len(face), count, 3) or not np.isfinite(points).all():
-                wanted = (len(face), count, 3)
-                raise DataError(f"{name} has shape {np.shape(points)}, wanted {wanted}, all finite: see `landmarks`")
-        yield from self._render([(face, torso)], portrait)
-
     def frames(self, motion: Motion, portrait: Portrait) -> Iterator[np.ndarray]:
-        """Yield the frames of a motion: `landmark_parts`, rendered. Memory does not grow with its length."""
-        _require(portrait, Portrait, "portrait", "make_portrait makes one")
-        yield from self._render(self.landmark_parts(motion, portrait), portrait)
+        """Yield the frames of a motion, (size, size, 3) uint8 RGB, computed a batch at a time when asked for.
 
-    def _render(self, parts: Iterable[tuple[np.ndarray, np.ndarray]], portrait: Portrait) -> Iterator[np.ndarray]:
-        session = cast(Renderer, self._networks["renderer"]).open(portrait, self.device, self.config.size)
+        Memory does not grow with the motion's length.
+        """
+        _require(portrait, Portrait, "portrait", "make_portrait makes one")
+        session = self.renderer.open(portrait, self.device, self.config.size)
         done = 0
-        for face, torso in parts:
+        for face, torso in self.landmark_parts(motion, portrait):
             for start in range(0, len(face), self.config.batch):
                 batch = slice(start, start + self.config.batch)
                 with torch.inference_mode():
@@ -254,31 +244,9 @@ def _cut(wave: np.ndarray, start: int, stop: int) -> np.ndarray:
     return piece
 
 
-def _load(stage: str, path: Path, config: AnimationConfig, device: torch.device) -> nn.Module:
+def _load(stage: str, config: AnimationConfig, device: torch.device) -> nn.Module:
+    path = config.network(stage)
     loaded = checkpoint.load(path, stage=stage, map_location="cpu")
     steps = config.flow_steps if stage == "audio2repr" else None
     network = load_network(loaded, {} if steps is None else {"flow": {"steps": steps}}, source=str(path))
-    if stage == "renderer":
-        check_renderer_size(getattr(network, "config", None), config.size)
-    return network.to(device)
-
-
-def check_renderer_size(config: object, size: int) -> None:
-    """Renderers are convolutional and take other sizes than their own, but have learned detail at one.
-
-    config: the renderer's NetworkConfig. Raises `ConfigError` if it cannot render at that size.
-    """
-    learned = getattr(config, "size", size)
-    if learned == size:
-        return
-    if not getattr(config, "warp", True) and size % learned:
-        raise ConfigError(
-            f"this renderer (without a warp) renders at {learned} px or a multiple of it, got size {size}"
-        )
-    log.warning("the renderer was trained at %d px and renders at %d px: detail may suffer", learned, size)
-
-
-def _window(network: nn.Module) -> SlidingWindow:
-    """The window the network was made for."""
-    config = getattr(network, "config", None)
-    return SlidingWindow(getattr(config, "window", _CHUNK_FRAMES), getattr(config, "stride", _CHUNK_FRAMES // 2))
+    return network.to(device).eval()

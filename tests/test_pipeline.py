@@ -78,7 +78,7 @@ def test_a_seed_decides_everything_but_the_lips(animator: Animator, portrait: Po
 
 
 def test_windows_get_their_own_sound_and_one_latent(animator: Animator, portrait: Portrait) -> None:
-    network, calls = animator._networks["audio2repr"], []
+    network, calls = animator.audio2repr, []
 
     def record(module: Any, given: tuple[Any, ...]) -> None:
         calls.append(given)
@@ -250,7 +250,7 @@ def test_frames_are_made_when_asked_for_and_do_not_depend_on_the_batch(
     for batch in (8, 3):
         animator = Animator.from_config(animation(paths, batch=batch), CPU)
         seen: list[int] = []
-        network = animator._networks["renderer"]
+        network = animator.renderer
         network.register_forward_pre_hook(lambda module, given, seen=seen: seen.append(len(given[0].condition)))
         frames = animator.frames(motion, portrait)
         assert seen == []
@@ -272,14 +272,9 @@ def test_the_renderer_is_told_the_number_of_every_frame(
     for batch in (2, 4):
         animator = Animator.from_config(animation(paths, batch=batch), CPU, with_motion=False)
         told: list[torch.Tensor] = []
-        animator._networks["renderer"].register_forward_pre_hook(
-            lambda module, given, told=told: told.append(given[0].frame)
-        )
-        face, torso = animator.landmarks(motion, portrait)
-        for frames in (animator.frames(motion, portrait), animator.render(face, torso, portrait)):
-            told.clear()
-            assert len(list(frames)) == 9
-            assert torch.cat(told).tolist() == list(range(9))
+        animator.renderer.register_forward_pre_hook(lambda module, given, told=told: told.append(given[0].frame))
+        assert len(list(animator.frames(motion, portrait))) == 9
+        assert torch.cat(told).tolist() == list(range(9))
 
 
 @pytest.mark.parametrize("size", [64, 96, 130])
@@ -309,8 +304,8 @@ def test_saved_motion_gives_the_same_video(animator: Animator, portrait: Portrai
 
 
 def test_flow_steps_can_be_changed(paths: dict[str, Path]) -> None:
-    assert Animator.from_config(animation(paths, flow_steps=7), CPU)._networks["audio2repr"].config.flow.steps == 7
-    assert Animator.from_config(animation(paths, flow_steps=None), CPU)._networks["audio2repr"].config.flow.steps == 2
+    assert Animator.from_config(animation(paths, flow_steps=7), CPU).audio2repr.config.flow.steps == 7
+    assert Animator.from_config(animation(paths, flow_steps=None), CPU).audio2repr.config.flow.steps == 2
 
 
 def rewritten(
@@ -402,16 +397,18 @@ def test_configuration_refuses_odd_sizes_and_unknown_keys() -> None:
     assert AnimationConfig().smoothing == SmoothingConfig()
 
 
-def test_networks_without_noise_or_window_are_served(portrait: Portrait) -> None:
-    """The interface asks for nothing but a call and, where it draws, `latent_dim`."""
-
+def test_a_network_without_noise_is_given_none(animator: Animator, portrait: Portrait) -> None:
     class Constant(torch.nn.Module):
+        latent_dim, config = 0, SimpleNamespace(window=300, stride=150)
+
         def forward(self, wave: torch.Tensor, subject: torch.Tensor, frames: int, noise: None) -> SimpleNamespace:
             assert noise is None
             shapes = {"lips": (40, 3), "eyes": (60, 3), "head": (7,), "torso": (18, 3)}
             return SimpleNamespace(**{name: torch.ones(1, frames, *shape) for name, shape in shapes.items()})
 
-    motion = Animator(AnimationConfig(), {"audio2repr": Constant()}, CPU).motion(speech(13), portrait)
+    motion = Animator(
+        AnimationConfig(), CPU, audio2repr=Constant(), faco=animator.faco, renderer=animator.renderer
+    ).motion(speech(13), portrait)
     assert len(motion) == 325
     assert np.allclose(motion.lips, 1, atol=1e-5) and np.allclose(motion.head, 1, atol=1e-5)
 

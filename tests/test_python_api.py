@@ -95,7 +95,8 @@ def test_arguments_of_the_wrong_kind_are_told(animator: Animator, portrait: Port
         Animator.from_config({}, "cpu")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="device 'gpu' is not available here; available: cpu"):
         choose_device("gpu")  # type: ignore[arg-type]
-    without = Animator(animator.config, {}, torch.device("cpu"))
+    networks = {"faco": animator.faco, "renderer": animator.renderer}
+    without = Animator(animator.config, torch.device("cpu"), audio2repr=None, **networks)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"loaded without stage 1 \(with_motion=False\)"):
         without.motion(WAVE, portrait)
 
@@ -107,14 +108,6 @@ def test_motion_that_is_not_finite_is_told_before_any_frame(animator: Animator, 
     part[-1, 0] = np.nan
     with pytest.raises(DataError, match=f"the motion's {name} holds values that are not finite"):
         next(animator.frames(replace(motion, **{name: part}), portrait))
-
-
-def test_landmarks_of_another_shape_are_told(animator: Animator, portrait: Portrait) -> None:
-    face, torso = animator.landmarks(animator.motion(WAVE, portrait), portrait)
-    with pytest.raises(DataError, match=r"face has shape \(12, 468, 3\), wanted \(12, 478, 3\)"):
-        next(animator.render(face[:, :468], torso, portrait))
-    with pytest.raises(DataError, match=r"torso has shape \(5, 18, 3\), wanted \(12, 18, 3\)"):
-        next(animator.render(face, torso[:5], portrait))
 
 
 @pytest.mark.parametrize(

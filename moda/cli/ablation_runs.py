@@ -15,7 +15,6 @@ from moda.config import parse
 from moda.errors import ModaError
 from moda.evaluation.ablation import AblationConfig, TrainRun, Trial
 from moda.locations import find_checkpoint
-from moda.pipeline import check_renderer_size
 from moda.stages.registry import build_stage, find_sections
 from moda.training.trainer import Trainer
 
@@ -52,7 +51,7 @@ def _check_animation(config: AblationConfig, trial: Trial, looked_at: set[object
     if renderer is not None:
         tree, source = renderer.settings.network, str(renderer.config)
         section = parse(find_sections("renderer").network, tree, source=source, section="network")
-        check_renderer_size(section, animation.size)
+        section.check_size(animation.size)
     for stage, path in animation.checkpoints:
         if stage not in trial.uses and path not in looked_at:
             checkpoint.load(find_checkpoint(path), stage=stage)

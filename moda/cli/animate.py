@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -89,10 +88,8 @@ def animate(arguments: argparse.Namespace, config: InferenceConfig, output: Path
             motion = animator.motion(wave, scene.portrait, arguments.seed)
     if arguments.save_motion is not None:
         motion.save(arguments.save_motion)
-    with timings.measure("faces"):
-        face, torso = animator.landmarks(motion, scene.portrait)
     with timings.measure("rendering+encoding"):
-        _encode(animator, face, torso, scene, output, arguments.audio)
+        _encode(animator, motion, scene, output, arguments.audio)
     print(timings.report(len(motion), config.fps))
     width, height = scene.size()
     print(f"{output}: {len(wave) / SAMPLE_RATE:.2f} s, {width}x{height}, {config.fps:g} fps")
@@ -120,12 +117,13 @@ def _scene(arguments: argparse.Namespace, config: InferenceConfig) -> Scene:
     return Scene(reference.portrait, still)
 
 
-def _encode(animator: Animator, face: np.ndarray, torso: np.ndarray, scene: Scene, output: Path, audio: Path) -> None:
+def _encode(animator: Animator, motion: Motion, scene: Scene, output: Path, audio: Path) -> None:
     config, portrait, still = animator.config, scene.portrait, scene.still
-    frames = animator.render(face, torso, portrait)
+    frames = animator.frames(motion, portrait)
     tags: dict[str, str] = {}
     if still is not None:
-        frames = map(FullFraming(still, portrait.person, motion_reach(face, torso, portrait)), frames)
+        reach = motion_reach(animator.landmark_parts(motion, portrait), portrait)
+        frames = map(FullFraming(still, portrait.person, reach), frames)
         tags = still.square.tag(still.size)
     columns = (TextColumn("rendering"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left:"))
     with (
@@ -134,5 +132,5 @@ def _encode(animator: Animator, face: np.ndarray, torso: np.ndarray, scene: Scen
             output, scene.size(), config.fps, audio, crf=config.crf, preset=config.preset, metadata=tags
         ) as writer,
     ):
-        for frame in progress.track(frames, total=len(face)):
+        for frame in progress.track(frames, total=len(motion)):
             writer.write(frame)

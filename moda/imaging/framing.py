@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,15 +82,17 @@ def still_picture(image: np.ndarray, box: Box, long_side: int) -> Still:
     return Still(cv2.resize(image, (wide, high), interpolation=cv2.INTER_AREA), square)
 
 
-def motion_reach(face: np.ndarray, torso: np.ndarray, portrait: Portrait) -> float:
+def motion_reach(parts: Iterable[tuple[np.ndarray, np.ndarray]], portrait: Portrait) -> float:
     """How far the person goes from where the portrait has it, pixels of the square frame.
 
-    face: (T, 478, 3), torso: (T, 18, 3), pixels of the square frame.
+    parts: face (T, 478, 3) and torso (T, 18, 3) of one stretch after the other, pixels of the square frame.
     """
-    oval = list(FACE_OVAL)
-    head = np.linalg.norm((face[:, oval] - portrait.landmarks[oval])[..., :2], axis=-1).max(initial=0.0)
-    body = np.linalg.norm((torso - portrait.torso)[..., :2], axis=-1).max(initial=0.0)
-    return float(max(HAIR_REACH_FACTOR * head, body, MIN_REACH_PX))
+    oval, reach = list(FACE_OVAL), MIN_REACH_PX
+    for face, torso in parts:
+        head = np.linalg.norm((face[:, oval] - portrait.landmarks[oval])[..., :2], axis=-1).max(initial=0.0)
+        body = np.linalg.norm((torso - portrait.torso)[..., :2], axis=-1).max(initial=0.0)
+        reach = max(reach, HAIR_REACH_FACTOR * float(head), float(body))
+    return reach
 
 
 class FullFraming:

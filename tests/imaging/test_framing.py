@@ -120,11 +120,12 @@ def test_reach_is_that_of_the_frame_that_goes_farthest() -> None:
     pose = HeadPose(np.zeros(3), np.zeros(3), np.array(1.0))
     portrait = Portrait(np.zeros((64, 64, 3), np.uint8), points, pose, points, torso, np.zeros((64, 64), np.float32))
     face, shoulders = np.zeros((5, 478, 3)), np.zeros((5, 18, 3))
-    assert motion_reach(face, shoulders, portrait) == MIN_REACH_PX
+    parts = [(face[:2], shoulders[:2]), (face[2:], shoulders[2:])]
+    assert motion_reach(parts, portrait) == MIN_REACH_PX
     face[3, FACE_OVAL[7]] = (3, 4, 100)
-    assert motion_reach(face, shoulders, portrait) == pytest.approx(HAIR_REACH_FACTOR * 5)
+    assert motion_reach(parts, portrait) == pytest.approx(HAIR_REACH_FACTOR * 5)
     shoulders[1, 2] = (-12, 5, 0)
-    assert motion_reach(face, shoulders, portrait) == pytest.approx(13)
+    assert motion_reach(parts, portrait) == pytest.approx(13)
 
 
 @pytest.mark.parametrize("with_audio", [True, False])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from pydantic import Field, model_validator
 
 from moda.config import Config
+from moda.errors import ConfigError
 from moda.nn.settings import UNET_LEVELS
 from moda.representation import WINDOW_SHARE
+
+log = logging.getLogger(__name__)
 
 HALVED = 2**UNET_LEVELS
 """Factor by which the U-Net of a renderer without a warp makes its pictures smaller."""
@@ -58,6 +62,19 @@ class NetworkConfig(Config):
                 f"size {self.size} makes a window of {window}, wanted a multiple of {fold} (2 to the number of widths)"
             )
         return self
+
+    def check_size(self, size: int) -> None:
+        """Renderers are convolutional and take other sizes than their own, but have learned detail at one.
+
+        Raises `ConfigError` if frames of `size` pixels cannot be rendered.
+        """
+        if size == self.size:
+            return
+        if not self.warp and size % self.size:
+            raise ConfigError(
+                f"this renderer (without a warp) renders at {self.size} px or a multiple of it, got size {size}"
+            )
+        log.warning("the renderer was trained at %d px and renders at %d px: detail may suffer", self.size, size)
 
 
 class LossConfig(Config):

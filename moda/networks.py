@@ -1,0 +1,84 @@
+"""What inference asks of the three networks: the interfaces between training stages and `moda.pipeline`.
+
+Dimension letters: B batch, N audio samples (16 kHz), T frames (25 fps), Z noise channels.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from moda.representation import Portrait
+
+
+class MotionParts(Protocol):
+    """Motion in physical units: lips (B, T, 40, 3), eyes (B, T, 60, 3), head (B, T, 7), torso (B, T, 18, 3)."""
+
+    @property
+    def lips(self) -> Tensor: ...
+    @property
+    def eyes(self) -> Tensor: ...
+    @property
+    def head(self) -> Tensor: ...
+    @property
+    def torso(self) -> Tensor: ...
+
+
+class WindowSettings(Protocol):
+    """Frames of a window at inference, and from one window to the next."""
+
+    @property
+    def window(self) -> int: ...
+    @property
+    def stride(self) -> int: ...
+
+
+class MotionNetwork(Protocol):
+    """Stage 1: audio and subject to motion. latent_dim: Z, 0 where it draws nothing."""
+
+    latent_dim: int
+
+    @property
+    def config(self) -> WindowSettings: ...
+
+    def __call__(self, wave: Tensor, subject: Tensor, frames: int, noise: Tensor | None, /) -> MotionParts:
+        """Wave (B, N) in -1..1, subject (B, 478, 3), noise (B, T, Z) standard normal or None."""
+        ...
+
+
+class FaceNetwork(Protocol):
+    """Stage 2, frame by frame."""
+
+    def __call__(self, lips: Tensor, eyes: Tensor, subject: Tensor, /) -> Tensor:
+        """Lips (B, T, 40, 3), eyes (B, T, 60, 3), subject (B, 478, 3) -> offsets of the face (B, T, 478, 3), pixels."""
+        ...
+
+
+class RenderSession(Protocol):
+    """A portrait opened for rendering."""
+
+    def render(self, landmarks: np.ndarray, torso: np.ndarray, first: int, /) -> np.ndarray:
+        """(B, 478, 3) and (B, 18, 3), pixels of the square frame -> (B, size, size, 3) uint8 RGB."""
+        ...
+
+
+class RendererSettings(Protocol):
+    """What a renderer was trained for."""
+
+    def check_size(self, size: int) -> None:
+        """Raise `ConfigError` if it cannot render frames of `size` pixels."""
+        ...
+
+
+class RendererNetwork(Protocol):
+    """Stage 3: landmarks and a reference picture to frames."""
+
+    @property
+    def config(self) -> RendererSettings: ...
+
+    def open(self, portrait: Portrait, device: torch.device, size: int, /) -> RenderSession:
+        """Prepare what depends on the portrait alone; size: side of the frames, pixels."""
+        ...
