@@ -30,10 +30,10 @@ from rich.console import Console
 from rich.table import Table
 
 from data_prepare.job import Job
-from data_prepare.keep import keep
 from data_prepare.options import Options
 from data_prepare.scan.video import scan_video
 from data_prepare.sources.folder import SourceVideo
+from data_prepare.step_results import store_results
 from data_prepare.steps import STEPS
 from moda.errors import ModaError
 from moda.media.threads import use_one_thread
@@ -73,7 +73,7 @@ def prepare_once(video: Path, options: Options) -> tuple[Job, dict[str, tuple[fl
         for step in STEPS:
             began = time.perf_counter(), cpu_seconds()
             step.run(job)
-            keep(job, step.makes)
+            store_results(job, step.makes)
             timed(step.name, began)
     return job, seconds
 

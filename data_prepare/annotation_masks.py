@@ -1,4 +1,4 @@
-"""Person masks that somebody else made, a frame at a time, cut to a clip's square."""
+"""Person masks that other programs made, read a frame at a time and cut to a clip's square."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from moda.representation import FPS
 from moda.tracking.person import MODEL_SIDE_PX
 
 MAX_MISSING_SECONDS = 0.5
-"""What is given may end this much before what is asked for, seconds; its last frame then stands for the rest."""
+"""Annotations may end this much before the clip, seconds; their last frame then stands for the rest."""
 MAX_ASPECT_DIFFERENCE = 0.02
 """A mask's width to height may differ from the source's by this share (rounded sizes)."""
 
@@ -110,7 +110,7 @@ class FrameStack:
 
 
 def masks_of_stack(stack: FrameStack, times: np.ndarray, box: Box, width: int, height: int) -> Iterator[np.ndarray]:
-    """See `Given.masks`. Checks at once, then yields."""
+    """See `Annotations.masks`. Checks at once, then yields."""
     count, rows, columns = stack.shape
     _check_proportion(stack.path, columns, rows, width, height)
     place = covered(stack.path, np.asarray(times, np.float64) * stack.fps, count, stack.fps)
@@ -128,7 +128,7 @@ def masks_of_stack(stack: FrameStack, times: np.ndarray, box: Box, width: int, h
 
 
 def masks_of_video(path: Path, times: np.ndarray, box: Box, width: int, height: int) -> Iterator[np.ndarray]:
-    """See `Given.masks`. Checks at once, then yields."""
+    """See `Annotations.masks`. Checks at once, then yields."""
     try:
         info = probe(path)
     except MediaError as error:

@@ -1,7 +1,7 @@
-"""Pose, person mask and parsing that somebody else's programs made, taken instead of ours.
+"""Annotations: pose, person mask and parsing that other programs made, taken in the place of ours.
 
-A folder GIVEN holds a folder for each source video, named as the video without its ending (below the
-folder of videos, `may/take1.mp4` -> GIVEN/may/take1/), with any of these files:
+A folder holds a folder for each source video, named as the video without its ending (below the folder of
+videos, `may/take1.mp4` -> FOLDER/may/take1/), with any of these files:
 
     pose.npz     fps; rotation (N, 3) degrees pitch, yaw, roll; optional convention, translation, scale
     person.npz   fps; mask (N, h, w) uint8 0..255, bool, or float 0..1: how much of a pixel is person
@@ -15,7 +15,7 @@ savez_compressed will do; of a long one only a frame at a time is held in memory
 Signs (moda.geometry: image = scale * R @ canonical + translation; x right, y down, z away from the
 camera; R = Rz(roll) Ry(yaw) Rx(pitch)). In convention "moda", the one meant where none is named:
 pitch > 0: the nose goes down; yaw > 0: the nose goes to the picture's left; roll > 0: the head turns
-clockwise as seen in the picture. What others give, and what is done with it:
+clockwise as seen in the picture. Conventions, and how they are converted:
 
     "moda"      as above.
     "whenet"    WHENet, HopeNet, FSA-Net, 6DRepNet (300W-LP's angles): pitch > 0 is nose up, yaw and roll
@@ -25,12 +25,12 @@ clockwise as seen in the picture. What others give, and what is done with it:
 
 A pose whose angle runs against the tracked face is refused. Translation (N, 2 or 3) and scale (N,) are
 of the canonical face of MediaPipe in source pixels (scale 1: 14 pixels to the centimetre); leave both
-out, as for all programs above, and they are fitted to the landmarks under the given rotation.
+out, as for all programs above, and they are fitted to the landmarks under that rotation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -45,7 +45,8 @@ from moda.imaging.crop import Box, to_frame
 from moda.reading import read_arrays
 from moda.representation import FRAME, HeadPose
 
-FILE_NAMES = ("pose.npz", "person.npz", "person.mp4", "parsing.npz")
+POSE_FILE, MASK_FILES = "pose.npz", ("person.npz", "person.mp4", "parsing.npz")
+FILE_NAMES = (POSE_FILE, *MASK_FILES)
 CONVENTIONS = ("moda", "whenet", "3ddfa_v2")
 ANGLES = ("pitch", "yaw", "roll")
 MIN_ANGLE_STD_DEGREES = 2.0
@@ -55,7 +56,7 @@ MIN_ANGLE_CORRELATION = -0.5
 MAX_NUMBER = 1e6
 """Of degrees, pixels and scale."""
 MAX_HEAD_ANGLE_DEGREES = 45.0
-"""Median angle between the given and the tracked head beyond which they are not one head, degrees."""
+"""Median angle between the annotated and the tracked head beyond which they are not one head, degrees."""
 
 
 class _Pose(NamedTuple):
@@ -68,7 +69,7 @@ class _Pose(NamedTuple):
 
 @dataclass(frozen=True)
 class Annotations:
-    """What is given for one source video. Files are read, and checked, when they are asked for."""
+    """The annotations of one source video. A file is read, and checked, when its content is needed."""
 
     folder: Path
     files: tuple[str, ...]
@@ -76,14 +77,14 @@ class Annotations:
 
     @staticmethod
     def find(folder: Path | None, source_name: str) -> Annotations | None:
-        """What `folder` holds for a video, by its path relative to the folder of videos; None if nothing.
+        """Those that `folder` holds for a video, by its path relative to the folder of videos; None without any.
 
         Raises `DataError` if there is no such folder, or the video's own holds files but none of ours.
         """
         if folder is None:
             return None
         if not folder.is_dir():
-            raise DataError(f"no such folder of given poses and masks: {folder}")
+            raise DataError(f"no such folder of annotations: {folder}")
         own = folder / Path(source_name).with_suffix("")
         if not own.is_dir():
             return None
@@ -97,18 +98,17 @@ class Annotations:
 
     @property
     def has_pose(self) -> bool:
-        """A rotation is given."""
-        return "pose.npz" in self.files
+        """There is a rotation."""
+        return POSE_FILE in self.files
 
     @property
     def has_masks(self) -> bool:
-        """A person mask or parsing is given."""
-        return any(name != "pose.npz" for name in self.files)
+        """There is a person mask or parsing."""
+        return any(name in MASK_FILES for name in self.files)
 
-    def stamp(self, pose: bool) -> str:
-        """Names, sizes and times of the pose's file, or of the masks': what a step that takes them depends on."""
-        names = [name for name in self.files if (name == "pose.npz") == pose]
-        stats = [(name, (self.folder / name).stat()) for name in names]
+    def stamp(self, names: Collection[str]) -> str:
+        """Names, sizes and times of those of these files that are there: what a step that reads them depends on."""
+        stats = [(name, (self.folder / name).stat()) for name in self.files if name in names]
         return " ".join(f"{name}:{stat.st_size}:{stat.st_mtime_ns}" for name, stat in stats)
 
     def rotation(self, times: np.ndarray) -> np.ndarray | None:
@@ -123,28 +123,28 @@ class Annotations:
 
         times: (T,) seconds of the source. box: the clip's crop in it. landmarks: (T, 478, 3) pixels of the
         square frame; they give place and size where the file does not, and are what it is compared with.
-        Raises `DataError` if the given head turns the other way, or is not this one.
+        Raises `DataError` if the annotated head turns the other way, or is not this one.
         """
         if not self.has_pose:
             return None
-        given, path = self._read_pose(), self.folder / "pose.npz"
-        rotation = self._at(given.rotation, given.fps, times)
+        annotated, path = self._read_pose(), self.folder / POSE_FILE
+        rotation = self._at(annotated.rotation, annotated.fps, times)
         _check_same_head(path, rotation, fit_head_pose(landmarks).rotation)
         fitted = fit_under_rotation(landmarks, rotation)
-        if given.translation is None or given.scale is None:
+        if annotated.translation is None or annotated.scale is None:
             if not (fitted.scale > 0).all():
                 raise DataError(f"{path}: in frame {int(np.argmin(fitted.scale))} of the clip the head is turned over")
             return fitted
         translation = fitted.translation.copy()
-        axes = given.translation.shape[1]
-        translation[:, :axes] = to_frame(self._at(given.translation, given.fps, times), box)
-        return HeadPose(rotation, translation, self._at(given.scale, given.fps, times) * (FRAME / box.side))
+        axes = annotated.translation.shape[1]
+        translation[:, :axes] = to_frame(self._at(annotated.translation, annotated.fps, times), box)
+        return HeadPose(rotation, translation, self._at(annotated.scale, annotated.fps, times) * (FRAME / box.side))
 
     def masks(self, times: np.ndarray, box: Box, width: int, height: int) -> Iterator[np.ndarray]:
         """Person masks of the crop, (256, 256) float32 0..1, one for each of `times`.
 
         times: (T,) seconds of the source, ascending. width, height: of the source picture.
-        Raises `DataError` if no mask is given (see `has_masks`), or it does not fit.
+        Raises `DataError` if there is no mask (see `has_masks`), or it does not fit.
         """
         if "person.mp4" in self.files:
             return masks_of_video(self.folder / "person.mp4", times, box, width, height)
@@ -153,13 +153,13 @@ class Annotations:
 
     def _at(self, values: np.ndarray, fps: float, times: np.ndarray) -> np.ndarray:
         """(N, ...) at (T,) seconds, linear in time."""
-        place = covered(self.folder / "pose.npz", np.asarray(times, np.float64) * fps, len(values), fps)
+        place = covered(self.folder / POSE_FILE, np.asarray(times, np.float64) * fps, len(values), fps)
         flat = values.reshape(len(values), -1)
         columns = [np.interp(place, np.arange(len(values)), column) for column in flat.T]
         return np.stack(columns, axis=1).reshape(len(place), *values.shape[1:])
 
     def _read_pose(self) -> _Pose:
-        path = self.folder / "pose.npz"
+        path = self.folder / POSE_FILE
         arrays = read_arrays(path, [], optional=["fps", "rotation", "convention", "translation", "scale"])
         fps = frame_rate(path, arrays.get("fps"))
         rotation = _floats(path, arrays, "rotation", (3,))
@@ -188,10 +188,10 @@ def _as_moda(rotation: np.ndarray, convention: str) -> np.ndarray:
     return rotation * [1.0, 1.0, -1.0] if convention == "3ddfa_v2" else rotation
 
 
-def _check_same_head(path: Path, given: np.ndarray, tracked: np.ndarray) -> None:
+def _check_same_head(path: Path, annotated: np.ndarray, tracked: np.ndarray) -> None:
     """Compare two rotations (T, 3) of one head, degrees; raises `DataError` if they contradict."""
     for axis, name in enumerate(ANGLES):
-        ours, theirs = np.unwrap(tracked[:, axis], period=360.0), given[:, axis]
+        ours, theirs = np.unwrap(tracked[:, axis], period=360.0), annotated[:, axis]
         if min(ours.std(), theirs.std()) >= MIN_ANGLE_STD_DEGREES:
             agreement = float(np.corrcoef(ours, theirs)[0, 1])
             if agreement < MIN_ANGLE_CORRELATION:
@@ -199,7 +199,7 @@ def _check_same_head(path: Path, given: np.ndarray, tracked: np.ndarray) -> None
                     f"{path}: {name} runs against the tracked face (correlation {agreement:.2f}); name its "
                     f"convention ({', '.join(CONVENTIONS)}), and put the angles in the order {', '.join(ANGLES)}"
                 )
-    turn = Rotation.from_euler("xyz", given, degrees=True).inv() * Rotation.from_euler("xyz", tracked, degrees=True)
+    turn = Rotation.from_euler("xyz", annotated, degrees=True).inv() * Rotation.from_euler("xyz", tracked, degrees=True)
     gap = float(np.degrees(np.median(turn.magnitude())))
     if gap > MAX_HEAD_ANGLE_DEGREES:
         raise DataError(

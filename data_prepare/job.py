@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ class Rejected(ModaError):
 
 
 class Span(NamedTuple):
-    """Frames [start, stop) of the source at 25 fps that are kept."""
+    """Frames [start, stop) of the source at 25 fps that become the clip."""
 
     start: int
     stop: int
@@ -43,56 +43,47 @@ class Offset:
     corrected: bool
 
 
+@dataclass
 class Job:
-    """One shot and what the steps have made of it. Steps set the attributes named in their `makes`."""
+    """One shot and the results of the steps so far. Steps set the attributes named in their `makes`."""
 
-    info: VideoInfo
+    clip_id: str
+    source: SourceVideo
+    shot: Shot
+    folder: Path
+    """Where this clip is being made; becomes the clip's folder when all steps are done."""
+    options: Options
+    annotations: Annotations | None = None
+    """Pose and masks that other programs made."""
+    tick: Callable[[int], None] = lambda frames: None
+    """Called with the number of frames just worked through."""
+    stamps: dict[str, Any] = field(default_factory=dict)
+    """What the clip depends on, for clip.json."""
+
+    info: VideoInfo = field(init=False)
     """From probe."""
-    span: Span
-    landmarks: np.ndarray
+    span: Span = field(init=False)
+    landmarks: np.ndarray = field(init=False)
     """(T, 478, 3) float32 pixels of the square frame, without gaps."""
-    tracked: np.ndarray
+    tracked: np.ndarray = field(init=False)
     """(T,) bool."""
-    outlined: np.ndarray
+    outlined: np.ndarray = field(init=False)
     """(K,) frames whose person mask was made."""
-    outlines: np.ndarray
+    outlines: np.ndarray = field(init=False)
     """(K, 256) their upper edges, see `moda.tracking.person.upper_edge`."""
-    jumps: int
-    """Times that the face jumps from one frame to the next inside what is kept."""
-    padded_audio: np.ndarray | None
-    """Audio of the kept frames with a margin on both sides, see steps/audio.py; None without audio."""
-    offset: Offset | None
-    wave: np.ndarray | None
-    """(N,) float32 audio of the kept frames, in time with the picture, or None."""
-    pose: HeadPose
-    subject: np.ndarray
-    torso: np.ndarray
-    quality: dict[str, float]
-    preview: bool
-    packed: bool
-
-    def __init__(
-        self,
-        clip_id: str,
-        source: SourceVideo,
-        shot: Shot,
-        folder: Path,
-        options: Options,
-        given: Annotations | None = None,
-        tick: Callable[[int], None] = lambda frames: None,
-    ) -> None:
-        self.clip_id = clip_id
-        self.source = source
-        self.shot = shot
-        self.folder = folder
-        """Where this clip is being made; becomes the clip's folder when all steps are done."""
-        self.options = options
-        self.given = given
-        """Pose and masks that the user brought."""
-        self.tick = tick
-        """Called with the number of frames just worked through."""
-        self.stamps: dict[str, Any] = {}
-        """What the clip depends on, for clip.json."""
+    jumps: int = field(init=False)
+    """Times that the face jumps from one frame to the next inside the span."""
+    padded_audio: np.ndarray | None = field(init=False)
+    """Audio of the span with a margin on both sides, see steps/audio.py; None without audio."""
+    offset: Offset | None = field(init=False)
+    wave: np.ndarray | None = field(init=False)
+    """(N,) float32 audio of the span, in time with the picture, or None."""
+    pose: HeadPose = field(init=False)
+    subject: np.ndarray = field(init=False)
+    torso: np.ndarray = field(init=False)
+    quality: dict[str, float] = field(init=False)
+    preview: bool = field(init=False)
+    packed: bool = field(init=False)
 
     @property
     def frames(self) -> int:
@@ -105,7 +96,8 @@ class Step(NamedTuple):
 
     name: stored in clip.json with its stamp. needs, makes: attributes of `Job` that `run` reads and sets.
     version: a new one makes this step, and those that need what it makes, run again on old clips.
-    settings: the options that its result depends on, with which it is stamped.
+    settings: the options that its result depends on, with which it is stamped. annotations: files of other programs
+    that it takes where they are there (`Annotations`), stamped likewise.
     """
 
     name: str
@@ -114,15 +106,16 @@ class Step(NamedTuple):
     version: int
     run: Callable[[Job], None]
     settings: Callable[[Options], object] = lambda options: None
+    annotations: tuple[str, ...] = ()
 
-    def stamp(self, options: Options, given: Annotations | None) -> str:
+    def stamp(self, options: Options, annotations: Annotations | None) -> str:
         """Version and settings in words: equal stamps mean equal results."""
         settings = self.settings(options)
         words = [str(self.version)]
         if settings is not None:
             words.append(json.dumps(settings, sort_keys=True))
-        if given is not None and self.name in ("normalise", "pose"):
-            words.append(given.stamp(pose=self.name == "pose"))
+        if annotations is not None and self.annotations:
+            words.append(annotations.stamp(self.annotations))
         return " ".join(words)
 
 

@@ -34,5 +34,5 @@ class Options(Config):
     correct_offset: bool = Field(True, description="Move the audio of a clip by its settled audio-video offset.")
     settled_only: bool = Field(False, description="Reject clips with audio whose offset cannot be settled.")
     sync: Path | None = Field(None, description="Checkpoint of stage sync; null: the one that ships in assets/.")
-    given: Path | None = Field(None, description="Folder of pose, masks or parsing made elsewhere, see README.")
+    annotations: Path | None = Field(None, description="Folder of pose, masks or parsing made elsewhere, see README.")
     limits: Limits = Limits()

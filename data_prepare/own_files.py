@@ -8,8 +8,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from data_prepare.keep import MADE, WORK_ARRAYS
 from data_prepare.sources.videos import STORE_FOLDERS
+from data_prepare.step_results import PREPARATION_ARRAYS, RESULTS_FILE
 from moda.data.arrays import ARRAYS
 from moda.data.moments import FILE as MOMENTS
 from moda.errors import OutputError
@@ -17,12 +17,12 @@ from moda.errors import OutputError
 REPORTS = ("report.json", "report.html")
 CLIP_FILES = frozenset(
     (
-        *("clip.json", MADE, "video.mp4", "audio.wav", "preview.jpg", "preview.json", MOMENTS),
-        *(f"{name}.npy" for name in (*ARRAYS, *WORK_ARRAYS)),
+        *("clip.json", RESULTS_FILE, "video.mp4", "audio.wav", "preview.jpg", "preview.json", MOMENTS),
+        *(f"{name}.npy" for name in (*ARRAYS, *PREPARATION_ARRAYS)),
     )
 )
 """Files of a clip's folder that preparation writes."""
-_MARKS = ("clip.json", MADE)
+_MARKS = ("clip.json", RESULTS_FILE)
 """A folder that holds one of these was made by preparation."""
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from data_prepare.annotations import Annotations
 from data_prepare.forecast import Forecast
 from data_prepare.options import Options
 from data_prepare.own_files import check_place, remove_clip
@@ -31,8 +30,8 @@ from data_prepare.worker import (
     initialise,
     outdated,
     rejection_path,
-    stamps,
     stored_stamps,
+    task_stamps,
     work,
 )
 from moda.data.clip import SPLITS, Clip, ClipStore
@@ -206,8 +205,7 @@ def finished(task: Task) -> ClipResult | None:
     A changed identity alone is written into clip.json.
     """
     try:
-        given = Annotations.find(task.options.given, task.source.video)
-        wanted = stamps(task, given)
+        wanted = task_stamps(task)
     except (DataError, OSError):
         return None  # the worker says what is wrong
     folder = task.out / "clips" / task.clip_id

@@ -7,7 +7,6 @@ import logging
 import os
 import shutil
 import signal
-import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -18,12 +17,12 @@ from typing import Any
 
 from data_prepare.annotations import Annotations
 from data_prepare.job import Job, Rejected
-from data_prepare.keep import KEPT, keep, recall
 from data_prepare.options import Options
 from data_prepare.own_files import CLIP_FILES, check_clip_place, link_files, remove_clip
 from data_prepare.scan.shots import Shot
 from data_prepare.scan.video import Scan, scan_path, scan_stamp, scan_video, write_scan
 from data_prepare.sources.folder import SourceVideo, source_stamp
+from data_prepare.step_results import STORED, load_result, store_results
 from data_prepare.steps import STEPS
 from moda.data.arrays import ARRAYS, map_array
 from moda.data.clip import Clip
@@ -65,20 +64,12 @@ class ClipResult:
 
 
 def initialise(counter: Synchronized[int]) -> None:
-    """Set up a worker process: one thread, silent end on Ctrl-C, end when the parent is gone."""
+    """Set up a worker process: one thread, silent end on Ctrl-C."""
     global _counter
     _counter = counter
     log_to_stderr(logging.WARNING)
     use_one_thread()
     signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def count_frames(frames: int) -> None:
@@ -91,15 +82,13 @@ def count_frames(frames: int) -> None:
 def work(task: Task) -> ClipResult:
     """Do a task; never raises for a bad video."""
     began = time.monotonic()
-    place = ["scan"]
-    ran: list[str] = []
+    clip = None if task.shot is None else ClipMaker(task)
     scan, status, reason = None, "kept", ""
     try:
-        if task.shot is None:
+        if clip is None:
             scan, status = _scan(task), "scanned"
         else:
-            make_clip(task, place, ran)
-            place[0] = ""
+            clip.make()
     except (Rejected, MediaError) as error:
         status, reason = "rejected", str(error)
     except ModaError as error:
@@ -107,15 +96,17 @@ def work(task: Task) -> ClipResult:
     except OSError as error:
         status, reason = "failed", f"{error.strerror or error}: {error.filename or task.source.path}"
     except Exception as error:  # one broken video must not end a run of many
-        log.error("%s, step %s:\n%s", task.source.name, place[0], traceback.format_exc())
+        step = "scan" if clip is None else clip.step
+        log.error("%s, step %s:\n%s", task.source.name, step, traceback.format_exc())
         status, reason = "failed", f"{type(error).__name__}: {error}"
-    step = "" if status in ("kept", "scanned") else place[0]
-    if status == "rejected" and task.shot is not None:
+    step, ran = ("scan", ()) if clip is None else (clip.step, tuple(clip.ran))
+    if status == "rejected" and clip is not None:
         try:
             remember_rejection(task, reason, step)
         except (ModaError, OSError) as error:
             status, reason = "failed", f"{reason} (and that cannot be noted: {error})"
-    return ClipResult(task, status, reason, step, scan, round(time.monotonic() - began, 2), tuple(ran))
+    done = status in ("kept", "scanned")
+    return ClipResult(task, status, reason, "" if done else step, scan, round(time.monotonic() - began, 2), ran)
 
 
 def _scan(task: Task) -> Scan:
@@ -133,12 +124,13 @@ RENAMED_STEPS = {"sound": "audio"}
 """Names of steps in stores of earlier versions -> today's."""
 
 
-def stamps(task: Task, given: Annotations | None) -> dict[str, Any]:
-    """What a clip depends on: its source and shot, and every step."""
+def task_stamps(task: Task) -> dict[str, Any]:
+    """What a clip depends on: its source and shot, and every step. Raises `DataError` for wrong annotations."""
     assert task.shot is not None
+    annotations = Annotations.find(task.options.annotations, task.source.video)
     stamp = {
         "source": {**source_stamp(task.source.path), "name": task.source.name, "shot": [*task.shot]},
-        "steps": {step.name: step.stamp(task.options, given) for step in STEPS},
+        "steps": {step.name: step.stamp(task.options, annotations) for step in STEPS},
     }
     return dict(json.loads(json.dumps(stamp)))  # as it comes back from a file
 
@@ -146,8 +138,8 @@ def stamps(task: Task, given: Annotations | None) -> dict[str, Any]:
 def outdated(record: dict[str, Any], wanted: dict[str, Any]) -> set[str]:
     """Names of the steps to run: those whose stamp changed and those that need what they make.
 
-    record: what `stamps` gave when the clip was made ({} if there is none). A step whose product is
-    not kept in files runs too if one that needs it does.
+    record: what `task_stamps` returned when the clip was made ({} if there is none). A step whose result is
+    not stored runs too if one that needs it does.
     """
     if record.get("source") != wanted["source"]:
         return {step.name for step in STEPS}
@@ -162,7 +154,7 @@ def outdated(record: dict[str, Any], wanted: dict[str, Any]) -> set[str]:
     makers = {name: step for step in STEPS for name in step.makes}
     for step in reversed(STEPS):
         if step.name in stale:
-            stale |= {makers[name].name for name in step.needs if name not in KEPT}
+            stale |= {makers[name].name for name in step.needs if name not in STORED}
     return stale
 
 
@@ -191,67 +183,67 @@ def current_stamps(record: Mapping[str, Any]) -> dict[str, Any]:
     return stamps
 
 
-def make_clip(task: Task, place: list[str], ran: list[str], tick: Callable[[int], None] = count_frames) -> None:
-    """Make a clip under a temporary name and rename it into place; of an older one what is up to date is kept.
+class ClipMaker:
+    """Makes one clip. step: name of the step that runs, or ran last. ran: names of those that were run."""
 
-    If what is to be kept is damaged, all is made. place[0]: the step that is running; ran: names of the
-    steps that were run. Raises what a step raises; an older clip stays then, unless the video is no longer fit.
-    """
-    assert task.shot is not None
-    final = task.out / "clips" / task.clip_id
-    check_clip_place(final)
-    given = Annotations.find(task.options.given, task.source.video)
-    wanted = stamps(task, given)
-    record = stored_stamps(final)
-    to_run = outdated(record, wanted)
-    try:
-        if len(to_run) < len(STEPS):
-            try:
-                with temporary_folder(final) as folder:
-                    link_files(final, folder)
-                    _run_steps(task, given, wanted, to_run, folder, place, ran, tick)
-                    return _replace(folder, final)
-            except (DataError, MediaError) as error:
-                log.warning("%s is made from nothing, something in it is damaged: %s", final, error)
-                ran.clear()
+    def __init__(self, task: Task, tick: Callable[[int], None] = count_frames) -> None:
+        assert task.shot is not None
+        self.task, self._tick = task, tick
+        self.step = "clip"
+        self.ran: list[str] = []
+
+    def make(self) -> None:
+        """Make the clip under a temporary name and rename it into place; what is up to date of an older one stays.
+
+        If that is damaged, everything is made. Raises what a step raises; an older clip stays then, unless the video
+        is no longer fit.
+        """
+        task, final = self.task, self.task.out / "clips" / self.task.clip_id
+        check_clip_place(final)
+        wanted = task_stamps(task)
+        to_run = outdated(stored_stamps(final), wanted)
+        try:
+            if len(to_run) < len(STEPS):
+                try:
+                    return self._make(final, wanted, to_run)
+                except (DataError, MediaError) as error:
+                    log.warning("%s is made from nothing, something in it is damaged: %s", final, error)
+                    self.ran.clear()
+            self._make(final, wanted, {step.name for step in STEPS})
+        except (Rejected, MediaError):
+            remove_clip(final)
+            raise
+
+    def _make(self, final: Path, wanted: dict[str, Any], to_run: set[str]) -> None:
+        everything = len(to_run) == len(STEPS)
         with temporary_folder(final) as folder:
-            link_files(final, folder, lambda name: name not in CLIP_FILES)
-            _run_steps(task, given, wanted, {step.name for step in STEPS}, folder, place, ran, tick)
+            link_files(final, folder, lambda name: not everything or name not in CLIP_FILES)
+            self._run_steps(self._job(folder, wanted), to_run)
             _replace(folder, final)
-    except (Rejected, MediaError):
-        remove_clip(final)
-        raise
 
+    def _job(self, folder: Path, stamps: dict[str, Any]) -> Job:
+        task = self.task
+        assert task.shot is not None
+        annotations = Annotations.find(task.options.annotations, task.source.video)
+        return Job(task.clip_id, task.source, task.shot, folder, task.options, annotations, self._tick, stamps)
 
-def _run_steps(
-    task: Task,
-    given: Annotations | None,
-    wanted: dict[str, Any],
-    to_run: set[str],
-    folder: Path,
-    place: list[str],
-    ran: list[str],
-    tick: Callable[[int], None],
-) -> None:
-    """Run steps in a clip's temporary folder, which holds what the others made."""
-    assert task.shot is not None
-    job = Job(task.clip_id, task.source, task.shot, folder, task.options, given, tick)
-    job.stamps = wanted
-    known: set[str] = set()
-    for step in STEPS:
-        if step.name not in to_run:
-            continue
-        place[0] = step.name
-        for name in step.needs:
-            if name not in known:
-                recall(job, name)
-                known.add(name)
-        step.run(job)
-        if forgotten := [name for name in step.makes if not hasattr(job, name)]:
-            raise RuntimeError(f"step '{step.name}' did not make {forgotten}")
-        keep(job, step.makes)
-        known.update(step.makes)
-        ran.append(step.name)
+    def _run_steps(self, job: Job, to_run: set[str]) -> None:
+        """Run steps in a clip's temporary folder, which holds the results of the others."""
+        known: set[str] = set()
+        for step in STEPS:
+            if step.name not in to_run:
+                continue
+            self.step = step.name
+            for name in step.needs:
+                if name not in known:
+                    load_result(job, name)
+                    known.add(name)
+            step.run(job)
+            if missing := [name for name in step.makes if not hasattr(job, name)]:
+                raise RuntimeError(f"step '{step.name}' did not make {missing}")
+            store_results(job, step.makes)
+            known.update(step.makes)
+            self.ran.append(step.name)
 
 
 def _replace(folder: Path, final: Path) -> None:
@@ -269,11 +261,10 @@ def _replace(folder: Path, final: Path) -> None:
 
 
 def rejection_path(task: Task) -> Path:
-    """Where the reason is kept for which a shot was rejected."""
+    """Where the reason is stored for which a shot was rejected."""
     return task.out / "rejected" / f"{task.clip_id}.json"
 
 
 def remember_rejection(task: Task, reason: str, step: str) -> None:
     """Store why a shot is not fit, so that the next run need not find out again."""
-    given = Annotations.find(task.options.given, task.source.video)
-    write_json(rejection_path(task), {"stamps": stamps(task, given), "reason": reason, "step": step})
+    write_json(rejection_path(task), {"stamps": task_stamps(task), "reason": reason, "step": step})

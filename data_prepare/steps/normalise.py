@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prepare.annotations import MASK_FILES
 from data_prepare.frozen import frozen_frames, small_grey
 from data_prepare.job import Job, Rejected, Span, Step
 from data_prepare.scan.spans import MIN_RUN_SECONDS, choose_span, faded_ends, fill_gaps, find_jumps, short_gaps_filled
@@ -43,7 +44,7 @@ def run(job: Job) -> None:
     """Decode once: crop, store, track. If only a part is kept, that part is stored again from the source."""
     path, shot = job.folder / "video.mp4", Span(job.shot.start, job.shot.stop)
     side = min(TRACK_SIDE_PX, max(2, job.shot.box.side // 2 * 2))
-    masked = job.given is not None and job.given.has_masks
+    masked = job.annotations is not None and job.annotations.has_masks
     meshes: list[np.ndarray | None] = []
     contrasts: list[float] = []
     outlines: list[np.ndarray] = []
@@ -106,11 +107,10 @@ def _kept(job: Job, tracked: np.ndarray, jumps: np.ndarray, frozen: np.ndarray) 
 
 
 def _annotated_outlines(job: Job) -> np.ndarray:
-    assert job.given is not None
+    assert job.annotations is not None
     times = (job.span.start + job.outlined) / FPS
-    return np.stack(
-        [upper_edge(mask) for mask in job.given.masks(times, job.shot.box, job.info.width, job.info.height)]
-    )
+    masks = job.annotations.masks(times, job.shot.box, job.info.width, job.info.height)
+    return np.stack([upper_edge(mask) for mask in masks])
 
 
 STEP = Step(
@@ -120,4 +120,5 @@ STEP = Step(
     version=4,
     run=run,
     settings=lambda options: {"size": options.size, "min_tracked": options.limits.min_tracked},
+    annotations=MASK_FILES,
 )

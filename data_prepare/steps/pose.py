@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from data_prepare.annotations import POSE_FILE
 from data_prepare.job import Job, Step
 from moda.geometry import fit_head_pose, subject_mesh, to_canonical
 from moda.representation import FPS, HeadPose
@@ -20,12 +21,19 @@ def smooth_pose(pose: HeadPose, sigma: float = SIGMA_FRAMES) -> HeadPose:
 
 
 def run(job: Job) -> None:
-    """Fit the pose, or take the user's, and smooth it; the mesh at rest is that of the canonical face."""
+    """Fit the pose, or take the annotated one, and smooth it; the mesh at rest is that of the canonical face."""
     landmarks = job.landmarks.astype(np.float64)
     times = (job.span.start + np.arange(len(landmarks))) / FPS
-    given = None if job.given is None else job.given.pose(times, job.shot.box, landmarks)
-    job.pose = smooth_pose(fit_head_pose(landmarks) if given is None else given)
+    annotated = None if job.annotations is None else job.annotations.pose(times, job.shot.box, landmarks)
+    job.pose = smooth_pose(fit_head_pose(landmarks) if annotated is None else annotated)
     job.subject = subject_mesh(to_canonical(landmarks, job.pose)[job.tracked]).astype(np.float32)
 
 
-STEP = Step("pose", needs=("span", "landmarks", "tracked"), makes=("pose", "subject"), version=2, run=run)
+STEP = Step(
+    "pose",
+    needs=("span", "landmarks", "tracked"),
+    makes=("pose", "subject"),
+    version=2,
+    run=run,
+    annotations=(POSE_FILE,),
+)

@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--identities", type=Path, help="TSV with columns file and identity: who is in which video")
     parser.add_argument("--hdtf", type=Path, metavar="LISTS", help="HDTF's list files: cut exactly the clips they name")
     parser.add_argument("--annotations", type=Path, help="folder of head poses, person masks or parsing made elsewhere")
+    parser.add_argument("--given", dest="annotations", type=Path, help=argparse.SUPPRESS)  # its earlier name
     parser.add_argument(
         "--split",
         help="shares (0.8,0.1,0.1, the default) or numbers of clips (132,0,32) of train, val, test; by identity",
@@ -76,11 +77,11 @@ def _parser() -> argparse.ArgumentParser:
 def _config(arguments: argparse.Namespace) -> PrepareConfig:
     tree = {} if arguments.config is None else load_yaml(arguments.config)
     tree = apply_overrides(tree, arguments.set)
-    given: dict[str, Any] = {name: value for name, value in vars(arguments).items() if value is not None}
-    for name, value in given.items():
+    set_here: dict[str, Any] = {name: value for name, value in vars(arguments).items() if value is not None}
+    for name, value in set_here.items():
         if name in ("jobs", "include", "identities", "hdtf", "split", "split_lists", "seed"):
             tree[name] = value
-        elif name in ("size", "given", "allow_silent"):
+        elif name in ("size", "annotations", "allow_silent"):
             options = tree.get("options") or {}
             tree["options"] = {**options, name: value} if isinstance(options, dict) else options
     return parse(PrepareConfig, tree, source=str(arguments.config or "the command line"))

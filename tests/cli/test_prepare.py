@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from data_prepare.runner import _locked
-from moda.cli.prepare import PrepareConfig, main
+from moda.cli.prepare import PrepareConfig, _config, _parser, main
 from moda.config import load_yaml, parse
 from moda.data.clip import ClipStore
 
@@ -72,7 +72,15 @@ def test_the_shipped_settings_are_the_defaults():
     path = REPOSITORY / "configs" / "default" / "prepare.yaml"
     assert parse(PrepareConfig, load_yaml(path), source=str(path)) == PrepareConfig()
     for name in PrepareConfig().options.model_dump():
-        assert f"{name}:" in path.read_text() or name in ("sync", "given"), name
+        assert f"{name}:" in path.read_text() or name in ("sync", "annotations"), name
+
+
+@pytest.mark.parametrize("option", ["--annotations", "--given"])  # --given: its earlier name, not in the help
+def test_options_of_the_command_line_arrive(option):
+    arguments = _parser().parse_args(["in", "out", option, "poses", "--size", "64", "--allow-silent", "--seed", "3"])
+    config = _config(arguments)
+    assert (config.options.annotations, config.options.size, config.options.allow_silent) == (Path("poses"), 64, True)
+    assert config.seed == 3 and config.split == PrepareConfig().split
 
 
 def test_help_names_every_option(capsys):

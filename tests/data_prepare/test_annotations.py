@@ -64,9 +64,12 @@ def test_files_of_other_names_or_two_masks_are_refused(tmp_path):
 
 def test_the_stamp_changes_with_the_files(tmp_path):
     first = save(tmp_path, fps=25, rotation=nodding())
-    stamp = first.stamp(pose=True)
-    assert Annotations.find(tmp_path, "v.mkv").stamp(pose=True) == stamp and stamp.startswith("pose.npz:")
-    assert save(tmp_path, fps=25, rotation=nodding() + 1).stamp(pose=True) != stamp and first.stamp(pose=False) == ""
+    stamp = first.stamp(["pose.npz"])
+    assert Annotations.find(tmp_path, "v.mkv").stamp(["pose.npz"]) == stamp and stamp.startswith("pose.npz:")
+    assert (
+        save(tmp_path, fps=25, rotation=nodding() + 1).stamp(["pose.npz"]) != stamp
+        and first.stamp(["person.npz"]) == ""
+    )
 
 
 def test_signs_of_the_documented_convention():
@@ -104,19 +107,20 @@ def ddfa_axes(pitch: float, yaw: float, roll: float) -> np.ndarray:
 @pytest.mark.parametrize(("convention", "axes"), [("whenet", whenet_axes), ("3ddfa_v2", ddfa_axes)])
 def test_other_conventions_mean_the_same_head(tmp_path, convention, axes):
     angles = np.random.default_rng(0).uniform(-40, 40, (20, 3))
-    given = save(tmp_path, fps=25, rotation=angles, convention=convention)
-    matrices = rotation_matrix(given.rotation(np.arange(20) / 25))
+    annotations = save(tmp_path, fps=25, rotation=angles, convention=convention)
+    matrices = rotation_matrix(annotations.rotation(np.arange(20) / 25))
     ours = matrices[:, :2] * [1, 1, -1]  # the face looks along -z
     assert np.allclose(ours, [axes(*angle) for angle in angles], atol=1e-9)
 
 
 def test_rotation_is_taken_by_time_and_across_the_turn(tmp_path):
-    given = save(tmp_path, fps=10, rotation=[[0, 0, 170], [10, 0, -170], [10, 20, -170]])
+    annotations = save(tmp_path, fps=10, rotation=[[0, 0, 170], [10, 0, -170], [10, 20, -170]])
     assert np.allclose(
-        given.rotation(np.array([0.05, 0.1, 0.15, 0.5])), [[5, 0, 180], [10, 0, 190], [10, 10, 190], [10, 20, 190]]
+        annotations.rotation(np.array([0.05, 0.1, 0.15, 0.5])),
+        [[5, 0, 180], [10, 0, 190], [10, 10, 190], [10, 20, 190]],
     )
     with pytest.raises(DataError, match=r"pose\.npz holds 3 frames at 10 fps = 0\.30 s, wanted 1\.50 s"):
-        given.rotation(np.array([0.0, 1.5]))
+        annotations.rotation(np.array([0.0, 1.5]))
 
 
 def test_place_and_size_come_from_the_landmarks_where_the_file_has_none(tmp_path):
@@ -143,15 +147,15 @@ def test_place_and_size_of_the_file_are_moved_into_the_crop(tmp_path):
 def test_an_angle_of_the_other_sign_is_found_out(tmp_path, axis):
     rotation, signs = nodding(), np.ones(3)
     signs[axis] = -1
-    given = save(tmp_path, fps=25, rotation=rotation * signs)
+    annotations = save(tmp_path, fps=25, rotation=rotation * signs)
     with pytest.raises(DataError, match=f"{('pitch', 'yaw', 'roll')[axis]} runs against the tracked face"):
-        given.pose(np.arange(50) / 25, Box(0, 0, 512), face(rotation))
+        annotations.pose(np.arange(50) / 25, Box(0, 0, 512), face(rotation))
 
 
 def test_another_head_is_refused(tmp_path):
-    given = save(tmp_path, fps=25, rotation=np.full((50, 3), [0.0, 80.0, 0.0]))
+    annotations = save(tmp_path, fps=25, rotation=np.full((50, 3), [0.0, 80.0, 0.0]))
     with pytest.raises(DataError, match="degrees from the tracked face"):
-        given.pose(np.arange(50) / 25, Box(0, 0, 512), face(nodding()))
+        annotations.pose(np.arange(50) / 25, Box(0, 0, 512), face(nodding()))
 
 
 def test_a_noisy_measurement_of_the_same_head_passes(tmp_path):
@@ -190,15 +194,15 @@ def test_files_that_are_no_npz_are_named(tmp_path):
     for content in (b"", b"not a zip", b"PK\x03\x04 broken"):
         (tmp_path / "v" / "pose.npz").write_bytes(content)
         (tmp_path / "v" / "person.npz").write_bytes(content)
-        given = Annotations.find(tmp_path, "v.mp4")
+        annotations = Annotations.find(tmp_path, "v.mp4")
         with pytest.raises(DataError, match=r"cannot read .*pose\.npz"):
-            given.rotation(np.zeros(1))
+            annotations.rotation(np.zeros(1))
         with pytest.raises(DataError, match=r"cannot read .*person\.npz"):
-            given.masks(np.zeros(1), Box(0, 0, 16), 16, 16)
+            annotations.masks(np.zeros(1), Box(0, 0, 16), 16, 16)
     with (tmp_path / "v" / "pose.npz").open("wb") as file:
         np.save(file, np.zeros(3))
     with pytest.raises(DataError, match=r"cannot read .*pose\.npz"):
-        given.rotation(np.zeros(1))
+        annotations.rotation(np.zeros(1))
 
 
 def disc(width: int, height: int, x: float, y: float, radius: float) -> np.ndarray:
@@ -227,15 +231,15 @@ def wanted_masks(times: np.ndarray, fps: float) -> np.ndarray:
 def test_masks_of_any_size_and_kind_are_cut_like_the_picture(tmp_path, height, kind):
     masks = discs(height)
     if kind == "labels":
-        given = save(tmp_path, "parsing.npz", fps=12.5, labels=np.where(masks > 127, 17, 0).astype(np.uint8))
+        annotations = save(tmp_path, "parsing.npz", fps=12.5, labels=np.where(masks > 127, 17, 0).astype(np.uint8))
     elif kind == "bool":
-        given = save(tmp_path, "person.npz", fps=12.5, mask=masks > 127)
+        annotations = save(tmp_path, "person.npz", fps=12.5, mask=masks > 127)
     else:
         mask = masks if kind == "uint8" else (masks / 255).astype(np.float32)
-        given = save(tmp_path, "person.npz", fps=12.5, mask=mask)
+        annotations = save(tmp_path, "person.npz", fps=12.5, mask=mask)
     times = np.array([0.0, 0.08, 0.16, 0.16, 0.64])
-    found = list(given.masks(times, BOX, WIDTH, HEIGHT))
-    assert given.has_masks and all(mask.shape == (256, 256) and mask.dtype == np.float32 for mask in found)
+    found = list(annotations.masks(times, BOX, WIDTH, HEIGHT))
+    assert annotations.has_masks and all(mask.shape == (256, 256) and mask.dtype == np.float32 for mask in found)
     edge = 256 / 240 * 360 / height  # of one pixel of the mask, in pixels of the result
     for mask, wanted in zip(found, wanted_masks(times, 12.5), strict=True):
         assert abs((mask >= 0.5).sum() - (wanted >= 0.5).sum()) < 600 * max(edge, 1) * 0.2
@@ -245,8 +249,8 @@ def test_masks_of_any_size_and_kind_are_cut_like_the_picture(tmp_path, height, k
 
 def test_a_mask_goes_before_parsing(tmp_path):
     save(tmp_path, "parsing.npz", fps=25, labels=np.zeros((5, 36, 64), np.uint8))
-    given = save(tmp_path, "person.npz", fps=25, mask=np.ones((5, 36, 64), bool))
-    assert next(given.masks(np.zeros(1), BOX, WIDTH, HEIGHT)).min() == 1
+    annotations = save(tmp_path, "person.npz", fps=25, mask=np.ones((5, 36, 64), bool))
+    assert next(annotations.masks(np.zeros(1), BOX, WIDTH, HEIGHT)).min() == 1
 
 
 @pytest.mark.parametrize("size", [(640, 360), (320, 180)])
@@ -256,18 +260,18 @@ def test_a_grey_video_of_another_rate_is_a_mask(tmp_path, size):
     with VideoWriter(tmp_path / "v" / "person.mp4", size, 12.5) as writer:
         for mask in masks:
             writer.write(np.repeat(mask[..., None], 3, axis=2))
-    given = Annotations.find(tmp_path, "v.mp4")
+    annotations = Annotations.find(tmp_path, "v.mp4")
     times = np.array([0.0, 0.08, 0.16, 0.16, 0.64, 0.72, 1.0])
-    found = list(given.masks(times, BOX, WIDTH, HEIGHT))
+    found = list(annotations.masks(times, BOX, WIDTH, HEIGHT))
     wanted = wanted_masks(np.minimum(times, 0.72), 12.5)
     assert len(found) == len(times), "the last stands for what little is asked beyond the end"
     for mask, truth in zip(found, wanted, strict=True):
         assert mask.shape == (256, 256) and mask.dtype == np.float32
         assert ((mask >= 0.5) != (truth >= 0.5)).sum() < 300
     with pytest.raises(DataError, match=r"person\.mp4 holds 20 frames"):
-        given.masks(np.array([3.0]), BOX, WIDTH, HEIGHT)
+        annotations.masks(np.array([3.0]), BOX, WIDTH, HEIGHT)
     with pytest.raises(DataError, match="wanted the whole picture"):
-        given.masks(np.zeros(1), Box(0, 0, 100), 480, 360)
+        annotations.masks(np.zeros(1), Box(0, 0, 100), 480, 360)
 
 
 @pytest.mark.parametrize(
@@ -291,6 +295,6 @@ def test_a_mask_that_cannot_be_used_is_named(tmp_path, arrays, said):
 
 
 def test_masks_are_read_forwards_only(tmp_path):
-    given = save(tmp_path, "person.npz", fps=25, mask=np.ones((60, 36, 64), bool))
+    annotations = save(tmp_path, "person.npz", fps=25, mask=np.ones((60, 36, 64), bool))
     with pytest.raises(ValueError, match="forwards"):
-        list(given.masks(np.array([1.0, 0.5]), BOX, WIDTH, HEIGHT))
+        list(annotations.masks(np.array([1.0, 0.5]), BOX, WIDTH, HEIGHT))

@@ -1,8 +1,8 @@
 import pytest
 
 from data_prepare.job import Offset, Step, in_order, offset_record
-from data_prepare.keep import KEPT
 from data_prepare.options import Options
+from data_prepare.step_results import STORED
 from data_prepare.steps import STEPS
 
 
@@ -27,11 +27,11 @@ def test_steps_that_wait_for_one_another_are_found():
         in_order([step("a", "y", "x"), step("b", "x", "y")])
 
 
-def test_the_real_steps_begin_with_probe_end_with_pack_and_keep_what_they_make():
+def test_the_real_steps_begin_with_probe_end_with_pack_and_store_what_they_make():
     assert STEPS[0].name == "probe" and STEPS[-1].name == "pack"
     assert len({each.name for each in STEPS}) == 9
     made = {name for each in STEPS for name in each.makes}
-    assert made - set(KEPT) == {"padded_audio"} and set(KEPT) <= made
+    assert made - set(STORED) == {"padded_audio"} and set(STORED) <= made
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ def test_a_mask_is_refused_by_what_it_claims(tmp_path, shape, said):
 
 
 def test_a_pose_that_is_none_is_a_line(tmp_path):
-    given = Annotations(tmp_path, ("pose.npz",))
+    annotations = Annotations(tmp_path, ("pose.npz",))
     good = {"fps": np.array(25.0), "rotation": np.zeros((5, 3))}
     bad: list[dict[str, np.ndarray]] = [
         {**good, name: value}
@@ -138,12 +138,12 @@ def test_a_pose_that_is_none_is_a_line(tmp_path):
     for arrays in bad:
         np.savez(tmp_path / "pose.npz", **arrays)
         with pytest.raises(DataError, match=r"pose\.npz") as refused:
-            given.rotation(np.zeros(1))
+            annotations.rotation(np.zeros(1))
         assert len(str(refused.value)) < 400
     for content in (b"", b"PK\x03\x04", b"\x93NUMPY\x01\x00", b"\x80\x04K\x01."):
         (tmp_path / "pose.npz").write_bytes(content)
         with pytest.raises(DataError, match=r"pose\.npz"):
-            given.rotation(np.zeros(1))
+            annotations.rotation(np.zeros(1))
 
 
 def test_a_scan_that_is_none_is_made_again(tmp_path):

@@ -11,15 +11,15 @@ import pytest
 
 from data_prepare import worker
 from data_prepare.job import Offset, Rejected, Step
-from data_prepare.keep import MADE
 from data_prepare.options import Options
 from data_prepare.own_files import link_files
 from data_prepare.runner import clip_tasks, finished, scanned
 from data_prepare.scan.video import read_scan, scan_path, scan_stamp
 from data_prepare.sources.folder import find_sources
+from data_prepare.step_results import RESULTS_FILE
 from data_prepare.steps import STEPS
 from data_prepare.steps.offset import moved
-from data_prepare.worker import Task, make_clip, outdated, rejection_path, work
+from data_prepare.worker import ClipMaker, Task, outdated, rejection_path, work
 from moda.media.audio import read_audio
 from tests.data_prepare.conftest import tree
 
@@ -77,21 +77,21 @@ def made(task, out=None):
     if out is not None:
         (out / "clips").mkdir(parents=True, exist_ok=True)
         task = Task(out, task.source, task.options, task.clip_id, task.shot)
-    ran: list[str] = []
-    make_clip(task, [""], ran)
+    maker = ClipMaker(task)
+    maker.make()
     assert [path.name for path in (task.out / "clips").iterdir() if path.name.startswith(".")] == []
-    return tree(task.out / "clips" / task.clip_id), ran
+    return tree(task.out / "clips" / task.clip_id), maker.ran
 
 
 @pytest.mark.parametrize("name", [step.name for step in STEPS])
 def test_a_new_version_makes_again_what_depends_on_it_and_nothing_else(task, change, name):
-    assert outdated(worker.stored_stamps(task.out / "clips" / QUIET), worker.stamps(task, None)) == set()
+    assert outdated(worker.stored_stamps(task.out / "clips" / QUIET), worker.task_stamps(task)) == set()
     change(name)
-    assert outdated(worker.stored_stamps(task.out / "clips" / QUIET), worker.stamps(task, None)) == REMADE[name]
+    assert outdated(worker.stored_stamps(task.out / "clips" / QUIET), worker.task_stamps(task)) == REMADE[name]
 
 
 def test_without_a_record_or_with_another_source_or_shot_all_is_made(task):
-    wanted = worker.stamps(task, None)
+    wanted = worker.task_stamps(task)
     assert outdated({}, wanted) == ALL
     assert outdated(wanted, wanted) == set()
     for key, value in (("bytes", 1), ("mtime_ns", 2), ("name", "x"), ("shot", [])):
@@ -163,7 +163,7 @@ def test_a_crash_in_a_later_step_leaves_the_old_clip_whole(task, change, later):
     change("normalise", cut_short)
     change(later, crash)
     with pytest.raises(KeyboardInterrupt):
-        make_clip(task, [""], [])
+        ClipMaker(task).make()
     assert tree(clips) == before
 
 
@@ -178,7 +178,7 @@ def test_a_crash_while_the_video_is_written_again_leaves_the_old_one_whole(task,
 
     change("normalise")
     with pytest.raises(KeyboardInterrupt):
-        make_clip(task, [""], [], crash)
+        ClipMaker(task, crash).make()
     assert tree(task.out / "clips") == before
 
 
@@ -293,7 +293,7 @@ def test_a_changed_source_makes_everything_again(store, footage, options, tmp_pa
 def test_a_damaged_clip_is_made_from_nothing(task, change, tmp_path):
     fresh, _ = made(task, tmp_path / "fresh")
     path = task.out / "clips" / QUIET
-    for name, content in (("landmarks.npy", b"broken"), (MADE, b"{}"), ("audio.wav", b""), ("video.mp4", b"x")):
+    for name, content in (("landmarks.npy", b"broken"), (RESULTS_FILE, b"{}"), ("audio.wav", b""), ("video.mp4", b"x")):
         shutil.rmtree(path)
         shutil.copytree(tmp_path / "fresh" / "clips" / QUIET, path)
         (path / name).write_bytes(content)

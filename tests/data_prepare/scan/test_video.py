@@ -16,7 +16,7 @@ from data_prepare.scan.shots import Shot
 from data_prepare.scan.video import Scan, read_scan, scan_path, scan_stamp, scan_video, write_scan
 from data_prepare.sources.folder import ListedPart, SourceVideo, find_sources
 from data_prepare.sources.hdtf import HdtfCut, ListedBox
-from data_prepare.worker import Task, make_clip
+from data_prepare.worker import ClipMaker, Task
 from moda.imaging.crop import Box
 from moda.media.video import VideoReader, read_frames
 from tests.data_prepare.conftest import FIRST, SECOND, SIDE, write_film
@@ -94,7 +94,7 @@ def test_a_list_says_which_frames_and_which_square_over_a_cut_too(footage, tmp_p
     assert found == Scan((Shot(10, 41, Box(40, 10, 160), 1, exact=True),), 31)
     (tmp_path / "clips").mkdir()
     (task,) = clip_tasks(Task(tmp_path, source, options, "RD_Film_0"), found)
-    make_clip(task, [""], [])
+    ClipMaker(task).make()
     record = json.loads((tmp_path / "clips" / "RD_Film_0" / "clip.json").read_text())
     assert record["span"] == [10, 41] and record["frames"] == 31 and record["identity"] == "Film"
     wanted = list(read_frames(source.path, size=64, crop=(40, 10, 160)))[10:41]

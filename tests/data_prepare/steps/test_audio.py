@@ -93,7 +93,7 @@ def talking_job(tmp_path, options, frames=60) -> Job:
 
 
 def test_what_is_settled_is_corrected_by_the_frames_that_are_noted(tmp_path, sync_checkpoint, monkeypatch):
-    monkeypatch.setattr(moda.av_offset, "SETTLED", -9.0)
+    monkeypatch.setattr(moda.av_offset, "MIN_SETTLED_CONFIDENCE", -9.0)
     for end in range(60, 130, 5):  # the network may see the peak at the end of its curve, which is never settled
         job = talking_job(tmp_path, Options(sync=sync_checkpoint, limits={"max_offset": 15.5}), end)
         offset.run(job)
@@ -115,7 +115,7 @@ def test_what_is_settled_is_corrected_by_the_frames_that_are_noted(tmp_path, syn
 
 @pytest.mark.parametrize("late", [-6, 6])
 def test_sound_too_late_or_too_early_is_refused(tmp_path, sync_checkpoint, monkeypatch, late):
-    monkeypatch.setattr(moda.av_offset, "SETTLED", -9.0)
+    monkeypatch.setattr(moda.av_offset, "MIN_SETTLED_CONFIDENCE", -9.0)
     job = talking_job(tmp_path, Options(sync=sync_checkpoint, limits={"max_offset": 3}), 120)
     job.padded_audio = np.roll(job.padded_audio, -640 * late)
     with pytest.raises(Rejected, match=r"the picture comes \+[567]" if late > 0 else "the picture comes -[567]"):
@@ -123,7 +123,7 @@ def test_sound_too_late_or_too_early_is_refused(tmp_path, sync_checkpoint, monke
 
 
 def test_what_is_not_settled_is_noted_and_left(tmp_path, sync_checkpoint, monkeypatch):
-    monkeypatch.setattr(moda.av_offset, "SETTLED", 9.0)
+    monkeypatch.setattr(moda.av_offset, "MIN_SETTLED_CONFIDENCE", 9.0)
     job = talking_job(tmp_path, Options(sync=sync_checkpoint, limits={"max_offset": 0}))
     offset.run(job)
     assert not job.offset.settled and not job.offset.corrected

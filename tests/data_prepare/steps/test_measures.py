@@ -60,7 +60,7 @@ def test_the_mesh_at_rest_is_of_frames_in_which_the_face_was_seen():
     vertices = canonical_face().vertices
     face = np.concatenate([vertices, np.repeat(vertices[[33, 263]], 5, axis=0)])
     job.tracked = np.arange(20) < 10
-    job.given, job.span = None, Span(0, 20)
+    job.annotations, job.span = None, Span(0, 20)
     faces = np.repeat(face[None], 20, axis=0)
     faces[10:, :, 1] *= 1.3  # what fills a gap; the mouth is closed there alone
     for _, lower in INNER_LIP_PAIRS:

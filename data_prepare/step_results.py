@@ -1,7 +1,7 @@
-"""What a step made, in files of the clip's folder, so that a later run need not make it again.
+"""Results of steps in the clip's folder, so that a later run need not compute them again.
 
-Arrays are files of their own (`moda.data.arrays`), small things stand in `made.json`; the audio is
-audio.wav. `padded_audio` alone is not kept: it is read again from the source.
+Arrays are files of their own (`moda.data.arrays`), small values stand in `made.json`, the audio is audio.wav.
+`padded_audio` alone is not stored: it is read again from the source.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from moda.media.video import VideoInfo
 from moda.reading import read_json
 from moda.representation import HeadPose
 
-MADE = "made.json"
-WORK_ARRAYS = {"outlined": 1, "outlines": 2}
+RESULTS_FILE = "made.json"
+PREPARATION_ARRAYS = {"outlined": 1, "outlines": 2}
 """Arrays that only preparation reads, and their number of axes."""
 
 
-class Kept(NamedTuple):
-    """How an attribute of `Job` is written to a folder and read from it. Files: what it consists of."""
+class ResultStorage(NamedTuple):
+    """How an attribute of `Job` is stored in its folder. write: returns its value in `made.json`. read: takes that."""
 
     write: Callable[[Job], Any]
     read: Callable[[Job, Any], Any]
 
 
-def _array(name: str) -> Kept:
+def _array(name: str) -> ResultStorage:
     def write(job: Job) -> None:
-        if name in WORK_ARRAYS:
+        if name in PREPARATION_ARRAYS:
             write_npy(job.folder / f"{name}.npy", getattr(job, name))
         else:
             write_array(job.folder, name, getattr(job, name))
 
-    return Kept(write, lambda job, _: _load(job, name))
+    return ResultStorage(write, lambda job, _: _load(job, name))
 
 
 def _write_pose(job: Job) -> None:
@@ -62,54 +62,56 @@ def _write_wave(job: Job) -> bool:
     return job.wave is not None
 
 
-KEPT: dict[str, Kept] = {
-    "info": Kept(lambda job: asdict(job.info), lambda _, value: VideoInfo(**value)),
-    "span": Kept(lambda job: list(job.span), lambda _, value: Span(*value)),
-    "jumps": Kept(lambda job: job.jumps, lambda _, value: int(value)),
+STORED: dict[str, ResultStorage] = {
+    "info": ResultStorage(lambda job: asdict(job.info), lambda _, value: VideoInfo(**value)),
+    "span": ResultStorage(lambda job: list(job.span), lambda _, value: Span(*value)),
+    "jumps": ResultStorage(lambda job: job.jumps, lambda _, value: int(value)),
     "landmarks": _array("landmarks"),
     "tracked": _array("tracked"),
     "outlined": _array("outlined"),
     "outlines": _array("outlines"),
-    "wave": Kept(_write_wave, lambda job, value: read_audio(job.folder / "audio.wav") if value else None),
-    "offset": Kept(lambda job: offset_record(job.offset), lambda _, value: None if value is None else Offset(**value)),
-    "pose": Kept(_write_pose, _read_pose),
+    "wave": ResultStorage(_write_wave, lambda job, value: read_audio(job.folder / "audio.wav") if value else None),
+    "offset": ResultStorage(
+        lambda job: offset_record(job.offset), lambda _, value: None if value is None else Offset(**value)
+    ),
+    "pose": ResultStorage(_write_pose, _read_pose),
     "subject": _array("subject"),
     "torso": _array("torso"),
-    "quality": Kept(lambda job: job.quality, lambda _, value: dict(value)),
-    "preview": Kept(lambda job: True, lambda _, value: True),
-    "packed": Kept(lambda job: True, lambda _, value: True),
+    "quality": ResultStorage(lambda job: job.quality, lambda _, value: dict(value)),
+    "preview": ResultStorage(lambda job: True, lambda _, value: True),
+    "packed": ResultStorage(lambda job: True, lambda _, value: True),
 }
 
 
-def keep(job: Job, names: tuple[str, ...]) -> None:
-    """Write what a step made into the clip's folder."""
-    path = job.folder / MADE
-    made = read_json(path) if path.is_file() else {}
+def store_results(job: Job, names: tuple[str, ...]) -> None:
+    """Write attributes that a step has set into the clip's folder."""
+    path = job.folder / RESULTS_FILE
+    stored = read_json(path) if path.is_file() else {}
     for name in names:
-        if name in KEPT:
-            made[name] = KEPT[name].write(job)
-    write_json(path, made)
+        if name in STORED:
+            stored[name] = STORED[name].write(job)
+    write_json(path, stored)
 
 
-def recall(job: Job, name: str) -> None:
+def load_result(job: Job, name: str) -> None:
     """Set an attribute from the clip's folder; raises `DataError` if it is not there or damaged."""
-    path = job.folder / MADE
-    made = read_json(path)
-    if name not in made:
+    path = job.folder / RESULTS_FILE
+    stored = read_json(path)
+    if name not in stored:
         raise DataError(f"{path} has no '{name}'")
     try:
         if name != "span":  # how long the arrays are
-            job.span = KEPT["span"].read(job, made["span"])
-        setattr(job, name, KEPT[name].read(job, made[name]))
+            job.span = STORED["span"].read(job, stored["span"])
+        setattr(job, name, STORED[name].read(job, stored[name]))
     except (TypeError, ValueError, KeyError) as error:
         raise DataError(f"{path}: '{name}' cannot be used: {error}") from error
 
 
 def _load(job: Job, name: str) -> np.ndarray:
-    if name not in WORK_ARRAYS:
+    if name not in PREPARATION_ARRAYS:
         return np.array(map_array(job.folder, name, job.frames))
     path = job.folder / f"{name}.npy"
     array = np.array(map_npy(path))
-    if array.ndim != WORK_ARRAYS[name] or array.dtype.kind not in "iuf" or not len(array):
+    if array.ndim != PREPARATION_ARRAYS[name] or array.dtype.kind not in "iuf" or not len(array):
         raise DataError(f"{path} holds {array.dtype} {array.shape}")
     return array
