@@ -1,7 +1,7 @@
 """Covered mouths, made from pictures of free ones: masks, scarves, microphones, cups, phones, hands, odd shapes.
 
-Drawn by the face's landmarks, with cloth, folds, light and noise; seeded. The training of `moda.media.mouth_cover`
-and the benchmark of the reference checks both draw from here, from different faces.
+Drawn by the face's landmarks, with cloth, folds, light and noise; seeded. `face_view_training.py` and
+`reference_checks.py` both use these drawings, on different faces.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ COLOURS = (
     (235, 180, 190), (180, 40, 45), (215, 195, 170), (40, 60, 110), (240, 215, 90), (120, 80, 60),
 )  # fmt: skip
 MASK_COLOURS = 7
-"""How many of them masks mostly have."""
+"""The first of them, which most masks have."""
 MASKS = ("surgical", "low mask", "mouth only")
 SHAPE_BITS = 4
 

@@ -1,14 +1,10 @@
-"""The dataset at HDTF's size: how fast it opens, what memory that takes, and windows a second by workers.
+"""The dataset at HDTF's size: how fast it opens, what memory that takes, and windows a second by number of workers.
 
-    python benchmarks/dataset.py [STORE] [--clips 421] [--hours 16] [--batches 40] [--copies] [--json]
-
-Without STORE one is made in a temporary folder and removed again: one clip is written and its files
-are hard-linked for all the others, so that 16 hours take 20 MB of disk. All windows then come from
-the system's file cache, as they do where the corpus fits into memory; `--copies` writes every clip
-(9 GB for 16 hours). Start-up is measured in a process of its own: from the store's folder to the
-first batch of stage 1, imports apart. Its memory is the peak of resident pages (VmHWM), mapped files
-included. Workers scale by cores that are free: on a busy machine look at windows a CPU second, which
-says what a worker adds in work, not at the ratios.
+Without STORE one is made in a temporary folder and removed again: one clip is written and its files are hard-linked
+for all the others, so that 16 hours take 20 MB of disk. All windows then come from the system's file cache, as they do
+where the corpus fits into memory. Start-up is measured in a process of its own: from the store's folder to the first
+batch of stage 1, imports apart; its memory is the peak of resident pages, mapped files included. Workers scale with
+free cores: on a busy machine read windows a CPU second.
 """
 
 from __future__ import annotations
@@ -16,24 +12,25 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+from benchmarks.measuring import ROOT, cpu_seconds, finish, parser, show
 
 BEGIN = time.perf_counter()
-TARGET_SECONDS, TARGET_MEGABYTES = 5.0, 1024
+MAX_SECONDS, MAX_MB = 5.0, 1024
+"""The project's aims at start-up."""
 WORKERS = (0, 1, 2)
 BATCH = 8
 """Windows of the longest length in a batch."""
 
 
-def make_store(root: Path, clips: int, hours: float, copies: bool) -> int:
-    """Write a store of `clips` clips that last `hours` together, and one to validate; returns frames a clip."""
+def make_store(root: Path, clips: int, hours: float) -> None:
+    """Write a store of `clips` clips that last `hours` together, and one to validate."""
     import numpy as np
 
     from moda.data.clip import ClipStore, write_array
@@ -64,11 +61,10 @@ def make_store(root: Path, clips: int, hours: float, copies: bool) -> int:
         folder = root / "clips" / name
         folder.mkdir(exist_ok=True)
         for path in [] if number == 0 else first.glob("*[!n]"):  # all but clip.json
-            (shutil.copyfile if copies else os.link)(path, folder / path.name)
+            os.link(path, folder / path.name)
         identity = f"person_{number // 2 if number < clips else 'held out'}"
         write_json(folder / "clip.json", {"id": name, "identity": identity, "frames": frames, "has_audio": True})
     store.write_splits({"train": names[:-1], "val": names[-1:]})
-    return frames
 
 
 def peak_megabytes() -> float:
@@ -76,7 +72,7 @@ def peak_megabytes() -> float:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
-    raise OSError("/proc/self/status says nothing of VmHWM")
+    raise OSError("/proc/self/status holds no VmHWM")
 
 
 def start_up(store: Path) -> dict[str, float]:
@@ -111,12 +107,6 @@ def start_up(store: Path) -> dict[str, float]:
     }
 
 
-def cpu_seconds() -> float:
-    """CPU time of this process and of its finished children."""
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
-
-
 def windows_per_second(store: Path, stage: int, workers: int, batches: int) -> dict[str, float]:
     """Windows and frames a second, and windows a CPU second of all processes, over `batches` batches.
 
@@ -146,72 +136,40 @@ def windows_per_second(store: Path, stage: int, workers: int, batches: int) -> d
     }
 
 
-def measure(store: Path, batches: int) -> dict[str, Any]:
+def main(argv: Sequence[str] | None = None) -> int:
+    options = parser(__doc__)
+    options.add_argument("store", type=Path, nargs="?", help="a clip store (default: one is made and removed)")
+    options.add_argument("--clips", type=int, default=421, help="of the store that is made (default: %(default)s)")
+    options.add_argument("--hours", type=float, default=16.0, help="their length together (default: %(default)s)")
+    options.add_argument("--batches", type=int, default=40, help="batches a row (default: %(default)s)")
+    options.add_argument("--start-up", action="store_true", help=argparse.SUPPRESS)
+    chosen = options.parse_args(argv)
+    if chosen.start_up:
+        print(json.dumps(start_up(chosen.store)))
+        return 0
+    with tempfile.TemporaryDirectory(prefix="moda-benchmark-") as folder:
+        if chosen.store is None:
+            make_store(Path(folder), chosen.clips, chosen.hours)
+        return measure(chosen.store or Path(folder), chosen)
+
+
+def measure(store: Path, chosen: argparse.Namespace) -> int:
     from moda.media.threads import use_one_thread
 
     use_one_thread()
-    command = [sys.executable, __file__, str(store), "--start-up"]
-    opening = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    rows = [windows_per_second(store, stage, workers, batches) for stage in (1, 2) for workers in WORKERS]
-    alone = {row["stage"]: row["windows"] for row in rows if row["workers"] == 0}
-    one = {row["stage"]: row["windows"] for row in rows if row["workers"] == 1}
-    for row in rows:
-        row["to_no_worker"] = round(row["windows"] / alone[row["stage"]], 2)
-        row["to_one_worker"] = round(row["windows"] / one[row["stage"]], 2)
-    return {
-        "benchmark": "dataset",
-        "start_up": opening,
-        "windows": rows,
-        "target": {"start_up": TARGET_SECONDS, "peak_megabytes": TARGET_MEGABYTES},
-        "cores": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 2),
-    }
-
-
-def show(record: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console, opening = Console(), record["start_up"]
-    parts = ", ".join(f"{name} {opening[name]:.2f} s" for name in ("store and splits", "statistics", "first batch"))
-    console.print(f"{opening['clips']} clips, {opening['hours']} hours: open in {opening['start_up']:.2f} s ({parts});")
-    console.print(
-        f"imports before that {opening['imports']:.2f} s. Peak memory {opening['peak_megabytes']} MB, of which "
-        f"{opening['imports_megabytes']} MB were there after the imports."
+    command = [sys.executable, "-m", "benchmarks.dataset", str(store), "--start-up"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    opening = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
+    rows = [windows_per_second(store, stage, workers, chosen.batches) for stage in (1, 2) for workers in WORKERS]
+    show(
+        f"{opening['clips']} clips, {opening['hours']} hours; windows of 70, 150 and 300 frames",
+        ["stage", "workers", "windows/s", "frames/s", "windows/CPU s"],
+        [row.values() for row in rows],
+        ", ".join(f"{name} {opening[name]:.2f} s" for name in ("store and splits", "statistics", "first batch")),
+        f"open in {opening['start_up']:.2f} s (aim {MAX_SECONDS:g}), after {opening['imports']:.2f} s of imports",
+        f"peak memory {opening['peak_megabytes']} MB (aim {MAX_MB}), {opening['imports_megabytes']} by imports",
     )
-    console.print(f"asked for: {TARGET_SECONDS:g} s and {TARGET_MEGABYTES} MB")
-    table = Table(title="windows of 70, 150 and 300 frames")
-    for column in ("stage", "workers", "windows/s", "frames/s", "windows/CPU s", "to no worker", "to one worker"):
-        table.add_column(column, justify="right")
-    for row in record["windows"]:
-        table.add_row(*map(str, row.values()))
-    console.print(table)
-    console.print(f"{record['cores']} cores, load {record['load']}")
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Start-up, memory and speed of the dataset.")
-    parser.add_argument("store", type=Path, nargs="?", help="a clip store (default: one is made and removed)")
-    parser.add_argument("--clips", type=int, default=421, help="clips of the store that is made (default: %(default)s)")
-    parser.add_argument("--hours", type=float, default=16.0, help="their length together (default: %(default)s)")
-    parser.add_argument("--batches", type=int, default=40, help="batches a line of the table (default: %(default)s)")
-    parser.add_argument("--copies", action="store_true", help="write every clip instead of linking one")
-    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
-    parser.add_argument("--start-up", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.start_up:
-        print(json.dumps(start_up(options.store)))
-        return 0
-    if options.store is not None:
-        record = measure(options.store, options.batches)
-    else:
-        with tempfile.TemporaryDirectory(prefix="moda-benchmark-") as folder:
-            make_store(Path(folder), options.clips, options.hours, options.copies)
-            record = measure(Path(folder), options.batches)
-    show(record)
-    if options.json:
-        print(json.dumps(record))
-    return 0
+    return finish({"benchmark": "dataset", "start_up": opening, "windows": rows}, chosen)
 
 
 if __name__ == "__main__":

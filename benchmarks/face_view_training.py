@@ -1,14 +1,15 @@
-"""Trains `moda.tracking.face_view`'s network: python -m benchmarks.face_view_training FOLDERS --output NPZ
+"""Trains the network of `moda.tracking.face_view`, which sees covered mouths.
 
-FOLDERS hold pictures and videos with one face each, free of anything before the mouth (of a video a first,
-a widest and a narrowest mouth is taken). What covers a face is drawn before it (benchmarks/covered_mouths.py).
+FOLDERS hold pictures and videos with one face each, free of anything before the mouth (of a video the first frame and
+those with the widest and the narrowest mouth are taken). What covers a face is drawn (benchmarks/covered_mouths.py).
 The shipped weights come from an earlier form of this script (three processes, 1,300 steps of 14,000 samples).
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -26,9 +27,9 @@ from moda.media.video import read_frames
 from moda.tracking.face import FaceTracker
 from moda.tracking.face_view import INPUT_SIDE_PX, FaceViewNet, similarity, take_view, view_of
 
-DRAWN_SIDE, AROUND = 192, 1.35
-"""Faces are drawn over at this size, with so much more around them than the network sees."""
-BATCH, TURNED = 32, 10
+DRAWN_SIDE_PX, MARGIN_FACTOR = 192, 1.35
+"""Faces are drawn over at this size, which shows so many times as much of the picture as the network sees."""
+BATCH, TURNED_SAMPLES = 32, 10
 """Samples a step, and how many of them are turned the wrong way."""
 LIPSTICKS = ((150, 20, 40), (90, 10, 30), (30, 20, 25), (200, 60, 80), (120, 60, 40), (60, 60, 140))
 BEARDS = ((35, 28, 22), (60, 45, 35), (90, 80, 75), (150, 145, 140), (110, 70, 40))
@@ -47,12 +48,12 @@ def faces_of(path: Path, tracker: FaceTracker) -> Iterator[tuple[np.ndarray, np.
 
 
 def drawing_view(image: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The face at `DRAWN_SIDE`, and its landmarks (478, 2) there."""
+    """The face at `DRAWN_SIDE_PX`, and its landmarks (478, 2) there."""
     matrix = view_of(fit_head_pose(landmarks[None])[0])
-    scale = DRAWN_SIDE / (INPUT_SIDE_PX * AROUND)
+    scale = DRAWN_SIDE_PX / (INPUT_SIDE_PX * MARGIN_FACTOR)
     matrix = matrix * scale
-    matrix[:, 2] += (DRAWN_SIDE - scale * INPUT_SIDE_PX) / 2
-    return take_view(image, matrix, DRAWN_SIDE), landmarks[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+    matrix[:, 2] += (DRAWN_SIDE_PX - scale * INPUT_SIDE_PX) / 2
+    return take_view(image, matrix, DRAWN_SIDE_PX), landmarks[:, :2] @ matrix[:, :2].T + matrix[:, 2]
 
 
 def lipstick(image: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -138,8 +139,8 @@ def sample(
         image, hidden = cover(image, points, kinds[rng.integers(len(kinds))], rng, others, shift)
         guessed = 1.6  # a tracker's landmarks of a covered face are off
     matrix = similarity(
-        DRAWN_SIDE / 2 + DRAWN_SIDE / AROUND * rng.normal(0, 0.035 * guessed, 2), rng.normal(0, 6),
-        INPUT_SIDE_PX * AROUND / DRAWN_SIDE * rng.uniform(0.88, 1.14), INPUT_SIDE_PX,
+        DRAWN_SIDE_PX / 2 + DRAWN_SIDE_PX / MARGIN_FACTOR * rng.normal(0, 0.035 * guessed, 2), rng.normal(0, 6),
+        INPUT_SIDE_PX * MARGIN_FACTOR / DRAWN_SIDE_PX * rng.uniform(0.88, 1.14), INPUT_SIDE_PX,
     )  # fmt: skip
     if rng.random() < 0.5:
         matrix[0] *= -1
@@ -174,17 +175,17 @@ def train(views: np.ndarray, hidden: np.ndarray, steps: int, seed: int) -> FaceV
     rng, network, running = np.random.default_rng(seed), FaceViewNet(), 0.0
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps)
-    upright = torch.cat([torch.zeros(TURNED), torch.ones(BATCH - TURNED)])
+    upright = torch.cat([torch.zeros(TURNED_SAMPLES), torch.ones(BATCH - TURNED_SAMPLES)])
     for step in range(steps):
         chosen = rng.choice(len(views), BATCH)
         x = torch.from_numpy(views[chosen]).permute(0, 3, 1, 2).float() / 255
         x = (x * (1 + 0.08 * torch.randn(BATCH, 3, 1, 1))).clamp(0, 1)
         if rng.random() < 0.3:
             x = x[:, torch.randperm(3)]
-        x = torch.cat([turned(x[:TURNED], rng), x[TURNED:]])
+        x = torch.cat([turned(x[:TURNED_SAMPLES], rng), x[TURNED_SAMPLES:]])
         pixels, certainty = network(x)
-        wanted = torch.from_numpy(hidden[chosen[TURNED:]]).float() / 255
-        loss = functional.binary_cross_entropy_with_logits(pixels[TURNED:], wanted)
+        wanted = torch.from_numpy(hidden[chosen[TURNED_SAMPLES:]]).float() / 255
+        loss = functional.binary_cross_entropy_with_logits(pixels[TURNED_SAMPLES:], wanted)
         loss = loss + 0.2 * functional.binary_cross_entropy_with_logits(certainty, upright)
         optimiser.zero_grad()
         loss.backward()
@@ -196,14 +197,14 @@ def train(views: np.ndarray, hidden: np.ndarray, steps: int, seed: int) -> FaceV
     return network.eval()
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pictures", type=Path, nargs="+")
     parser.add_argument("--output", type=Path, required=True, help="the weights, .npz")
     parser.add_argument("--samples", type=int, default=14_000)
     parser.add_argument("--steps", type=int, default=2_000)
     parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     faces = []
     with FaceTracker(video=False) as tracker:
         for path in sorted(file for folder in arguments.pictures for file in folder.iterdir() if file.is_file()):
@@ -222,7 +223,8 @@ def main() -> None:
     np.savez_compressed(
         arguments.output, **{name: value.numpy().astype(np.float16) for name, value in network.state_dict().items()}
     )
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

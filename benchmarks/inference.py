@@ -1,36 +1,24 @@
-"""Inference: frames a second by stage, and memory at two lengths of audio.
+"""Speed of `moda infer` by stage, and its memory, at several lengths of audio.
 
-    python benchmarks/inference.py [--audio WAV] [--picture PNG] [--seconds 10 60] [--untrained] [--json]
-
-Each length is one run of scripts/infer.py as a whole process, started with the default
-configuration (256 px): stages as it prints them, "start" is what is left of the wall time
-(interpreter, imports), CPU adds up all threads and ffmpeg. Peak memory is the largest resident size
-of infer.py, or of one of its children if that were larger. The audio is repeated or cut to length.
-
---untrained makes checkpoints with random weights from configs/default first: the speed is the same,
-and no training is needed.
+Each length is a whole process at 256 px: stages as the command prints them; "start" is what is left of the wall time
+(interpreter, imports); CPU adds up all threads and ffmpeg. The audio is repeated or cut to length. --untrained makes
+checkpoints with random weights from configs/default: the speed is the same.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import re
-import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+from benchmarks.measuring import ROOT, finish, parser, run_moda, show
 
-ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("audio2repr", "faco", "renderer")
-TARGET = 5.0
-"""Frames a second asked for on two cores at 256 px, everything counted."""
+MIN_FRAMES_A_SECOND = 5.0
+"""The project's aim on two cores at 256 px, everything counted."""
 
 
 def write_audio(source: Path, seconds: float, path: Path) -> None:
@@ -57,113 +45,61 @@ def write_untrained(folder: Path) -> list[str]:
     for stage in STAGES:
         source = ROOT / "configs" / "default" / f"{stage}.yaml"
         section = load_yaml(source).get("network", {})
-        network = build_network(stage, section, source=str(source))
-        path = folder / f"{stage}.pt"
-        config = {"stage": stage, "network": section}
-        checkpoint.save(
-            path, checkpoint.Checkpoint(stage, config, network.state_dict(), SIGNATURE, None, {"untrained": True})
-        )
+        weights = build_network(stage, section, source=str(source)).state_dict()
+        config, path = {"stage": stage, "network": section}, folder / f"{stage}.pt"
+        checkpoint.save(path, checkpoint.Checkpoint(stage, config, weights, SIGNATURE, None, {"untrained": True}))
         overrides += ["--set", f"checkpoints.{stage}={path}"]
     return overrides
 
 
 def infer(audio: Path, picture: Path, output: Path, extra: list[str]) -> dict[str, Any]:
-    """One run of scripts/infer.py: frames, seconds by stage, peak memory in MiB."""
-    command = [sys.executable, str(ROOT / "scripts" / "infer.py"), str(audio), str(picture), "--output", str(output)]
-    with tempfile.TemporaryFile("w+") as log:
-        start = time.perf_counter()
-        process = subprocess.Popen([*command, *extra], stdout=log, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
-        log.seek(0)
-        said = log.read()
-    if process.returncode != 0:
-        raise SystemExit(f"infer.py ended with code {process.returncode}:\n{said}")
-    found = re.search(r"(\d+) frames in [\d.]+ s: (.*)", said)
+    """One run: frames, seconds by stage, peak memory in MiB."""
+    run = run_moda(["infer", audio, picture, "--output", output, *extra])
+    found = re.search(r"(\d+) frames in [\d.]+ s: (.*)", run.output)
     if found is None:
-        raise SystemExit(f"infer.py did not print its timings:\n{said}")
+        raise SystemExit(f"moda infer did not print its timings:\n{run.output}")
     stages = {name.strip(): float(s) for name, s in re.findall(r"([^,]+?) ([\d.]+) s(?:,|$)", found[2])}
     return {
         "frames": int(found[1]),
-        "seconds": round(wall, 2),
-        "frames_per_second": round(int(found[1]) / wall, 2),
-        "stages": {"start": round(max(0.0, wall - sum(stages.values())), 2), **stages},
-        "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 2),
-        "peak_mib": round(usage.ru_maxrss / (1024 if sys.platform == "linux" else 2**20), 1),
+        "stages": {"start": round(max(0.0, run.seconds - sum(stages.values())), 2), **stages},
+        "whole process": run.seconds,
+        "CPU": run.cpu_seconds,
+        "peak_mib": run.peak_mib,
     }
 
 
-def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Run all lengths and put the figures into one record."""
-    runs = {}
-    with tempfile.TemporaryDirectory(prefix="moda-benchmark-") as name:
-        folder = Path(name)
-        extra = ["--size", str(options.size), "--device", options.device]
-        if options.untrained:
-            extra += write_untrained(folder)
-        for seconds in sorted(options.seconds):
-            audio = folder / f"sound-{seconds:g}.wav"
-            write_audio(options.audio, seconds, audio)
-            runs[f"{seconds:g}"] = infer(audio, options.picture, folder / f"video-{seconds:g}.mp4", extra)
-    shortest, longest = next(iter(runs.values())), list(runs.values())[-1]
-    return {
-        "benchmark": "inference",
-        "size": options.size,
-        "device": options.device,
-        "untrained": options.untrained,
-        "cores": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 2),
-        "runs": runs,
-        "frames_per_second": longest["frames_per_second"],
-        "target": TARGET,
-        "length_ratio": round(longest["frames"] / shortest["frames"], 2),
-        "memory_ratio": round(longest["peak_mib"] / shortest["peak_mib"], 3),
-    }
-
-
-def show(record: dict[str, Any]) -> None:
-    """Print the table: stages down, lengths across."""
-    runs = record["runs"]
-    table = Table(title=f"infer.py at {record['size']} px, {record['cores']} cores, device {record['device']}")
-    table.add_column("stage")
-    for seconds, run in runs.items():
-        table.add_column(f"{seconds} s of audio ({run['frames']} frames)", justify="right")
-    for stage in next(iter(runs.values()))["stages"]:
-        table.add_row(stage, *[_rate(run["frames"], run["stages"][stage]) for run in runs.values()])
-    table.add_section()
-    table.add_row("whole process", *[_rate(run["frames"], run["seconds"]) for run in runs.values()])
-    table.add_row("CPU", *[_rate(run["frames"], run["cpu_seconds"]) for run in runs.values()])
-    table.add_row("peak memory", *[f"{run['peak_mib']:.0f} MiB" for run in runs.values()])
-    console = Console()
-    console.print(table)
-    console.print(
-        f"{record['length_ratio']:g} times the audio takes {record['memory_ratio']:g} times the memory. "
-        f"Asked for: {TARGET:g} frames/s on 2 cores. Load of the machine at the end: {record['load']}"
-    )
-
-
-def _rate(frames: int, seconds: float) -> str:
+def rate(frames: int, seconds: float) -> str:
     return f"{seconds:.1f} s, {frames / seconds:.1f} frames/s" if seconds > 0 else "0.0 s"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Speed by stage and memory by length of scripts/infer.py.")
-    parser.add_argument("--audio", type=Path, default=ROOT / "assets" / "demo.wav")
-    parser.add_argument("--picture", type=Path, default=ROOT / "assets" / "demo.png")
-    parser.add_argument("--seconds", type=float, nargs="+", default=[10.0, 60.0], help="lengths (default: 10 60)")
-    parser.add_argument("--size", type=int, default=256, help="side of the video (default: %(default)s)")
-    parser.add_argument("--device", default="cpu", help="as of infer.py (default: %(default)s)")
-    parser.add_argument("--untrained", action="store_true", help="random weights instead of the shipped checkpoints")
-    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
-    options = parser.parse_args()
-    if min(options.seconds) < 1:
-        parser.error(f"--seconds got {min(options.seconds):g}, wanted at least 1")
-    record = measure(options)
-    show(record)
-    if options.json:
-        print(json.dumps(record))
-    return 0
+def main(argv: Sequence[str] | None = None) -> int:
+    options = parser(__doc__)
+    options.add_argument("--audio", type=Path, default=ROOT / "assets" / "demo.wav")
+    options.add_argument("--picture", type=Path, default=ROOT / "assets" / "demo.png")
+    options.add_argument("--seconds", type=float, nargs="+", default=[10.0, 60.0], help="lengths (default: 10 60)")
+    options.add_argument("--size", type=int, default=256, help="side of the video (default: %(default)s)")
+    options.add_argument("--device", default="cpu", help="as of moda infer (default: %(default)s)")
+    options.add_argument("--untrained", action="store_true", help="random weights instead of the shipped checkpoints")
+    chosen = options.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="moda-benchmark-") as name:
+        folder = Path(name)
+        extra = ["--size", str(chosen.size), "--device", chosen.device]
+        extra += write_untrained(folder) if chosen.untrained else []
+        runs = {}
+        for seconds in sorted(chosen.seconds):
+            audio = folder / f"audio-{seconds:g}.wav"
+            write_audio(chosen.audio, seconds, audio)
+            runs[f"{seconds:g}"] = infer(audio, chosen.picture, folder / f"video-{seconds:g}.mp4", extra)
+    rows = [
+        [stage, *(rate(run["frames"], run["stages"][stage]) for run in runs.values())]
+        for stage in next(iter(runs.values()))["stages"]
+    ]
+    rows += [[name, *(rate(run["frames"], run[name]) for run in runs.values())] for name in ("whole process", "CPU")]
+    rows.append(["peak memory", *(f"{run['peak_mib']:.0f} MiB" for run in runs.values())])
+    columns = ["", *(f"{seconds} s of audio" for seconds in runs)]
+    aim = f"aim: {MIN_FRAMES_A_SECOND:g} frames/s on 2 cores, everything counted"
+    show(f"moda infer at {chosen.size} px, {chosen.device}", columns, rows, aim)
+    return finish({"benchmark": "inference", "size": chosen.size, "device": chosen.device, "runs": runs}, chosen)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What stage 1's motion is worth, clip by clip, in the units it predicts: used by `motion.py`.
+"""Scores of stage 1's motion, clip by clip, in the units it predicts, for `motion.py`.
 
 Dimension letters: T frames at 25 fps, N audio samples at 16 kHz.
 """
@@ -19,9 +19,9 @@ from moda.metrics.landmark import lagged
 from moda.metrics.motion import at_rest, settled_silence
 from moda.representation import FPS, HeadPose, Motion, Portrait, samples_at
 
-LAGS = 6
-"""Frames either way among which the best lag is looked for."""
-COMMON = 75
+MAX_LAG_FRAMES = 6
+"""Frames either way that are searched for the best lag."""
+COMMON_FRAMES = 75
 """Frames that clips are cut to where their spreads are compared."""
 
 Scores = dict[str, float]
@@ -54,7 +54,7 @@ def opening_of(subject: np.ndarray, motion: Motion) -> np.ndarray:
 
 
 class LagCorrelation(NamedTuple):
-    """Correlation at lag 0, the highest within `LAGS`, and its lag in frames; positive: what was made is late."""
+    """Correlation at lag 0, the highest of all lags, and that lag in frames; positive: the prediction is late."""
 
     at_0: float
     best: float
@@ -63,9 +63,9 @@ class LagCorrelation(NamedTuple):
 
 def lag_correlation(made: np.ndarray, true: np.ndarray) -> LagCorrelation:
     """Pearson correlation of two curves (T,) by the lag of the first."""
-    by_lag = [float(np.corrcoef(*lagged(true, made, lag))[0, 1]) for lag in range(-LAGS, LAGS + 1)]
+    by_lag = [float(np.corrcoef(*lagged(true, made, lag))[0, 1]) for lag in range(-MAX_LAG_FRAMES, MAX_LAG_FRAMES + 1)]
     best = int(np.argmax(by_lag))
-    return LagCorrelation(by_lag[LAGS], by_lag[best], best - LAGS)
+    return LagCorrelation(by_lag[MAX_LAG_FRAMES], by_lag[best], best - MAX_LAG_FRAMES)
 
 
 def lip_scores(subject: np.ndarray, true: Motion, made: Motion) -> Scores:
@@ -133,19 +133,15 @@ def with_pause(wave: np.ndarray, filling: str, seconds: float = 1.0) -> np.ndarr
 def seed_spread(made: Sequence[np.ndarray], true: Sequence[np.ndarray]) -> float:
     """Mean pairwise distance between seeds of one audio, over that between different true clips.
 
-    made: a (T, 3) rotation a seed. true: rotations of different clips, each cut to `COMMON` frames, means taken off.
+    made: a (T, 3) rotation a seed. true: rotations of different clips, each cut to `COMMON_FRAMES`, means taken off.
     """
-    cut = [rotation[:COMMON] - rotation[:COMMON].mean(axis=0) for rotation in true if len(rotation) >= COMMON]
+    cut = [
+        rotation[:COMMON_FRAMES] - rotation[:COMMON_FRAMES].mean(axis=0)
+        for rotation in true
+        if len(rotation) >= COMMON_FRAMES
+    ]
     between = np.mean([np.linalg.norm(a - b, axis=1).mean() for a, b in combinations(cut, 2)])
-    return diversity([r[:COMMON] - r[:COMMON].mean(axis=0) for r in made]) / float(between)
-
-
-def drift(motion: Motion) -> Scores:
-    """Mean rotation of the last minute from the first's, in standard deviations of the first, the worst axis."""
-    minute = round(60 * FPS)
-    first, last = motion.head[:minute, :3], motion.head[-minute:, :3]
-    moved = np.abs(last.mean(axis=0) - first.mean(axis=0)) / np.maximum(first.std(axis=0), 1e-3)
-    return {"drift, sd": float(moved.max())}
+    return diversity([r[:COMMON_FRAMES] - r[:COMMON_FRAMES].mean(axis=0) for r in made]) / float(between)
 
 
 def person_means(rows: Sequence[tuple[str, Scores]]) -> tuple[dict[str, np.ndarray], int]:

@@ -1,15 +1,16 @@
-"""Which reference faces are refused, and rightly: python -m benchmarks.reference_checks FOLDERS [--covered 200]
+"""Which reference faces are refused: free ones, covered ones, turned ones.
 
 FOLDERS hold pictures and videos (their first frame) of faces with free mouths: whatever is refused or noted there is
-listed, to be looked at. Before --covered of them things are drawn (benchmarks/covered_mouths.py), with seed 1; --turned
+listed, to be looked at. Over --covered of them things are drawn (benchmarks/covered_mouths.py), with seed 1; --turned
 of them are turned by quarters.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,14 +26,14 @@ from moda.tracking.face_view import look_at
 from moda.tracking.portrait import MAX_FACES, track_in_square
 from moda.tracking.upright import upright_face
 
-WRONG_MESH = 0.1
-"""Mean distance of landmarks from where they should be, in sizes of the face, from which on a mesh is wrong."""
+MAX_MESH_ERROR = 0.1
+"""Largest mean distance of landmarks from their right places, in sizes of the face, of a right mesh."""
 SHARES = ((0.0, 0.1), (0.1, 0.4), (0.4, 0.7), (0.7, 1.01))
-"""How much of the lips is truly hidden."""
+"""Groups by the true share of the lips that is hidden."""
 
 
-def judged(tracker: FaceTracker, image: np.ndarray, name: str) -> tuple[str, Seen | None, np.ndarray | None]:
-    """Verdict in a word, what was seen, and the landmarks in the upright picture."""
+def verdict_on(tracker: FaceTracker, image: np.ndarray, name: str) -> tuple[str, Seen | None, np.ndarray | None]:
+    """Verdict in a word, what the checks saw, and the landmarks in the upright picture."""
     try:
         upright, face = upright_face(tracker, image, 1, name)
     except FaceError:
@@ -72,18 +73,18 @@ def table(title: str, counts: dict[str, Counter[str]]) -> None:
         print(f"{name:34s}" + "".join(f"{row[verdict]:20d}" for verdict in verdicts))
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--covered", type=int, default=200)
     parser.add_argument("--turned", type=int, default=100)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     rng = np.random.default_rng(1)
     free: dict[str, Counter[str]] = {}
     kept: list[tuple[str, np.ndarray, np.ndarray]] = []
     with FaceTracker(video=False, max_faces=MAX_FACES) as tracker:
         for name, image in pictures(arguments.folders):
-            verdict, seen, landmarks = judged(tracker, image, name)
+            verdict, seen, landmarks = verdict_on(tracker, image, name)
             free.setdefault(str(Path(name).parent), Counter())[verdict] += 1
             if verdict != "passed":
                 print(f"{verdict}: {name}" + (f" hidden {seen.view.hidden:.2f}" if seen else ""), flush=True)
@@ -101,7 +102,7 @@ def main() -> None:
                 shift = tuple(rng.normal(0, 0.12, 2))
                 drawn, hidden = cover(image, landmarks, kind, rng, [other for _, other, _ in kept[:20]], shift)
                 share = float(hidden[Face(image, landmarks).mouth_area()].mean())
-                verdict = judged(tracker, drawn, name)[0]
+                verdict = verdict_on(tracker, drawn, name)[0]
                 row = next(row for row, (low, high) in zip(shares, SHARES, strict=True) if low <= share < high)
                 shares[row][verdict] += 1
                 if share >= SHARES[-1][0]:
@@ -113,13 +114,14 @@ def main() -> None:
         for number in rng.permutation(len(kept))[: arguments.turned]:
             name, image, landmarks = kept[number]
             for quarters in (1, 2, 3):
-                verdict, _, placed = judged(tracker, np.ascontiguousarray(np.rot90(image, quarters)), name)
+                verdict, _, placed = verdict_on(tracker, np.ascontiguousarray(np.rot90(image, quarters)), name)
                 if placed is not None and verdict in ("passed", "noted"):
                     apart = np.linalg.norm((placed - landmarks)[:, :2], axis=1).mean() / face_size(landmarks)
-                    verdict = "wrong mesh" if apart > WRONG_MESH else "right mesh"
+                    verdict = "wrong mesh" if apart > MAX_MESH_ERROR else "right mesh"
                 turned.setdefault(f"by {90 * quarters} degrees", Counter())[verdict] += 1
         table("turned", turned)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

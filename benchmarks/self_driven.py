@@ -1,17 +1,19 @@
 """One clip rendered again from one frame of itself and its own true landmarks, and measured against the truth.
 
-Used by `renderer_quality.py`. Dimension letters: H W height and width of a frame.
+Dimension letters: T frames, H W height and width of a frame.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import torch
 from scipy import ndimage
 
+from moda import checkpoint
 from moda.data.clip import Clip
 from moda.imaging.conditioning import ReferenceConditioner, cut, mouth_region, mouth_window
 from moda.imaging.crop import Box, crop_square
@@ -23,45 +25,42 @@ from moda.metrics.registry import ClipPair
 from moda.metrics.temporal import MIN_RESIDUAL_GREY_LEVELS_SQUARED, consistency, residual
 from moda.metrics.tracks import FaceTrack, PairedTracks
 from moda.representation import FRAME, Portrait
+from moda.stages.registry import load_network
 from moda.stages.renderer.network import Renderer
 from moda.tracking.face import FaceTracker
 from moda.tracking.person import PersonSegmenter
-from moda.tracking.portrait import follow_edges  # the mask must be the one that infer.py uses
+from moda.tracking.portrait import follow_edges  # the person mask is that of moda infer
 
 METHODS = ("network", "warp", "still")
-"""The shipped renderer, its warp alone, and the reference as it is."""
-BACKGROUND = 0.05
-"""The person mask is under this in the background, which also keeps `MARGIN` off the person."""
-MARGIN = 0.02
-"""Share of the picture's side."""
-
-FAR, MOST_FAR = 20.0, 10
-"""Degrees of turn that are rare, and how many frames of a clip with more are measured besides."""
+"""The renderer, its warp alone, and the reference as it is."""
+MAX_BACKGROUND_PROBABILITY, PERSON_MARGIN_SHARE = 0.05, 0.02
+"""Background is where the person mask is lower, further from the person than this share of the picture's side."""
 Scores = dict[str, float]
 """Values by "measure/method"; of the truth itself by "measure/truth"."""
 
 
 @dataclass(frozen=True)
-class Moment:
-    """One frame: its index, the change of yaw from the reference in degrees (absolute), and its scores."""
-
-    index: int
-    yaw: float
-    scores: Scores
-
-
-@dataclass(frozen=True)
 class ClipScores:
-    """A clip's moments, further ones with the head turned far (for the table by turns alone), the scores of its run
-    of neighbouring frames, and the frames worth a look.
+    """Scores of single frames by their index, of a run of neighbouring frames, and the frames of the contact sheet.
+
+    shown: the frame with the widest mouth ("open") and that with the largest turn ("turned"). turn: of that frame, the
+    change of yaw from the reference in degrees.
     """
 
     clip: str
     identity: str
-    moments: list[Moment]
-    turned: list[Moment]
+    frames: dict[int, Scores]
     steady: Scores
-    shown: dict[str, int] = field(default_factory=dict)
+    shown: dict[str, int]
+    turn: float
+
+
+def load_renderer(path: Path) -> Renderer:
+    """A renderer's checkpoint, for the CPU; raises `CheckpointError`."""
+    loaded = checkpoint.load(path, stage="renderer", map_location="cpu")
+    network = load_network(loaded, {}, source=str(path))
+    assert isinstance(network, Renderer)
+    return network.eval()
 
 
 class SelfDriven:
@@ -101,8 +100,8 @@ class SelfDriven:
 
     def background(self, picture: np.ndarray) -> np.ndarray:
         """(size, size) bool: where a true frame shows background, well away from the person."""
-        person = self._segmenter.mask(picture) > BACKGROUND
-        return ~ndimage.binary_dilation(person, iterations=max(1, round(MARGIN * self.size)))
+        person = self._segmenter.mask(picture) > MAX_BACKGROUND_PROBABILITY
+        return ~ndimage.binary_dilation(person, iterations=max(1, round(PERSON_MARGIN_SHARE * self.size)))
 
     def yaw(self) -> np.ndarray:
         """(T,) absolute change of yaw from the reference, degrees."""
@@ -138,44 +137,30 @@ def measure(clip: Clip, renderer: Renderer, size: int, every: int, run: int) -> 
     with torch.inference_mode(), SelfDriven(clip, renderer, size) as driven:
         yaw, opening = driven.yaw(), driven.opening()
         frames = [int(index) for index in np.flatnonzero(clip.tracked) if index != driven.reference]
-        regular = frames[every // 2 :: every]
-        far = [i for i in frames if yaw[i] >= FAR and i not in regular]
-        far = far[:: max(1, -(-len(far) // MOST_FAR))]
-        moments, turned = (
-            [Moment(i, float(yaw[i]), _picture_scores(driven, i)) for i in chosen] for chosen in (regular, far)
-        )
+        scores = {index: _picture_scores(driven, index) for index in frames[every // 2 :: every]}
         start = max(0, (clip.frames - run) // 2)
         steady = _steadiness(driven, range(start, min(clip.frames, start + run)))
         shown = {"open": max(frames, key=lambda i: opening[i]), "turned": max(frames, key=lambda i: yaw[i])}
-    return ClipScores(clip.id, clip.identity, moments, turned, steady, shown)
+    return ClipScores(clip.id, clip.identity, scores, steady, shown, float(yaw[shown["turned"]]))
 
 
 def _picture_scores(driven: SelfDriven, index: int) -> Scores:
-    """What can be said of one frame. L1: grey levels, mean over channels. Sharpness: variance of luma's Laplacian."""
+    """Scores of one frame. L1: grey levels, mean over channels. Sharpness: variance of luma's Laplacian."""
     truth = driven.truth(index)
     landmarks = np.asarray(driven.clip.landmarks[index])
-    window = mouth_window(landmarks, driven.size)
     inside = np.zeros((driven.size, driven.size), bool)
-    cut(inside, window)[:] = True
-    background = driven.background(truth)
-    areas = {"mouth": inside, "outside": ~inside, "person": ~inside & ~background, "background": ~inside & background}
-    region = mouth_region(landmarks, driven.size)
-    areas["lips"] = _bounding_box(region > 0.5)
-    scores: Scores = {"opening/truth": float(lip_opening(landmarks))}
+    cut(inside, mouth_window(landmarks, driven.size))[:] = True
+    areas = {"mouth": inside, "lips": _bounding_box(mouth_region(landmarks, driven.size) > 0.5), "outside": ~inside}
+    scores: Scores = {}
     for name, picture in {**driven.render(index), "truth": truth}.items():
         detail = ndimage.laplace(luma(picture))
-        for area in ("mouth", "lips", "outside"):
-            if areas[area].any():
-                scores[f"sharpness_{area}/{name}"] = float(detail[areas[area]].var())
-        if name == "truth":
-            continue
         error = np.abs(picture.astype(np.float32) - truth).mean(axis=2)
         for area, mask in areas.items():
             if mask.any():
+                scores[f"sharpness_{area}/{name}"] = float(detail[mask].var())
                 scores[f"l1_{area}/{name}"] = float(error[mask].mean())
-        scores[f"l1_region/{name}"] = float((error * region).sum() / region.sum())
-        scores[f"psnr/{name}"] = psnr(truth, picture)
-        scores[f"ssim/{name}"] = ssim(truth, picture)
+        if name != "truth":
+            scores |= {f"psnr/{name}": psnr(truth, picture), f"ssim/{name}": ssim(truth, picture)}
     return scores
 
 
@@ -189,7 +174,7 @@ def _bounding_box(mask: np.ndarray) -> np.ndarray:
 
 
 def _steadiness(driven: SelfDriven, run: range) -> Scores:
-    """What can be said of neighbouring frames: residuals along the flow, the background's change, landmarks again."""
+    """Scores of neighbouring frames: residuals along the flow, the background's change, landmarks detected again."""
     pictures: dict[str, list[np.ndarray]] = {"truth": [], "network": [], "warp": []}
     for index in run:
         pictures["truth"].append(driven.truth(index))
@@ -224,11 +209,11 @@ def _steadiness(driven: SelfDriven, run: range) -> Scores:
             scores[f"flicker_whole/{name}"] = float(whole[moving].mean() / reference["whole"][moving].mean())
             scores[f"flicker_mouth/{name}"] = float(mouth[moving].mean() / reference["mouth"][moving].mean())
         scores[f"lmd/{name}"] = float(lmd(pair))  # type: ignore[arg-type]
-    return scores
+    return {name: value for name, value in scores.items() if np.isfinite(value)}
 
 
 def track(frames: list[np.ndarray], size: int) -> np.ndarray:
-    """(T, 478, 3) landmarks found again, pixels of the square frame; NaN rows where there is no face."""
+    """(T, 478, 3) landmarks detected in frames, pixels of the square frame; NaN rows where there is no face."""
     rows = []
     with FaceTracker(video=True) as tracker:
         for frame in frames:

@@ -1,61 +1,49 @@
-"""How the renderer's proof adds up frames, clips and people."""
+"""How the renderer's quality table adds up frames, clips and people."""
 
 from __future__ import annotations
-
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+from benchmarks.contact_sheet import choose
+from benchmarks.renderer_quality import Row, main_table, over_people, ratio, rows, score
+from benchmarks.self_driven import ClipScores, _bounding_box
 
-from renderer_quality import Row, main_table, over_people, ratio, rows, score, yaw_table
-from self_driven import ClipScores, Moment, _bounding_box
-
-
-def clip(identity: str, *values: tuple[float, float, float], turned: tuple[float, float, float] | None = None):
-    """A clip with frames of (yaw, network's L1, warp's L1) in the mouth box."""
-
-    def moment(yaw: float, network: float, warp: float) -> Moment:
-        return Moment(0, yaw, {"l1_mouth/network": network, "l1_mouth/warp": warp})
-
-    far = [] if turned is None else [moment(*turned)]
-    return ClipScores("clip", identity, [moment(*value) for value in values], far, {"jitter/truth": 2.0})
+TO_WARP = ratio(score("l1_mouth/network"), score("l1_mouth/warp"))
 
 
-def test_people_count_alike_however_many_clips_they_have():
-    scores = [clip("a", (0, 2, 4)), clip("a", (0, 4, 4)), clip("b", (0, 9, 10))]
+def clip(identity: str, *values: tuple[float, float], turn: float = 0.0) -> ClipScores:
+    """A clip with frames of (network's L1, warp's L1) in the mouth box."""
+    frames = {n: {"l1_mouth/network": network, "l1_mouth/warp": warp} for n, (network, warp) in enumerate(values)}
+    return ClipScores(f"{identity} {turn}", identity, frames, {"jitter/truth": 2.0}, {}, turn)
+
+
+def test_people_count_alike_however_many_clips_they_have() -> None:
+    scores = [clip("a", (2, 4)), clip("a", (4, 4)), clip("b", (9, 10))]
     assert over_people(scores, score("l1_mouth/network")) == pytest.approx([3.0, 9.0])
-    assert over_people(scores, ratio("l1_mouth/network", "l1_mouth/warp")) == pytest.approx([0.75, 0.9])
+    assert over_people(scores, TO_WARP) == pytest.approx([0.75, 0.9])
 
 
-def test_a_person_without_a_value_is_left_out():
-    assert len(over_people([clip("a", (0, 2, 4))], score("l1_background/warp"))) == 0
+def test_a_person_without_a_value_is_left_out() -> None:
+    assert len(over_people([clip("a", (2, 4))], score("l1_mouth/still"))) == 0
+    assert "| L1, mouth box: still | n/a | | 0 | |" in main_table([clip("a", (2, 4))])
 
 
-def test_bars():
+def test_aims() -> None:
     row = Row("x", score("l1_mouth/network"), most=0.85)
     assert row.verdict(0.85).endswith("met")
     assert row.verdict(0.86).endswith("missed")
     assert Row("x", score("y"), least=0.7).verdict(0.69).endswith("missed")
     assert len({row.label for row in rows()}) == len(rows())
+    assert "| L1, mouth box: network / warp | 0.800 |  | 1 | at most 0.85: met |" in main_table([clip("a", (8, 10))])
 
 
-def test_main_table_leaves_the_further_turned_frames_out():
-    scores = [clip("a", (0, 8, 10), turned=(25, 100, 100))]
-    assert "| L1, mouth box: network / warp | 0.800 |  | 1 | at most 0.85: met |" in main_table(scores)
+def test_the_sheet_shows_a_person_once_by_the_clip_with_the_largest_turn() -> None:
+    scores = [clip("a", (1, 1), turn=5), clip("b", (1, 1), turn=9), clip("a", (1, 1), turn=20), clip("c", (1, 1))]
+    assert [(found.identity, found.turn) for found in choose(scores, 2)] == [("a", 20), ("b", 9)]
 
 
-def test_turns_have_groups_of_their_own():
-    lines = yaw_table([clip("a", (3, 8, 10), (12, 6, 6)), clip("b", (9.9, 2, 4), turned=(25, 5, 5))]).splitlines()
-    groups = {line.split("|")[1].strip(): line.split("|")[2:7] for line in lines[2:]}
-    assert [cell.strip() for cell in groups["0 to 10"]] == ["2", "2", "5.00", "7.00", "0.650"]
-    assert [cell.strip() for cell in groups["20 to 35"]][:3] == ["1", "1", "5.00"]
-    assert groups["over 35"][0].strip() == "0"
-
-
-def test_bounding_box():
+def test_bounding_box() -> None:
     mask = np.zeros((8, 8), bool)
     mask[2, 5] = mask[4, 1] = True
     box = _bounding_box(mask)

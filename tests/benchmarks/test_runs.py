@@ -1,0 +1,51 @@
+"""Benchmarks run: those of quality on a prepared store, what those of speed measure with."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import moda
+from benchmarks import dataset, motion, renderer_quality
+from benchmarks.measuring import run_moda
+from moda.data.clip import ClipStore
+
+
+def test_quality_of_the_renderer(clip_store: ClipStore, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    split = next(name for name in ("train", "val", "test") if clip_store.split(name))
+    options = ["--split", split, "--output", str(tmp_path), "--every", "60", "--run", "3", "--clips", "1"]
+    assert renderer_quality.main(["--store", str(clip_store.root), *options, "--people", "1"]) == 0
+    table = capfd.readouterr().out
+    assert re.search(r"\| L1, lips' box: network / warp \| \d+\.\d{3} ", table)
+    assert table.count("n/a") <= 3, table
+    assert (tmp_path / "sheet.png").stat().st_size > 50_000
+    clips = json.loads((tmp_path / "scores.json").read_text())["clips"]
+    assert all(clip["frames"] and clip["steady"] for clip in clips)
+
+
+def test_quality_of_stage_1(clip_store: ClipStore, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    split = next(name for name in ("train", "val", "test") if clip_store.split(name))
+    options = ["--split", split, "--seeds", "0", "--output", str(tmp_path)]
+    assert motion.main(["--store", str(clip_store.root), *options]) == 0
+    table = capfd.readouterr().out
+    for figure in ("lip corr. lag 0", "opening ratio", "head speed", "blinks/min", "rest, music"):
+        assert f"| {figure} | " in table
+    assert set(json.loads((tmp_path / "motion.json").read_text())) == {"made", "truth, 1 s late"}
+
+
+def test_speed_of_the_dataset(tmp_path: Path) -> None:
+    dataset.make_store(tmp_path, clips=6, hours=0.2)
+    for stage in (1, 2):
+        row = dataset.windows_per_second(tmp_path, stage, 0, 1)
+        assert row["windows"] > 0 and row["frames"] > 70 * row["windows"]
+
+
+def test_a_command_is_measured_as_a_process() -> None:
+    run = run_moda(["--version"])
+    assert run.output == f"moda {moda.__version__}\n"
+    assert run.seconds > 0 and run.cpu_seconds > 0 and run.peak_mib > 5
+    with pytest.raises(SystemExit, match="ended with code 2"):
+        run_moda(["evl"])
