@@ -182,7 +182,7 @@ def test_a_dry_run_says_what_it_would_take_and_writes_nothing(
     assert "lstm-0: trains audio2repr (lstm.yaml)" in said
     assert re.search(r"lstm, audio2repr \(lstm.yaml\): 1 of 1 runs to do, 2 steps of [0-9.e-]+ s", said)
     assert "animating and scoring 1 clips of the list 'val' (3 s), 2 times (2 trials, 1 samples)" in said
-    assert re.search(r"about .*: training .* measured here\), scoring .* not measured\), animating \d", said)
+    assert re.search(r"about .*: training .* measured here\), scoring .*\(estimate: .*\), animating \d", said)
     assert not (tmp_path / "out").exists()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from moda.data.augmentation import SoundAugmentation
+from moda.data.augmentation import AudioAugmentation
 from moda.data.blinking import MAX_BLINKS_A_PERSON, PRIOR_FRAMES, BlinkingSequences, clip_opening
 from moda.data.clip import ClipStore
 from moda.data.sequences import SequenceConfig, Window
@@ -30,7 +30,7 @@ def store(tmp_path: Path) -> ClipStore:
 
 def sets(store: ClipStore) -> tuple[BlinkingSequences, BlinkingSequences]:
     config = SequenceConfig(
-        store=store.root, lengths=(100,), subject_mix=0.0, augment=SoundAugmentation(gain_db=0, noise=0)
+        store=store.root, lengths=(100,), subject_mix=0.0, augment=AudioAugmentation(gain_db=0, noise=0)
     )
     train, val = BlinkingSequences.splits(config)
     assert isinstance(train, BlinkingSequences) and isinstance(val, BlinkingSequences)

@@ -65,7 +65,7 @@ def test_a_training_set_sums_its_clips_and_the_subject_once_a_clip(clips: list[C
 def test_long_clips_are_summed_in_chunks(clips: list[Clip], monkeypatch: pytest.MonkeyPatch) -> None:
     clip = clips[2]
     whole = moments.clip_moments(clip.landmarks, clip.pose, clip.torso, clip.subject)
-    monkeypatch.setattr(moments, "CHUNK", 20)
+    monkeypatch.setattr(moments, "CHUNK_FRAMES", 20)
     chunked = moments.clip_moments(clip.landmarks, clip.pose, clip.torso, clip.subject)
     for name, group in whole.groups.items():
         assert chunked.groups[name].count == group.count == 91

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from moda.config import parse
-from moda.data.augmentation import SoundAugmentation, augment_audio, over_telephone
+from moda.data.augmentation import AudioAugmentation, augment_audio, over_telephone
 from moda.data.clip import Clip, ClipStore
 from moda.data.sequences import (
     MotionSequences,
@@ -25,7 +25,7 @@ from moda.errors import ConfigError, DataError
 from moda.landmarks import LIPS
 from moda.representation import SAMPLE_RATE
 
-QUIET = SoundAugmentation(gain_db=0, noise=0)
+QUIET = AudioAugmentation(gain_db=0, noise=0)
 
 
 @pytest.fixture
@@ -195,10 +195,10 @@ def test_subjects_are_mixed_in_training_only(store: ClipStore) -> None:
 def test_noise_is_laid_at_its_ratio() -> None:
     wave = (0.2 * np.sin(np.arange(SAMPLE_RATE) / 5)).astype(np.float32)
     for seed in range(20):
-        noisy = augment_audio(wave, SoundAugmentation(gain_db=0, noise=1, snr_db=(20, 20)), np.random.default_rng(seed))
+        noisy = augment_audio(wave, AudioAugmentation(gain_db=0, noise=1, snr_db=(20, 20)), np.random.default_rng(seed))
         ratio = 10 * np.log10(np.mean(wave**2) / np.mean((noisy - wave) ** 2))
         assert ratio == pytest.approx(20, abs=0.2)
-    assert np.isfinite(augment_audio(0 * wave, SoundAugmentation(noise=1), np.random.default_rng(0))).all()
+    assert np.isfinite(augment_audio(0 * wave, AudioAugmentation(noise=1), np.random.default_rng(0))).all()
 
 
 def test_a_telephone_takes_what_lies_outside_its_band() -> None:
@@ -207,7 +207,7 @@ def test_a_telephone_takes_what_lies_outside_its_band() -> None:
     band_limited = over_telephone(sum(tones.values()))
     for hertz, kept in ((60, 0.0), (1000, 1.0), (6000, 0.0)):
         assert 2 * np.mean(band_limited * tones[hertz]) == pytest.approx(kept, abs=1e-3)
-    always = SoundAugmentation(gain_db=0, noise=0, telephone=1)
+    always = AudioAugmentation(gain_db=0, noise=0, telephone=1)
     windows = [augment_audio(tones[6000], always, np.random.default_rng(seed)) for seed in range(5)]
     assert max(np.abs(window).max() for window in windows) < 0.02
 
@@ -216,7 +216,7 @@ def test_gain_changes_loudness_alone() -> None:
     wave = (0.1 * np.sin(np.arange(SAMPLE_RATE) / 5)).astype(np.float32)
     gains = []
     for seed in range(30):
-        louder = augment_audio(wave, SoundAugmentation(gain_db=6, noise=0), np.random.default_rng(seed))
+        louder = augment_audio(wave, AudioAugmentation(gain_db=6, noise=0), np.random.default_rng(seed))
         gain = float(louder @ wave / (wave @ wave))
         np.testing.assert_allclose(louder, gain * wave, atol=1e-5)
         gains.append(20 * np.log10(gain))

@@ -100,7 +100,7 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path, weights_file: Pat
 
 def test_a_run_of_faces_gives_what_its_windows_give(network: SyncNet, monkeypatch: pytest.MonkeyPatch) -> None:
     faces = np.random.default_rng(0).integers(0, 256, (8, 224, 224, 3), np.uint8)
-    monkeypatch.setattr(syncnet, "CHUNK", 3)  # two pieces: 7 faces, then the last 5
+    monkeypatch.setattr(syncnet, "VIDEO_CHUNK_FRAMES", 3)  # two pieces: 7 faces, then the last 5
     run = network.embed_picture(iter(faces))
     assert run.shape == (4, 1024)
     bgr = torch.from_numpy(faces[..., ::-1].copy()).float()
