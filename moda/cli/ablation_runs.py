@@ -16,6 +16,7 @@ from moda.errors import ModaError
 from moda.evaluation.ablation import AblationConfig, TrainRun, Trial
 from moda.locations import find_checkpoint
 from moda.stages.registry import build_stage, find_sections
+from moda.training.dry_run import measure
 from moda.training.trainer import Trainer
 
 T = TypeVar("T")
@@ -110,7 +111,7 @@ def seconds_left(runs: Sequence[TrainRun], steps: int, say: Say) -> float:
             say(f"  {kind}: {len(same)} runs, finished")
             continue
         with _quiet():
-            pace = _opened(todo[0][0]).measure(steps)
+            pace = measure(_opened(todo[0][0]), steps)
         total += sum(pace.of(run.settings.trainer, left) for run, left in todo)
         left = sum(left for _, left in todo)
         say(f"  {kind}: {len(todo)} of {len(same)} runs to do, {left} steps of {pace.step:.2g} s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from moda.config import Tree
     from moda.stages.registry import Sections
     from moda.training.config import TrainConfig
+    from moda.training.dry_run import DryRun
     from moda.training.trainer import Trainer
-    from moda.training.validation import DryRun
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,6 +66,8 @@ def train(config: TrainConfig, source: str, *, dry_run: bool = False, fresh: boo
     from moda.training.trainer import Trainer
 
     trainer = Trainer(config, build_stage(config, source=source), fresh=fresh)
+    if not trainer.runtime.main:
+        logging.getLogger("moda").setLevel(logging.WARNING)
     if dry_run:
         return _dry_run(trainer)
     trainer.prepare_data()
@@ -81,10 +84,11 @@ def train(config: TrainConfig, source: str, *, dry_run: bool = False, fresh: boo
 
 def _dry_run(trainer: Trainer) -> int:
     from moda.files import scratch_folder
+    from moda.training.dry_run import dry_run
 
     with scratch_folder() as scratch:
         trainer.prepare_data(scratch)
-        result = trainer.dry_run()
+        result = dry_run(trainer)
     _introduce(trainer)
     if trainer.runtime.main:
         print(_describe(result))

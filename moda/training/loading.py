@@ -30,7 +30,10 @@ def size(dataset: Dataset[Any]) -> int:
 
 
 class TrainingStream:
-    """Training batches without end, epoch after epoch; (epoch, position) says what comes next."""
+    """Training batches without end, epoch after epoch.
+
+    (epoch, position) says what comes next; position counts the batches of all processes.
+    """
 
     def __init__(
         self,
@@ -69,8 +72,8 @@ class TrainingStream:
         epoch, position = self.epoch, self.position
         while True:
             for index, batch in enumerate(self._epoch(epoch)):
-                if index >= position:
-                    self._ahead.append((epoch, index + 1))
+                if index * self._runtime.count >= position:
+                    self._ahead.append((epoch, (index + 1) * self._runtime.count))
                     yield batch
             epoch, position = epoch + 1, 0
 
@@ -101,14 +104,18 @@ def _refuse_single_samples(stage: Stage, config: TrainConfig, batches: list[Keys
 
 
 def validation_batches(
-    stage: Stage, dataset: Dataset[Any], config: TrainConfig, runtime: Runtime
-) -> Iterator[tuple[int, Any]]:
-    """(samples, batch) over the whole set in order, the same draws every time."""
+    stage: Stage, dataset: Dataset[Any], config: TrainConfig, runtime: Runtime, *, shared: bool = False
+) -> Iterator[tuple[int, int, Any]]:
+    """(number of the batch, samples, batch) over the set in order, the same draws every time.
+
+    shared: every process takes its share of the batches; else each goes through all.
+    """
     keys = [(index, derive(config.seed, _VALIDATION_SEED, index)) for index in range(size(dataset))]
     batches = [keys[i : i + config.trainer.batch] for i in range(0, len(keys), config.trainer.batch)]
-    loader = _loader(stage, dataset, batches, config.trainer.workers, runtime)
-    for batch_keys, batch in zip(batches, loader, strict=True):
-        yield len(batch_keys), runtime.to_device(batch)
+    mine = range(len(batches))[runtime.index :: runtime.count] if shared else range(len(batches))
+    loader = _loader(stage, dataset, [batches[number] for number in mine], config.trainer.workers, runtime)
+    for number, batch in zip(mine, loader, strict=True):
+        yield number, len(batches[number]), runtime.to_device(batch)
 
 
 def _loader(stage: Stage, dataset: Dataset[Any], batches: Any, workers: int, runtime: Runtime) -> DataLoader[Any]:

@@ -6,10 +6,13 @@ import io
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
@@ -18,6 +21,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 
 from moda.representation import FPS
+from moda.training.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +60,36 @@ class Logger:
     def close(self) -> None:
         """Write out what is pending."""
         self._writer.close()
+
+
+class RunningMeans:
+    """Means of a step's values since they were last taken, and the speed."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = defaultdict(float)
+        self._steps, self._since = 0, time.monotonic()
+
+    def add(self, values: Mapping[str, float]) -> None:
+        """Values of one step by name."""
+        for name, value in values.items():
+            self._sums[name] += value
+        self._steps += 1
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Time that does not count: the speed is that of training."""
+        began = time.monotonic()
+        yield
+        self._since += time.monotonic() - began
+
+    def take(self, runtime: Runtime) -> tuple[dict[str, float], float]:
+        """Means over steps and processes by name, and steps per second; begins anew."""
+        sums = torch.tensor(list(self._sums.values()), device=runtime.device) / self._steps
+        means = dict(zip(self._sums, runtime.average(sums).tolist(), strict=True))
+        speed = self._steps / max(1e-9, time.monotonic() - self._since)
+        self._sums.clear()
+        self._steps, self._since = 0, time.monotonic()
+        return means, speed
 
 
 def encode_gif(video: np.ndarray, fps: float = FPS) -> bytes:

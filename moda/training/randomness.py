@@ -1,4 +1,8 @@
-"""Every random number of a run: seeds derived from one seed, states saved and restored."""
+"""Every random number of a run is drawn under a seed derived from the run's and from what it is drawn for.
+
+So nothing that was drawn before counts, nor in which process: a resumed run draws what the whole one would have, and
+two processes what one does that accumulates two batches.
+"""
 
 from __future__ import annotations
 
@@ -25,36 +29,24 @@ def derive(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]) & _BITS
 
 
-def capture() -> dict[str, Any]:
-    """State of the global generators, made of what a weights-only checkpoint may hold."""
-    name, keys, position, has_gauss, gauss = np.random.get_state()
-    return {
-        "python": random.getstate(),
-        "numpy": (name, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, gauss),
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
-    }
-
-
-def restore(state: dict[str, Any]) -> None:
-    """Put back what `capture` took; states of GPUs that are not here are left out."""
-    random.setstate(state["python"])
-    name, keys, position, has_gauss, gauss = state["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
-    torch.set_rng_state(state["torch"].cpu())
-    if torch.cuda.is_initialized() and len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all([gpu.cpu() for gpu in state["cuda"]])
-
-
 @contextmanager
-def isolated(seed: int) -> Iterator[None]:
-    """Run a block under its own seed; the global generators are afterwards what they were before."""
-    state = capture()
-    seed_everything(seed)
+def isolated(seed: int, *, gpus: bool = True) -> Iterator[None]:
+    """Run a block under its own seed; the global generators are afterwards what they were before.
+
+    gpus: False in a loading process, which must not touch a GPU.
+    """
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    on_gpus = torch.cuda.get_rng_state_all() if gpus and torch.cuda.is_initialized() else []
+    _seed_host(seed)
+    (torch if gpus else torch.default_generator).manual_seed(seed)
     try:
         yield
     finally:
-        restore(state)
+        random.setstate(before[0])
+        np.random.set_state(before[1])
+        torch.set_rng_state(before[2])
+        if on_gpus:
+            torch.cuda.set_rng_state_all(on_gpus)
 
 
 class SeededSamples(Dataset[Any]):
@@ -68,16 +60,8 @@ class SeededSamples(Dataset[Any]):
 
     def __getitem__(self, key: tuple[int, int]) -> Any:
         index, seed = key
-        # the host's generators only: a loading process must not touch a GPU
-        before = random.getstate(), np.random.get_state(), torch.get_rng_state()
-        _seed_host(seed)
-        torch.default_generator.manual_seed(seed)
-        try:
+        with isolated(seed, gpus=False):
             return self.dataset[index]
-        finally:
-            random.setstate(before[0])
-            np.random.set_state(before[1])
-            torch.set_rng_state(before[2])
 
 
 def _seed_host(seed: int) -> None:

@@ -1,23 +1,27 @@
-"""Where a run computes: device, precision and processes, through Accelerate.
+"""Where a run computes: device, precision and processes.
 
-Started plainly it is one process. Under `accelerate launch` each process takes its share of the batches and
-gradients are averaged before every step, so two processes do what accumulating two batches does.
+Started plainly it is one process. Under torchrun or `accelerate launch` each process takes its share of the batches and
+gradients are averaged before every update, so two processes do what accumulating two batches does.
+
+DistributedDataParallel is not used: it hooks into one `forward` and one `backward` of one wrapped module. A stage's
+losses call several networks in turn, the discriminator three times a batch, stage 1 by methods other than `forward`,
+and `backward(inputs=...)` fills the gradients of one trainable out of a graph that holds both.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import broadcast, reduce, send_to_device
+from accelerate.utils import broadcast, gather_object, reduce, send_to_device
 from torch import Tensor, nn
 
 from moda.device import DeviceName, Precision, choose_device, require_precision
-from moda.errors import ConfigError
+from moda.errors import ConfigError, TrainingError
 
 
 class Runtime:
@@ -40,7 +44,7 @@ class Runtime:
 
     @property
     def main(self) -> bool:
-        """Whether this process writes, logs and validates."""
+        """Whether this process writes and logs."""
         return self.index == 0
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -51,30 +55,63 @@ class Runtime:
         """Every tensor of a (nested) batch on the device."""
         return send_to_device(batch, self.device, non_blocking=True)
 
-    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Mean of every gradient over the processes."""
-        if self.count > 1:
-            for parameter in parameters:
-                if parameter.grad is not None:
-                    parameter.grad = reduce(parameter.grad, "mean")
+    def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Mean of every gradient over the processes, in one exchange.
+
+        Every process sends all of them in the same order, zeros where its batch did not reach a parameter (layerdrop),
+        so that none waits for another. A parameter that no process reached is left without a gradient, as in one
+        process: the optimiser skips it.
+        """
+        if self.count == 1:
+            return
+        reached = torch.tensor([parameter.grad is not None for parameter in parameters], dtype=torch.float32)
+        parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        flat = torch.cat([reached.to(self.device), *(part.flatten() for part in parts)])
+        with _together():
+            flat = reduce(flat, "mean")
+        reached, *means = flat.split([len(parts), *(part.numel() for part in parts)])
+        for parameter, mean, share in zip(parameters, means, reached.tolist(), strict=True):
+            parameter.grad = mean.view_as(parameter) if share else None
 
     def average(self, values: Tensor) -> Tensor:
         """Mean of a tensor over the processes."""
-        return reduce(values, "mean") if self.count > 1 else values
+        if self.count == 1:
+            return values
+        with _together():
+            mean: Tensor = reduce(values, "mean")
+        return mean
+
+    def gather(self, value: Any) -> list[Any]:
+        """An object of every process, in their order."""
+        if self.count == 1:
+            return [value]
+        with _together():
+            return list(gather_object([value]))
 
     def any(self, flag: bool) -> bool:
         """Whether any process says so: they stop together."""
-        if self.count == 1:
-            return flag
-        return bool(reduce(torch.tensor(float(flag), device=self.device), "sum") > 0)
+        return bool(self.average(torch.tensor(float(flag), device=self.device)) > 0)
 
-    def same_start(self, module: nn.Module) -> None:
-        """Give every process the main one's parameters and buffers."""
+    @torch.no_grad()
+    def take_from_main(self, tensors: Iterable[Tensor]) -> None:
+        """Give every process the main one's values."""
         if self.count > 1:
-            with torch.no_grad():
-                for tensor in (*module.parameters(), *module.buffers()):
+            for tensor in tensors:
+                with _together():
                     tensor.copy_(broadcast(tensor.clone()))
 
     def wait(self) -> None:
         """Wait for the other processes."""
-        self.state.wait_for_everyone()
+        with _together():
+            self.state.wait_for_everyone()
+
+
+@contextmanager
+def _together() -> Iterator[None]:
+    """An exchange with the other processes; raises `TrainingError` if one of them is gone."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise TrainingError(
+            "another process of this run has ended, see its message; the same command goes on from last.pt"
+        ) from error

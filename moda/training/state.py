@@ -15,7 +15,6 @@ from moda import checkpoint as checkpoints
 from moda.checkpoint import Checkpoint
 from moda.config import Tree, differences, parse, to_dict
 from moda.errors import CheckpointError, ConfigError
-from moda.training import randomness
 from moda.training.config import RESUMABLE_CHANGES, TrainConfig
 from moda.training.stage import Stage
 from moda.training.trainable import Trainable, WeightAverage
@@ -39,6 +38,26 @@ class TrainState:
     origin: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended. best: lowest validation score, if the stage gives one. interrupted: number of the signal
+    that ended it early, or None.
+
+    before, after: metrics of the weights it began with (`init`) and of best.pt, where there are any.
+    """
+
+    step: int
+    best: float | None
+    interrupted: int | None
+    before: dict[str, float] = field(default_factory=dict)
+    after: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        """Of the command: 0, or as shells count a signal."""
+        return 0 if self.interrupted is None else 128 + self.interrupted
+
+
 def resolved(config: TrainConfig, stage: Stage) -> Tree:
     """The whole configuration of a run with every default, as it stands in its checkpoints."""
     tree = to_dict(config)
@@ -55,10 +74,9 @@ def pack(
     progress: TrainState,
     trainables: Sequence[Trainable],
     average: WeightAverage | None,
-    generator: torch.Generator,
     data: dict[str, str],
 ) -> dict[str, Any]:
-    """All that a run needs to go on, bit for bit."""
+    """All that a run needs to go on, bit for bit; its random numbers follow from its seed (`randomness`)."""
     return {
         "step": progress.step,
         "epoch": progress.epoch,
@@ -69,8 +87,6 @@ def pack(
         "trainables": {trainable.name: dict(trainable.module.state_dict()) for trainable in trainables},
         "optimizers": {trainable.name: trainable.optimizer.state_dict() for trainable in trainables},
         "average": average.values if average else None,
-        "random": randomness.capture(),
-        "generator": {"device": generator.device.type, "state": generator.get_state()},
         "data": data,
     }
 
@@ -139,7 +155,6 @@ def unpack(
     progress: TrainState,
     trainables: Sequence[Trainable],
     average: WeightAverage | None,
-    generator: torch.Generator,
     data: dict[str, str],
 ) -> None:
     """Load a run's last checkpoint into everything given."""
@@ -154,18 +169,12 @@ def unpack(
             weights = state["trainables"][trainable.name]
             checkpoints.load_weights(trainable.module, weights, source=f"{path}, trainable {trainable.name}")
             trainable.resume(state["optimizers"][trainable.name])
-        if average is not None:
-            average.resume(state["average"])
-        randomness.restore(state["random"])
-        if state["generator"]["device"] == generator.device.type:
-            generator.set_state(state["generator"]["state"].cpu())
-        else:
-            log.warning("the run was on %s: its noise goes on from a new seed here", state["generator"]["device"])
-            generator.manual_seed(randomness.derive(config.seed, state["step"]))
         counts = [state[name] for name in ("step", "epoch", "position")]
         if not all(type(count) is int and count >= 0 for count in counts):
             raise ValueError(f"step, epoch and position are {counts}")
         progress.step, progress.epoch, progress.position = counts
+        if average is not None:
+            average.resume(state["average"], progress.step)
         progress.best = None if state["best"] is None else float(state["best"])
         progress.metrics = {str(name): float(value) for name, value in state.get("metrics", {}).items()}
         progress.origin = dict(state.get("origin", {}))

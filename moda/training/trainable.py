@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from moda.errors import TrainingError
 from moda.training.config import OptimizerConfig
@@ -89,38 +90,46 @@ class Trainable:
 
 
 class WeightAverage:
-    """Exponential moving average of a network's parameters; buffers are taken as they are."""
+    """Exponential moving average of a network's parameters; buffers are taken as they are.
 
-    def __init__(self, module: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.values = {name: value.detach().clone() for name, value in module.state_dict().items()}
+    Early on it follows faster: the decay after n updates is at most (1 + n) / (10 + n).
+    """
 
-    def resume(self, values: Mapping[str, Tensor]) -> None:
-        """Take saved averages; raises `ValueError` if they are not of this network."""
-        if {name: value.shape for name, value in values.items()} != {n: v.shape for n, v in self.values.items()}:
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        def average(averaged: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor | int) -> None:
+            share = 1 - min(decay, (1 + int(updates)) / (10 + int(updates)))
+            torch._foreach_lerp_(list(averaged), list(current), share)
+
+        self.network = network
+        self.model = AveragedModel(network, multi_avg_fn=average).requires_grad_(False)
+        self.model.n_averaged.fill_(1)  # the first update averages too, with the weights it starts from
+
+    @property
+    def values(self) -> dict[str, Tensor]:
+        """The averaged weights, and the buffers."""
+        return dict(self.model.module.state_dict())
+
+    def resume(self, values: Mapping[str, Tensor], step: int) -> None:
+        """Take saved averages after so many updates; raises `ValueError` if they are not of this network."""
+        own = self.values
+        if {name: value.shape for name, value in values.items()} != {n: v.shape for n, v in own.items()}:
             raise ValueError("the averaged weights are of another network")
         for name, value in values.items():
             if not value.isfinite().all():
                 raise ValueError(f"the averaged weights '{name}' are not finite")
-            self.values[name].copy_(value)
+        self.model.module.load_state_dict(dict(values))
+        self.model.n_averaged.fill_(1 + step)
 
-    @torch.no_grad()
-    def update(self, module: nn.Module, step: int) -> None:
-        """Take in the weights after `step` updates; early on the average follows faster."""
-        share = 1 - min(self.decay, (1 + step) / (10 + step))
-        trained = {name for name, _ in module.named_parameters()}
-        for name, value in module.state_dict().items():
-            if name in trained and value.is_floating_point():
-                self.values[name].lerp_(value, share)
-            else:
-                self.values[name].copy_(value)
+    def update(self) -> None:
+        """Take in the network's weights after an update."""
+        self.model.update_parameters(self.network)
 
     @contextmanager
-    def applied(self, module: nn.Module) -> Iterator[None]:
-        """The module with the averaged weights; its own come back afterwards."""
-        own = {name: value.detach().clone() for name, value in module.state_dict().items()}
-        module.load_state_dict(self.values)
+    def applied(self) -> Iterator[None]:
+        """The network with the averaged weights; its own come back afterwards."""
+        own = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+        self.network.load_state_dict(self.values)
         try:
             yield
         finally:
-            module.load_state_dict(own)
+            self.network.load_state_dict(own)

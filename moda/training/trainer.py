@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import signal
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,38 +24,27 @@ from moda.files import clear_litter, hold
 from moda.training.config import TrainConfig
 from moda.training.initial_weights import require_weights, start_from
 from moda.training.loading import TrainingStream, size
-from moda.training.logger import Logger, Reporter
+from moda.training.logger import Logger, Reporter, RunningMeans
 from moda.training.randomness import derive, isolated, seed_everything
 from moda.training.runtime import Runtime
 from moda.training.stage import Stage
-from moda.training.state import TrainState, fingerprints, pack, require_same_run, resolved, unpack, weights_of
+from moda.training.state import (
+    TrainResult,
+    TrainState,
+    fingerprints,
+    pack,
+    require_same_run,
+    resolved,
+    unpack,
+    weights_of,
+)
 from moda.training.stop_signal import StopSignal
 from moda.training.trainable import Trainable, WeightAverage, learning_rate
-from moda.training.validation import DryRun, Pace, Stopwatch, Validator, shapes
+from moda.training.validation import Validator
 
 log = logging.getLogger(__name__)
 
 _LOOP_SEED, _NOISE_SEED = 3, 4
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """How a run ended. best: lowest validation score, if the stage gives one. interrupted: number of the signal
-    that ended it early, or None.
-
-    before, after: metrics of the weights it began with (`init`) and of best.pt, where there are any.
-    """
-
-    step: int
-    best: float | None
-    interrupted: int | None
-    before: dict[str, float] = field(default_factory=dict)
-    after: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def exit_code(self) -> int:
-        """Of the command: 0, or as shells count a signal."""
-        return 0 if self.interrupted is None else 128 + self.interrupted
 
 
 class Trainer:
@@ -88,8 +75,6 @@ class Trainer:
         self.average = WeightAverage(stage.network, config.trainer.ema) if config.trainer.ema else None
         self.generator = torch.Generator(self.runtime.device)
         self.validator = Validator(stage, config, self.runtime)
-        self._sums: dict[str, float] = defaultdict(float)
-        self._counted, self._since = 0, 0.0
 
     @property
     def resumes(self) -> bool:
@@ -108,42 +93,35 @@ class Trainer:
             require_same_run(self.last, self.stage, self.config, self._fingerprints)
 
     @cached_property
-    def _sets(self) -> tuple[Dataset[Any], Dataset[Any]]:
+    def sets(self) -> tuple[Dataset[Any], Dataset[Any]]:
         """Training and validation set, opened once."""
         return self.stage.datasets()
 
     @cached_property
     def _fingerprints(self) -> dict[str, str]:
-        return fingerprints(*self._sets)
+        return fingerprints(*self.sets)
 
     def _stream(self) -> TrainingStream:
         at = self.progress
-        return TrainingStream(
-            self.stage, self._sets[0], self.config, self.runtime, epoch=at.epoch, position=at.position
-        )
+        return TrainingStream(self.stage, self.sets[0], self.config, self.runtime, epoch=at.epoch, position=at.position)
 
     def start(self) -> TrainingStream:
-        """Take weights, statistics, generators and position from last.pt or a fresh start; the batches from there on.
+        """Take weights, statistics and position from last.pt or a fresh start; returns the batches from there on.
 
         Raises `ConfigError` if last.pt is of a run with other settings.
         """
-        train, _ = self._sets
-        self._seed()
         if self.resumes:
             trainables = list(self.trainables.values())
-            unpack(
-                self.last, self.stage, self.config, self.progress, trainables, self.average, self.generator,
-                self._fingerprints,
-            )  # fmt: skip
+            unpack(self.last, self.stage, self.config, self.progress, trainables, self.average, self._fingerprints)
             log.info("resuming %s at step %d", self.last, self.progress.step)
         else:
             if not self.progress.origin:
                 log.info("starting from %s", self.stage.start)
-            with isolated(self.config.seed):
-                self._prepare(train)
-            self.runtime.same_start(self.stage)
+                with isolated(self.config.seed):
+                    self.stage.prepare(self.sets[0])
+            self.runtime.take_from_main([*self.stage.parameters(), *self.stage.buffers()])
             if self.average:
-                self.average = WeightAverage(self.stage.network, self.average.decay)
+                self.average = WeightAverage(self.stage.network, self.config.trainer.ema)
         self.stage.train()
         return self._stream()
 
@@ -155,7 +133,7 @@ class Trainer:
         finite (last.pt stays as it was), `OutputError` when the output cannot be written.
         """
         if not self.config.output.is_dir():  # a new one is made only for a run that has data
-            _ = self._sets
+            _ = self.sets
         with self._alone():
             return self._run(on_start)
 
@@ -177,7 +155,7 @@ class Trainer:
 
     def _run(self, on_start: Callable[[], None]) -> TrainResult:
         trainer, at = self.config.trainer, self.progress
-        train, validation = self._sets
+        train, validation = self.sets
         interrupted: int | None = None
         stream = self.start()
         on_start()
@@ -186,24 +164,25 @@ class Trainer:
             return self._outcome(None)
         batches = iter(stream)
         logger = self._logger()
-        if at.step == 0 and at.origin and self.runtime.main and size(validation):
+        if at.step == 0 and at.origin and size(validation):
             self._validate(validation, logger)
             at.origin["metrics"] = at.metrics
         reporter = Reporter(at.step, trainer.steps, quiet=not self.runtime.main)
-        self._since = time.monotonic()
+        means = RunningMeans()
         try:
             with StopSignal() as stop:
                 stopping = False
                 while at.step < trainer.steps and not stopping:
-                    self._collect(self._step(batches))
+                    means.add(self.update(batches))
                     at.step, at.epoch, at.position = at.step + 1, stream.epoch, stream.position
                     stopping = self.runtime.any(stop.number is not None)
                     final = at.step == trainer.steps
                     reporter.advance(at.step)
                     if at.step % trainer.log_every == 0 or final or stopping:
-                        self._report(logger, reporter)
-                    if self.runtime.main and (final or not stopping):
-                        self._validate_and_preview(train, validation, logger)
+                        self._report(means, logger, reporter)
+                    if final or not stopping:
+                        with means.paused():
+                            self._validate_and_preview(train, validation, logger)
                     if at.step % trainer.save_every == 0 or final or stopping:
                         self._save_last()
                 if stopping:
@@ -221,55 +200,11 @@ class Trainer:
             log.info("no step is better than the start (score %.4g): best.pt is the start", at.best)
         return TrainResult(at.step, at.best, interrupted if at.step < steps else None, before, at.metrics)
 
-    def dry_run(self) -> DryRun:
-        """One batch through losses (with gradients, without an update), validate and preview.
-
-        It starts as `run` would: a run in the output folder is read, and refused where `run` would refuse it.
-        """
-        watch = Stopwatch()
-        with watch.timed("prepare"):
-            stream = self.start()
-        train, validation = self._sets
-        with watch.timed("batch"):
-            batch = next(iter(stream))
-        losses: dict[str, float] = {}
-        with watch.timed("losses"):
-            for trainable, terms in self._losses(batch):
-                trainable.zero()
-                values = trainable.backward(terms, share=1.0, step=0)
-                losses.update({f"{trainable.name}/{name}": value for name, value in values.items()})
-        with self.validator.evaluating(None):
-            check = self.validator.first(validation if size(validation) else train)
-            with watch.timed("validate"):
-                metrics = self.stage.summarise(self.stage.validate(check))
-            with watch.timed("preview"):
-                previews = {name: picture.shape for name, picture in self.stage.preview(check).items()}
-        return DryRun(shapes(batch), losses, metrics, previews, watch.seconds)
-
-    def measure(self, steps: int) -> Pace:
-        """Real steps, to know how long the run will take: nothing is written, the networks here have changed after."""
-        began = time.monotonic()
-        batches = iter(self.start())
-        started = time.monotonic()
-        self._step(batches)  # the first step warms up
-        warm = time.monotonic()
-        for _ in range(steps):
-            self._step(batches)
-        stepped = time.monotonic()
-        validation = self._sets[1]
-        if size(validation):
-            self.validator.metrics(validation, self.average)
-        return Pace(started - began, (stepped - warm) / steps, time.monotonic() - stepped)
-
-    def _seed(self) -> None:
-        seed_everything(derive(self.config.seed, _LOOP_SEED, self.runtime.index))
-        self.generator.manual_seed(derive(self.config.seed, _NOISE_SEED, self.runtime.index))
-
-    def _prepare(self, train: Dataset[Any]) -> None:
-        if not self.progress.origin:  # else the statistics have come with the weights
-            self.stage.prepare(train)
-
-    def _losses(self, batch: Any) -> Iterator[tuple[Trainable, dict[str, Tensor]]]:
+    def losses(self, batch: Any, *, part: int) -> Iterator[tuple[Trainable, dict[str, Tensor]]]:
+        """The stage's losses of a batch, the `part`-th of this process in the step, under seeds of their own."""
+        number = part * self.runtime.count + self.runtime.index
+        seed_everything(derive(self.config.seed, _LOOP_SEED, self.progress.step, number))
+        self.generator.manual_seed(derive(self.config.seed, _NOISE_SEED, self.progress.step, number))
         losses = self.stage.losses(batch, self.generator)
         while True:
             with self.runtime.autocast():
@@ -278,13 +213,13 @@ class Trainer:
                 return
             yield self.trainables[item[0]], dict(item[1])
 
-    def _step(self, batches: Iterator[Any]) -> dict[str, float]:
+    def update(self, batches: Iterator[Any]) -> dict[str, float]:
         """One update of every trainable; returns their terms and gradient norms by trainable/name."""
         trainer, step = self.config.trainer, self.progress.step + 1
         lr = learning_rate(self.config.optimizer, self.progress.step, trainer.steps)
         logged: dict[str, float] = defaultdict(float)
         for part in range(trainer.accumulate):
-            for trainable, terms in self._losses(next(batches)):
+            for trainable, terms in self.losses(next(batches), part=part):
                 if part == 0:
                     trainable.zero()
                 values = trainable.backward(terms, share=1 / trainer.accumulate, step=step)
@@ -293,33 +228,24 @@ class Trainer:
                 if part == trainer.accumulate - 1:
                     logged[f"{trainable.name}/gradient"] = trainable.update(lr, self.runtime, step=step)
         if self.average:
-            self.average.update(self.stage.network, step)
+            self.average.update()
         return logged
 
-    def _collect(self, logged: dict[str, float]) -> None:
-        for name, value in logged.items():
-            self._sums[name] += value
-        self._counted += 1
-
-    def _report(self, logger: Logger | None, reporter: Reporter) -> None:
+    def _report(self, means: RunningMeans, logger: Logger | None, reporter: Reporter) -> None:
         """Means since the last report to TensorBoard and the terminal."""
         step, trainer = self.progress.step, self.config.trainer
-        sums = torch.tensor(list(self._sums.values()), device=self.runtime.device) / self._counted
-        means = dict(zip(self._sums, self.runtime.average(sums).tolist(), strict=True))
-        speed = self._counted / max(1e-9, time.monotonic() - self._since)
-        samples = speed * trainer.batch * trainer.accumulate * self.runtime.count
+        values, speed = means.take(self.runtime)
         if logger:
-            logger.scalars("train", means, step)
+            logger.scalars("train", values, step)
             lr = learning_rate(self.config.optimizer, step - 1, trainer.steps)
+            samples = speed * trainer.batch * trainer.accumulate * self.runtime.count
             logger.scalars("run", {"lr": lr, "samples_per_s": samples}, step)
-        reporter.report(step, means)
-        self._sums.clear()
-        self._counted, self._since = 0, time.monotonic()
+        reporter.report(step, values)
 
     def _validate_and_preview(self, train: Dataset[Any], validation: Dataset[Any], logger: Logger | None) -> None:
         """Validate and preview when it is time for it, and always at the end."""
         step, trainer = self.progress.step, self.config.trainer
-        began, final = time.monotonic(), step == trainer.steps
+        final = step == trainer.steps
         if size(validation) and (step % trainer.validate_every == 0 or final):
             self._validate(validation, logger)
         elif not size(validation) and final:
@@ -327,7 +253,6 @@ class Trainer:
             self._save(self.best, None)
         if logger and (step % trainer.preview_every == 0 or final):
             logger.pictures(self.validator.preview(validation if size(validation) else train, self.average), step)
-        self._since += time.monotonic() - began  # the speed logged is that of training
 
     def _validate(self, dataset: Dataset[Any], logger: Logger | None) -> None:
         """Metrics to the log; best.pt if the score is the lowest yet, or if the stage has none."""
@@ -357,12 +282,13 @@ class Trainer:
         return logger
 
     def _save_last(self) -> None:
-        if self.runtime.main:
-            trainables = list(self.trainables.values())
-            self._save(self.last, pack(self.progress, trainables, self.average, self.generator, self._fingerprints))
+        trainables = list(self.trainables.values())
+        self._save(self.last, pack(self.progress, trainables, self.average, self._fingerprints))
         self.runtime.wait()
 
     def _save(self, path: Path, trainer: dict[str, Any] | None) -> None:
+        if not self.runtime.main:
+            return
         at = self.progress
         info: dict[str, Any] = {"step": at.step, "best_score": at.best, "metrics": at.metrics}
         if at.origin:

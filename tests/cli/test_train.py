@@ -7,8 +7,10 @@ import logging
 import os
 import shutil
 import signal
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -141,8 +143,12 @@ def test_a_run_of_an_older_version_goes_on_where_its_store_was(
 def test_a_signal_is_told_by_the_exit_code(
     number: signal.Signals, code: int, clip_store: ClipStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Trainer, "_collect", lambda self, logged: os.kill(os.getpid(), number))
-    monkeypatch.setattr(Trainer, "_report", lambda *_: None)
+    def stopped(trainer: Trainer, batches: Iterator[Any]) -> dict[str, float]:
+        os.kill(os.getpid(), number)
+        return update(trainer, batches)
+
+    update = Trainer.update
+    monkeypatch.setattr(Trainer, "update", stopped)
     assert main(arguments("faco", clip_store, tmp_path)) == code
     assert checkpoints.load(tmp_path / "last.pt").info["step"] == 1
 

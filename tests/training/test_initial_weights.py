@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from moda import checkpoint as checkpoints
 from moda.errors import CheckpointError, ConfigError
+from moda.training.dry_run import dry_run
 from moda.training.randomness import seed_everything
 from moda.training.trainer import Trainer
 from tests.training.test_trainer import TinyData, TinyGan, TinyLoss, TinyNetwork, TinyStage, make, make_config, same
@@ -138,19 +139,19 @@ def test_a_dry_run_starts_where_the_run_would(first: Path, tmp_path: Path, caplo
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
     again = make(config, Fixed)
     caplog.clear()
-    again.dry_run()
+    dry_run(again)
     assert f"resuming {tmp_path / 'run' / 'last.pt'} at step 4" in caplog.text
     weight = "layers.0.weight"  # of the others, batch norm's statistics follow what they see
     assert same(
         again.stage.network.state_dict()[weight], checkpoints.load(tmp_path / "run" / "last.pt").weights[weight]
     )
     anew = make(config, Fixed, fresh=True)
-    anew.dry_run()
+    dry_run(anew)
     assert f"starting from the weights of {first}" in caplog.text
     assert same(anew.stage.network.state_dict()[weight], trained[weight])
     assert {path: path.read_bytes() for path in before} == before
     with pytest.raises(ConfigError, match=r"belongs to a run with other settings: init was .* is None"):
-        make(make_config(tmp_path / "run")).dry_run()
+        dry_run(make(make_config(tmp_path / "run")))
 
 
 def test_what_a_run_starts_from_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -160,7 +161,7 @@ def test_what_a_run_starts_from_is_said(tmp_path: Path, caplog: pytest.LogCaptur
 
 
 def test_a_dry_run_starts_there_too(first: Path, tmp_path: Path) -> None:
-    result = make(make_config(tmp_path / "run", init=first), Fixed).dry_run()
+    result = dry_run(make(make_config(tmp_path / "run", init=first), Fixed))
     assert "score" in result.metrics
     assert not (tmp_path / "run").exists()
     assert not torch.isnan(torch.tensor(list(result.losses.values()))).any()

@@ -117,10 +117,10 @@ def test_a_small_set_is_one_batch_and_what_is_left_out_is_told(
 
 
 def test_validation_is_everything_in_order_and_the_same_every_time(config: TrainConfig) -> None:
-    def check() -> list[tuple[int, list[int], list[float]]]:
+    def check() -> list[tuple[int, int, list[int], list[float]]]:
         batches = validation_batches(Reading(), Indices(5), config, Runtime("cpu"))
-        return [(count, batch[0].tolist(), batch[1].tolist()) for count, batch in batches]
+        return [(number, count, batch[0].tolist(), batch[1].tolist()) for number, count, batch in batches]
 
     first = check()
-    assert [(count, indices) for count, indices, _ in first] == [(4, [0, 1, 2, 3]), (1, [4])]
+    assert [part[:3] for part in first] == [(0, 4, [0, 1, 2, 3]), (1, 1, [4])]
     assert check() == first

@@ -1,28 +1,16 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from moda.training.randomness import SeededSamples, capture, derive, isolated, restore, seed_everything
+from moda.training.randomness import SeededSamples, derive, isolated, seed_everything
 
 
 def draw() -> tuple[float, ...]:
     return random.random(), float(np.random.rand()), float(np.random.randn()), float(torch.rand(1))
-
-
-def test_a_captured_state_comes_back_through_a_file(tmp_path: Any) -> None:
-    seed_everything(3)
-    draw()
-    torch.save(capture(), tmp_path / "state.pt")
-    wanted = [draw() for _ in range(3)]
-    seed_everything(4)
-    assert [draw() for _ in range(3)] != wanted
-    restore(torch.load(tmp_path / "state.pt", weights_only=True))
-    assert [draw() for _ in range(3)] == wanted
 
 
 def test_an_isolated_block_is_repeatable_and_leaves_no_trace() -> None:

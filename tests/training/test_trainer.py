@@ -21,6 +21,7 @@ from moda.config import Config, parse
 from moda.errors import CheckpointError, ConfigError, DataError, OutputError, TrainingError
 from moda.normalization import Normalizer
 from moda.training.config import TrainConfig
+from moda.training.dry_run import dry_run
 from moda.training.randomness import seed_everything
 from moda.training.stage import Stage
 from moda.training.trainer import Trainer
@@ -176,7 +177,7 @@ def test_four_steps_are_two_and_a_resumed_two(tmp_path: Path, kind: type[TinySta
     assert a.trainer["step"] == 4 and a.trainer["optimizers"]
     assert same(a.weights, b.weights)
     for key in a.trainer:
-        if key != "best":
+        if key not in ("best", "metrics"):  # those of one validation more
             assert same(a.trainer[key], b.trainer[key]), key
 
 
@@ -319,14 +320,14 @@ def test_averaged_weights_are_validated_and_saved(tmp_path: Path) -> None:
     trainer = make(config, Watching)
     expected = trainer.stage.network.state_dict()["layers.0.weight"].clone()
     raw = []
-    update = trainer._step
+    update = trainer.update
 
     def recording(batches: Iterator[Any]) -> dict[str, float]:
         logged = update(batches)
         raw.append(trainer.stage.network.state_dict()["layers.0.weight"].clone())
         return logged
 
-    trainer._step = recording  # type: ignore[method-assign]
+    trainer.update = recording  # type: ignore[method-assign]
     trainer.run()
     for step, weight in enumerate(raw, start=1):
         decay = min(0.5, (1 + step) / (10 + step))
@@ -435,7 +436,7 @@ def test_tensorboard_has_losses_rate_speed_validation_and_previews(tmp_path: Pat
 
 
 def test_a_dry_run_tries_everything_and_writes_nothing(tmp_path: Path) -> None:
-    result = make(make_config(tmp_path / "run")).dry_run()
+    result = dry_run(make(make_config(tmp_path / "run")))
     assert result.shapes == {"x": (4, 5), "y": (4, 1)}
     assert set(result.losses) == {"regressor/l1", "regressor/l2"} and "score" in result.metrics
     assert result.previews == {"still": (8, 8, 3), "moving": (3, 8, 8, 3)}
@@ -479,12 +480,6 @@ class NoStatistics(TinyStage):
         (lambda state: state.update(origin=3), "TypeError"),
         (lambda state: state.update(trainables=[]), "TypeError"),
         (lambda state: state.update(optimizers={}), "KeyError"),
-        (lambda state: state.update(random=None), "TypeError"),
-        (lambda state: state["random"].update(python=(1, 2, 3)), "ValueError"),
-        (lambda state: state["random"].update(torch=torch.zeros(3)), "TypeError|RuntimeError"),
-        (lambda state: state["random"].update(numpy=("MT19937", torch.zeros(3), 0, 0, 0.0)), "ValueError|IndexError"),
-        (lambda state: state.update(generator={"device": "cpu", "state": torch.zeros(3)}), "TypeError|RuntimeError"),
-        (lambda state: state.update(generator={}), "KeyError"),
         (lambda state: state.update(average=None), "AttributeError"),
         (lambda state: state["average"].update({"layers.0.bias": torch.zeros(1)}), "of another network"),
         (lambda state: state["average"]["layers.0.bias"].fill_(math.nan), "not finite"),
