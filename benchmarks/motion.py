@@ -32,7 +32,7 @@ from moda.cli.main import run
 from moda.config import apply_overrides, load_yaml, parse
 from moda.data.augmentation import over_telephone
 from moda.data.clip import Clip, ClipStore
-from moda.evaluation.intervals import mean_interval
+from moda.evaluation.statistics import mean_interval
 from moda.files import write_json, write_text
 from moda.pipeline import Animator
 from moda.representation import FPS, Motion

@@ -31,7 +31,7 @@ from benchmarks.measuring import ROOT
 from benchmarks.self_driven import METHODS, ClipScores, load_renderer, measure
 from moda.cli.main import run
 from moda.data.clip import Clip, ClipStore
-from moda.evaluation.intervals import mean_interval
+from moda.evaluation.statistics import mean_interval
 from moda.files import write_json, write_text
 
 Value = Callable[[ClipScores], float]

@@ -11,8 +11,8 @@ from typing import Any
 from scipy.stats import t
 
 from moda.evaluation.ablation import REFERENCE_VARIANT, AblationConfig, ClaimConfig, Trial
-from moda.evaluation.intervals import LEVEL
 from moda.evaluation.results import Evaluation
+from moda.evaluation.statistics import LEVEL
 from moda.files import write_json, write_text
 from moda.metrics import METRICS
 from moda.metrics.registry import Metric

@@ -1,8 +1,7 @@
-"""Control rows: what the scores of a video that is right, still, late, or of other words would be.
+"""Control rows: the scores of a video that is right, still, late, or of other words.
 
-A method that does not beat the still mouth has not been shown to move its lips well, whatever its
-LMD (findings: on real clips several published methods do not). All are made from true tracks, so
-they cost no tracking; those that show true frames have pictures too.
+A method that does not beat the still mouth has not been shown to move its lips well, whatever its LMD. All are made
+from true tracks, so they cost no tracking; those that show true frames have pictures too.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ class ControlClip:
     """A control's version of one clip.
 
     tracks: the pair. start: the true video's frame that it shows first; None where it is made of
-    landmarks and has no pictures. notes: what a reader should know.
+    landmarks and has no pictures. notes: remarks for the reader.
     """
 
     tracks: PairedTracks
@@ -37,7 +36,7 @@ class ControlClip:
 
 @dataclass(frozen=True)
 class OtherClip:
-    """Another clip: whose mouth a control may borrow."""
+    """Another clip, whose mouth a control shows."""
 
     name: str
     face: FaceTrack

@@ -1,4 +1,4 @@
-"""Folders of videos: what is there, by file stem, and what is known of how it was made."""
+"""Folders of videos, by file stem, and how each was generated, where generation.json records it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from moda.reading import read_json
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg")
 SEED_FOLDER = re.compile(r"seed_(\d+)")
 GENERATION_RECORD = "generation.json"
-"""Beside generated videos, if they were made here: how."""
+"""Record beside videos that were generated here."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class TrueClips:
 
 @dataclass(frozen=True)
 class MadeClip:
-    """What generation.json knows of one video.
+    """How one video was generated, by generation.json.
 
     shown: the square of the true picture that it shows. real_time_factor: seconds of work a second of video.
     """
@@ -43,7 +43,7 @@ class GeneratedClips:
     """One method's videos.
 
     videos: by clip, those that are scored (of several seeds, the first). samples: by clip, the videos of all
-    seeds, where there are several. made: what is known of a clip's making. failed: why a clip was not made.
+    seeds, where there are several. made: how each was generated. failed: why a clip was not generated.
     """
 
     videos: dict[str, list[Path]]

@@ -1,4 +1,4 @@
-"""Two videos on common ground: the same frames, and pixels of one square frame, or a reason why not."""
+"""A pair of videos in common frames and in pixels of one square frame, or the reason why that cannot be done."""
 
 from __future__ import annotations
 
@@ -18,10 +18,8 @@ MAX_HEAD_SIZE_RATIO = 1.25
 """Largest ratio of head sizes between a pair in one frame, either way (medians over the clip)."""
 MAX_HEAD_OFFSET_SHARE = 0.15
 """Largest distance between head positions of a pair in one frame, as a share of its side (medians)."""
-
-
 NOTED_HEAD_SIZE_RATIO, NOTED_HEAD_OFFSET_SHARE = 1.05, 0.03
-"""From these on, a difference that is allowed is noted: distances in pixels hold it too."""
+"""From these on, an allowed difference is noted: distances in pixels include it."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +31,10 @@ class NotScored:
 
 @dataclass(frozen=True)
 class Framed:
-    """A pair on common ground, with what a reader of its scores should know.
+    """A pair in the square frame, with notes for the reader of its scores.
 
     pair: both in pixels of a square frame. other_framing: why positions of the two cannot be compared (each
-    is then in a square frame of its own, and only aligned measures say something); None when they can.
+    is then in a square frame of its own, and only aligned measures are comparable); None when they can.
     true_box, generated_box: the squares of the two pictures that show the same, in pixels of each.
     """
 
@@ -143,7 +141,7 @@ def _other_shape(true: VideoTrack, generated: VideoTrack) -> str | None:
 
 
 def _place(pair: PairedTracks) -> tuple[str | None, str | None]:
-    """Why the two heads are not in one place, or else what to note of it, from medians over the tracked frames."""
+    """Why the two heads are not in one place, or else a note on it, from medians over the tracked frames."""
     size = np.median(pair.generated.pose.scale) / np.median(pair.true.pose.scale)
     offset = np.median(pair.generated.pose.translation[:, :2], axis=0) - np.median(
         pair.true.pose.translation[:, :2], axis=0

@@ -1,4 +1,4 @@
-"""What scoring gives: rows of clips, and the evaluation they make up."""
+"""Results of an evaluation: a row for each method and control, with a score for each clip."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from moda.metrics.registry import Metric, MetricSettings, NotAvailable, Value
 class ClipScore:
     """One clip of one row.
 
-    values: by metric name. frames: compared. notes: what a reader should know. opening: (T,) lip opening after
+    values: by metric name. frames: compared. notes: remarks for the reader. opening: (T,) lip opening after
     rigid alignment, pixels. strip: picture of some of its frames, relative to the output folder.
     """
 
@@ -51,7 +51,7 @@ class MethodScores:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that the reports print: methods first, then controls; clips are those with any video of a pair.
+    """Contents of the reports: methods first, then controls; clips are those with any video of a pair.
 
     seconds: of work, by part.
     """

@@ -1,120 +1,51 @@
-"""Scores of one clip in every row: methods and controls, one clip after another or in several processes."""
+"""Scores of one clip in every row: each method's video and each control, framed, measured and cached."""
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from moda.errors import MediaError
-from moda.evaluation.cache import ClipCache
 from moda.evaluation.controls import CONTROLS, ControlClip, OtherClip
-from moda.evaluation.folders import MadeClip, audio_file
+from moda.evaluation.folders import audio_file
 from moda.evaluation.framing import Framed, NotScored, frame_box, frame_pair, true_face
+from moda.evaluation.jobs import ClipJob, MethodClip
 from moda.evaluation.report.strips import moments_of, write_strip
 from moda.evaluation.results import ClipScore
 from moda.evaluation.tracking import content_hash, tracker_version
+from moda.files import write_json
 from moda.imaging.crop import Box
 from moda.media.audio import read_audio
 from moda.media.video import VideoInfo, probe
 from moda.metrics import METRICS
 from moda.metrics.pictures import PicturePair, VideoPictures
-from moda.metrics.registry import NOT_RECORDED, ONE_SAMPLE, ClipPair, MetricSettings, NotAvailable, Value
-from moda.metrics.tracks import FaceTrack, VideoTrack
-from moda.processes import end_with_parent
+from moda.metrics.registry import (
+    NOT_RECORDED,
+    ONE_SAMPLE,
+    ClipPair,
+    Metric,
+    MetricSettings,
+    NotAvailable,
+    Value,
+)
+from moda.metrics.tracks import FaceTrack
 from moda.representation import FPS, samples_at
+
+logger = logging.getLogger(__name__)
 
 VERSION = 1
 """Raised whenever the same videos would reach the metrics otherwise: framing, controls, audio, pictures."""
-MIN_PARALLEL_FRAMES = 2000
-"""Frames of all videos from which several processes are worth their start."""
+CACHE_FOLDER = "cache"
+"""Folder of cached scores inside the output folder."""
 NO_CONTROL_PICTURES = NotAvailable("a control made of landmarks")
-
-
-@dataclass(frozen=True)
-class TrackedVideo:
-    """A video and its track."""
-
-    path: Path
-    track: VideoTrack
-
-
-@dataclass(frozen=True)
-class MethodClip:
-    """One method's video of a clip: its track, the tracks of all seeds, and what is known of its making."""
-
-    name: str
-    video: TrackedVideo
-    samples: tuple[TrackedVideo, ...] = ()
-    made: MadeClip = field(default_factory=MadeClip)
-
-
-@dataclass(frozen=True)
-class OtherVideo:
-    """Another clip, whose mouth a control borrows."""
-
-    name: str
-    video: TrackedVideo
-    other_person: bool
-
-
-@dataclass(frozen=True)
-class ClipJob:
-    """All of one clip's rows.
-
-    true: the true video. methods: those that have a video of it. other: whose mouth a control borrows.
-    metrics: names of those to compute. output: where cache/ and frames/ are.
-    """
-
-    clip: str
-    true: TrackedVideo
-    methods: tuple[MethodClip, ...]
-    other: OtherVideo | None
-    metrics: tuple[str, ...]
-    settings: MetricSettings
-    output: Path
-
-
+UNREADABLE_PICTURES = NotAvailable("the frames cannot be read")
 Result = ClipScore | NotScored
-
-
-def score_clips(jobs: Sequence[ClipJob], processes: int, done: Callable[[str], None]) -> dict[str, dict[str, Result]]:
-    """Results by clip and row. done: called with each clip's name. Raises `OutputError`."""
-    results: dict[str, dict[str, Result]] = {}
-    frames = sum(len(job.true.track) * (1 + len(job.methods)) for job in jobs)
-    if processes == 1 or len(jobs) < 2 or frames < MIN_PARALLEL_FRAMES:
-        for job in jobs:
-            results[job.clip] = score_clip(job)
-            done(job.clip)
-        return results
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(processes, len(jobs)), mp_context=context, initializer=end_with_parent)
-    try:
-        futures = {pool.submit(_score_in_process, job): job for job in jobs}
-        for future in as_completed(futures):
-            job = futures[future]
-            try:
-                results[job.clip] = future.result()
-            except BrokenProcessPool:
-                died = NotScored("a scoring process died while this clip was waiting or being scored")
-                results[job.clip] = dict.fromkeys([*(m.name for m in job.methods), *CONTROLS], died)
-            done(job.clip)
-    finally:
-        pool.shutdown(cancel_futures=True)
-    return results
-
-
-def _score_in_process(job: ClipJob) -> dict[str, Result]:
-    import torch
-
-    torch.set_num_threads(1)  # the processes share the cores
-    return score_clip(job)
 
 
 def score_clip(job: ClipJob) -> dict[str, Result]:
@@ -123,7 +54,7 @@ def score_clip(job: ClipJob) -> dict[str, Result]:
 
 
 class _ClipScorer:
-    """What the rows of one clip share: the true face, its frames and its audio."""
+    """Scores the rows of one clip, which share the true face, its frames and its audio."""
 
     def __init__(self, job: ClipJob) -> None:
         self.job = job
@@ -142,8 +73,8 @@ class _ClipScorer:
         other = self.job.other
         lender: OtherClip | None = None
         if other is not None:
-            lent = true_face(other.video.track)
-            lender = None if isinstance(lent, NotScored) else OtherClip(other.name, lent, other.other_person)
+            found = true_face(other.video.track)
+            lender = None if isinstance(found, NotScored) else OtherClip(other.name, found, other.other_person)
         return results | {name: self.control(name, face, lender) for name in CONTROLS}
 
     def method(self, method: MethodClip) -> Result:
@@ -161,7 +92,7 @@ class _ClipScorer:
             tuple(self.content(sample.path) for sample in method.samples), self.content(source),
             method.made, framed.true_box, framed.generated_box,
         )  # fmt: skip
-        cache = ClipCache(self.job.output / "cache", *sources)
+        cache = ClipCache(self.job.output / CACHE_FOLDER, *sources)
         pictures = self.pictures(framed, method, info)
 
         def build() -> ClipPair:
@@ -187,7 +118,7 @@ class _ClipScorer:
             VERSION, tracker_version(), name, self.content(self.true.path), self.content(self.audio),
             None if made.start is not None or lender is None else self.content(lender.video.path),
         )  # fmt: skip
-        cache = ClipCache(self.job.output / "cache", *sources)
+        cache = ClipCache(self.job.output / CACHE_FOLDER, *sources)
         pictures = self.control_pictures(made)
         notes = list(made.notes)
 
@@ -205,20 +136,22 @@ class _ClipScorer:
         return ClipScore(values, len(made.tracks), tuple(notes), opening, strip)
 
     def measure(self, cache: ClipCache, build: Callable[[], ClipPair]) -> dict[str, Value]:
-        """Values by metric: from the cache where they are there, else computed and kept."""
-        kept = cache.read(self.metrics, self.job.settings)
-        if kept.keys() == self.metrics.keys():
-            return kept
+        """Values by metric: from the cache if they are there, else computed and cached."""
+        cached = cache.read(self.metrics, self.job.settings)
+        if cached.keys() == self.metrics.keys():
+            return cached
         clip = build()
-        values = {name: kept[name] if name in kept else metric.measure(clip) for name, metric in self.metrics.items()}
-        if values != kept:
+        values = {
+            name: cached[name] if name in cached else metric.measure(clip) for name, metric in self.metrics.items()
+        }
+        if values != cached:
             cache.write(values, self.metrics, self.job.settings)
         return values
 
     def pictures(self, framed: Framed, method: MethodClip, info: VideoInfo | None) -> PicturePair | NotAvailable:
         """The frames of a method's pair."""
         if info is None or self.true_info is None:
-            return NotAvailable("the frames cannot be read")
+            return UNREADABLE_PICTURES
         video = method.video
         return PicturePair(
             self.true_pictures(framed.true_box),
@@ -231,7 +164,7 @@ class _ClipScorer:
         if made.start is None:
             return NO_CONTROL_PICTURES
         if self.true_info is None:
-            return NotAvailable("the frames cannot be read")
+            return UNREADABLE_PICTURES
         true = self.true_pictures(frame_box(self.true.track))
         return PicturePair(true, true, len(made.tracks), 0, made.start)
 
@@ -242,7 +175,7 @@ class _ClipScorer:
         return self._true_pictures[box]
 
     def samples(self, method: MethodClip) -> tuple[FaceTrack, ...] | NotAvailable:
-        """The faces of all seeds on common ground, all as long as the shortest."""
+        """The faces of all seeds in the square frame, all as long as the shortest."""
         if not method.samples:
             return ONE_SAMPLE
         faces = []
@@ -256,7 +189,7 @@ class _ClipScorer:
 
     @cached_property
     def true_info(self) -> VideoInfo | None:
-        """What the true video's file holds; None if it cannot be read."""
+        """Streams of the true video's file; None if it cannot be read."""
         return _facts(self.true.path)
 
     @cached_property
@@ -268,7 +201,7 @@ class _ClipScorer:
         return path if self.true_info is not None and self.true_info.has_audio else None
 
     def wave(self, source: Path | None, frames: int, notes: list[str]) -> np.ndarray | None:
-        """The first `frames` frames of a file's audio; what went wrong is noted."""
+        """The first `frames` frames of a file's audio; an error is added to `notes`."""
         if source is None:
             return None
         try:
@@ -302,3 +235,39 @@ def _facts(path: Path) -> VideoInfo | None:
         return probe(path)
     except MediaError:
         return None
+
+
+class ClipCache:
+    """Values of one clip of one row, in one file named by a digest of all that they depend on.
+
+    Within the file, each value stands with its metric's `key` (version and variant). Only numbers are cached: the
+    reason why there is none may be gone in the next call.
+    """
+
+    def __init__(self, folder: Path, *sources: object) -> None:
+        self.digest = hashlib.sha256(repr(sources).encode()).hexdigest()[:24]
+        self._path = folder / f"{self.digest}.json"
+
+    def read(self, metrics: Mapping[str, Metric], settings: MetricSettings) -> dict[str, Value]:
+        """The cached values of these metrics."""
+        if not self._path.is_file():
+            return {}
+        try:
+            record = json.loads(self._path.read_text(encoding="utf-8"))
+            return {
+                name: float(record[name]["value"])
+                for name, metric in metrics.items()
+                if name in record and record[name]["key"] == metric.key(settings)
+            }
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logger.warning("the cached scores %s are damaged (%s): computing them again", self._path, error)
+            return {}
+
+    def write(self, values: Mapping[str, Value], metrics: Mapping[str, Metric], settings: MetricSettings) -> None:
+        """Write the numbers among the values; raises `OutputError`."""
+        record = {
+            name: {"key": metrics[name].key(settings), "value": value}
+            for name, value in values.items()
+            if not isinstance(value, NotAvailable)
+        }
+        write_json(self._path, record)

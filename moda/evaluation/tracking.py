@@ -1,4 +1,4 @@
-"""Face tracks of whole videos: once a video, kept on disk, several videos at a time."""
+"""Face tracks of whole videos: each tracked once, cached on disk, several videos at a time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 VERSION = 1
 """Raised whenever the same video would give another track, or the file another layout."""
 MAX_TRACK_BYTES = 1 << 30
-"""Of a kept track: two hours."""
+"""Largest file of a cached track: two hours."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Unreadable:
 
 
 def tracker_version() -> str:
-    """Names what makes the tracks: this module, the frame rate, the face tracker's package."""
+    """Versions that a track depends on: of this module, the frame rate, the face tracker's package."""
     return f"v{VERSION}-{FPS:g}fps-mediapipe{importlib.metadata.version('mediapipe')}"
 
 
@@ -75,13 +75,13 @@ def track_videos(
     todo: dict[Path, list[Path]] = {}  # file of the track -> videos of that content
     for path in dict.fromkeys(paths):
         try:
-            kept = cache / f"{content_hash(path)}-{tracker_version()}.npz"
+            cached = cache / f"{content_hash(path)}-{tracker_version()}.npz"
         except OSError as error:
             finish(path, Unreadable(f"cannot read {path}: {error.strerror or error}"))
             continue
-        track = _load(kept)
+        track = _load(cached)
         if track is None:
-            todo.setdefault(kept, []).append(path)
+            todo.setdefault(cached, []).append(path)
         else:
             finish(path, track)
     if todo:
@@ -95,12 +95,12 @@ def _track_all(
     """Track what is not in the cache, in fresh processes.
 
     Fresh, since a forked one would inherit native threads in an unknown state; and always apart from
-    this process, so that the native code's chatter can be muted without muting anything else.
+    this process, so that the log lines of native code can be muted without muting anything else.
     """
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(jobs, len(todo)), mp_context=context, initializer=_begin)
     try:
-        futures = {pool.submit(track_file, paths[0], kept): paths for kept, paths in todo.items()}
+        futures = {pool.submit(track_file, paths[0], cached): paths for cached, paths in todo.items()}
         for future in as_completed(futures):
             paths = futures[future]
             try:
@@ -121,15 +121,15 @@ def _begin() -> None:
     os.close(sink)
 
 
-def track_file(path: Path, kept: Path) -> VideoTrack | Unreadable:
-    """Track one video and keep the track at `kept`; raises `OutputError` when that cannot be written."""
+def track_file(path: Path, cached: Path) -> VideoTrack | Unreadable:
+    """Track one video and write the track to `cached`; raises `OutputError` when that cannot be written."""
     try:
         track = _track(path)
     except OutputError:
         raise
     except ModaError as error:
         return Unreadable(str(error))
-    _save(kept, track)
+    _save(cached, track)
     return track
 
 
@@ -149,7 +149,7 @@ def _track(path: Path) -> VideoTrack:
 
 
 def _load(path: Path) -> VideoTrack | None:
-    """A kept track, or None when there is none or the file is damaged."""
+    """A cached track, or None when there is none or the file is damaged."""
     if not path.is_file():
         return None
     try:
@@ -158,7 +158,7 @@ def _load(path: Path) -> VideoTrack | None:
         if track.landmarks.shape[1:] != (N_LANDMARKS, 3):
             raise ValueError(f"landmarks of shape {track.landmarks.shape}")
     except (DataError, ValueError, TypeError) as error:
-        logger.warning("the kept track %s is damaged (%s): tracking that video again", path, error)
+        logger.warning("the cached track %s is damaged (%s): tracking that video again", path, error)
         return None
     return track
 

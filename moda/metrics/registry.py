@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 
-from moda.errors import ModaError
+from moda.errors import DataError, ModaError
 from moda.metrics.pictures import PicturePair
 from moda.metrics.tracks import FaceTrack, PairedTracks
 from moda.representation import FPS
@@ -145,6 +145,14 @@ def missing_need(clip: ClipPair, needs: tuple[Need, ...]) -> NotAvailable | None
 
 METRICS: dict[str, Metric] = {}
 """Registered metrics by name, in the order of the columns."""
+
+
+def chosen_metrics(skip: Collection[str]) -> tuple[str, ...]:
+    """Names of the metrics except those to skip; raises `DataError` for an unknown one."""
+    unknown = sorted(set(skip) - set(METRICS))
+    if unknown:
+        raise DataError(f"no metric of this name to leave out: {', '.join(unknown)}; there are {', '.join(METRICS)}")
+    return tuple(name for name in METRICS if name not in skip)
 
 
 def metric(

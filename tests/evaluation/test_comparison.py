@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from moda.evaluation.comparison import MAX_ALL_PAIRS_METHODS, compare_rows
 from moda.evaluation.results import ClipScore, MethodScores
+from moda.evaluation.statistics import MAX_ALL_PAIRS_METHODS, compare_rows
 from moda.metrics import METRICS, NotAvailable
 
 

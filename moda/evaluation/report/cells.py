@@ -8,8 +8,8 @@ from statistics import fmean
 
 import numpy as np
 
-from moda.evaluation.intervals import Interval, mean_interval
 from moda.evaluation.results import Evaluation, MethodScores
+from moda.evaluation.statistics import Interval, mean_interval
 from moda.metrics.registry import Metric, MetricSettings
 from moda.reasons import folded
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from moda.evaluation.comparison import Comparison, compare_rows
-from moda.evaluation.intervals import MIN_CLIPS
 from moda.evaluation.report.cells import (
     ARROWS,
     Cell,
@@ -25,6 +23,7 @@ from moda.evaluation.report.printed import MARK, PrintedTable
 from moda.evaluation.report.style import STYLE
 from moda.evaluation.report.tables import COMPARED, EXPLANATION
 from moda.evaluation.results import Evaluation
+from moda.evaluation.statistics import MIN_CLIPS, Comparison, compare_rows
 from moda.evaluation.tracking import tracker_version
 from moda.metrics.registry import Metric
 from moda.printing import html_text as escape

@@ -10,19 +10,18 @@ from statistics import fmean
 import numpy as np
 
 import moda
-from moda.evaluation.comparison import compare_rows
 from moda.evaluation.framing import (
     MAX_ASPECT_DIFFERENCE,
     MAX_HEAD_OFFSET_SHARE,
     MAX_HEAD_SIZE_RATIO,
     MAX_UNTRACKED_SHARE,
 )
-from moda.evaluation.intervals import LEVEL, MIN_CLIPS, RESAMPLES, SEED, Interval, mean_interval
 from moda.evaluation.report.page import page_text
 from moda.evaluation.report.printed import MARK, PrintedTable
 from moda.evaluation.report.tables import report_text
 from moda.evaluation.results import Evaluation, MethodScores
 from moda.evaluation.scoring import VERSION
+from moda.evaluation.statistics import LEVEL, MIN_CLIPS, RESAMPLES, SEED, Interval, compare_rows, mean_interval
 from moda.evaluation.tracking import tracker_version
 from moda.files import write_json, write_text
 from moda.metrics.registry import NotAvailable

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from moda.evaluation.comparison import Comparison, compare_rows
-from moda.evaluation.intervals import MIN_CLIPS
 from moda.evaluation.report.cells import cell, clip_count, definition, groups, interval_text, listed, title
 from moda.evaluation.report.printed import MARK, PrintedTable
 from moda.evaluation.results import Evaluation
+from moda.evaluation.statistics import MIN_CLIPS, Comparison, compare_rows
 from moda.evaluation.tracking import tracker_version
 from moda.metrics.registry import Metric
 from moda.printing import printable

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
-from moda.evaluation.intervals import MIN_CLIPS, Interval, mean_interval
+from moda.evaluation.statistics import MIN_CLIPS, Interval, mean_interval
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,166 @@
+"""Which videos are scored against which: one job a clip, or the reason why it cannot be scored."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from moda.errors import DataError
+from moda.evaluation.controls import CONTROLS
+from moda.evaluation.folders import GeneratedClips, MadeClip, TrueClips
+from moda.evaluation.framing import NotScored, true_face
+from moda.evaluation.results import MethodScores
+from moda.evaluation.tracking import Unreadable
+from moda.metrics.registry import MetricSettings
+from moda.metrics.tracks import VideoTrack
+
+Tracks = Mapping[Path, VideoTrack | Unreadable]
+
+
+@dataclass(frozen=True)
+class TrackedVideo:
+    """A video and its track."""
+
+    path: Path
+    track: VideoTrack
+
+
+@dataclass(frozen=True)
+class MethodClip:
+    """One method's video of a clip: its track, the tracks of all seeds, and how it was generated."""
+
+    name: str
+    video: TrackedVideo
+    samples: tuple[TrackedVideo, ...] = ()
+    made: MadeClip = field(default_factory=MadeClip)
+
+
+@dataclass(frozen=True)
+class OtherVideo:
+    """Another clip, whose mouth a control shows."""
+
+    name: str
+    video: TrackedVideo
+    other_person: bool
+
+
+@dataclass(frozen=True)
+class ClipJob:
+    """All of one clip's rows.
+
+    true: the true video. methods: those that have a video of it. other: whose mouth a control shows.
+    metrics: names of those to compute. output: where cache/ and frames/ are.
+    """
+
+    clip: str
+    true: TrackedVideo
+    methods: tuple[MethodClip, ...]
+    other: OtherVideo | None
+    metrics: tuple[str, ...]
+    settings: MetricSettings
+    output: Path
+
+
+def paired_clips(
+    true_dir: Path, true: TrueClips, generated: Mapping[str, Path], methods: Mapping[str, GeneratedClips]
+) -> set[str]:
+    """Clips that have a true video and one of some method; raises `DataError` if there is none."""
+    paired = {clip for method in methods.values() for clip in method.videos if clip in true.videos}
+    if not paired:
+        stems = sorted({clip for method in methods.values() for clip in method.videos})
+        raise DataError(
+            f"no pairs: no file stem of {', '.join(map(str, generated.values()))} ({_few(stems)}) "
+            f"is one of {true_dir} ({_few(sorted(true.videos))})"
+        )
+    return paired
+
+
+def videos_to_track(true: TrueClips, methods: Mapping[str, GeneratedClips], paired: Collection[str]) -> list[Path]:
+    """Videos to track: both sides of every pair whose name is unique, and all its seeds."""
+    wanted = [paths[0] for clip, paths in true.videos.items() if clip in paired and len(paths) == 1]
+    for method in methods.values():
+        wanted += [paths[0] for clip, paths in method.videos.items() if clip in paired and len(paths) == 1]
+        wanted += [path for clip, paths in method.samples.items() if clip in paired for path in paths]
+    return list(dict.fromkeys(wanted))
+
+
+def clip_jobs(
+    rows: Sequence[MethodScores],
+    true: TrueClips,
+    methods: Mapping[str, GeneratedClips],
+    paired: Sequence[str],
+    tracks: Tracks,
+    metrics: tuple[str, ...],
+    settings: MetricSettings,
+    output: Path,
+) -> list[ClipJob]:
+    """One job for each clip that can be scored at all; for the rest, the reasons go into the rows."""
+    by_name = {row.name: row for row in rows}
+    true_videos = {clip: _tracked(true.videos[clip], tracks) for clip in paired}
+    jobs = []
+    for clip in sorted(set(true.videos).union(*(method.videos for method in methods.values()))):
+        truth = true_videos.get(clip)
+        candidates = []
+        for name, method in methods.items():
+            if clip not in method.videos and clip not in true.videos:
+                continue  # a clip of another method only
+            if clip not in method.videos:
+                failed = method.failed.get(clip)
+                by_name[name].refused[clip] = (
+                    f"not generated: {failed}" if failed else "no generated video of this name"
+                )
+            elif clip not in true.videos:
+                by_name[name].refused[clip] = "no true video of this name"
+            else:
+                video = _tracked(method.videos[clip], tracks)
+                if isinstance(truth, TrackedVideo) and isinstance(video, TrackedVideo):
+                    candidates.append(_method_clip(name, clip, method, video, tracks))
+                else:
+                    whys = [found.why for found in (truth, video) if isinstance(found, NotScored)]
+                    by_name[name].refused[clip] = "; ".join(whys)
+        if isinstance(truth, TrackedVideo):
+            other = _other(clip, paired, true_videos, true.identities)
+            jobs.append(ClipJob(clip, truth, tuple(candidates), other, metrics, settings, output))
+        elif isinstance(truth, NotScored):
+            for name in CONTROLS:
+                by_name[name].refused[clip] = truth.why
+    return jobs
+
+
+def _method_clip(name: str, clip: str, method: GeneratedClips, video: TrackedVideo, tracks: Tracks) -> MethodClip:
+    samples = [_tracked([path], tracks) for path in method.samples.get(clip, ())]
+    good = tuple(sample for sample in samples if isinstance(sample, TrackedVideo))
+    return MethodClip(name, video, good if len(good) > 1 else (), method.made.get(clip, MadeClip()))
+
+
+def _other(
+    clip: str,
+    paired: Sequence[str],
+    videos: Mapping[str, TrackedVideo | NotScored],
+    identities: Mapping[str, str],
+) -> OtherVideo | None:
+    """The next clip of another person, in the order of names and around; where people are not known, the next clip."""
+    place = list(paired).index(clip)
+    following = [*paired[place + 1 :], *paired[:place]]
+    others = [
+        (name, video)
+        for name in following
+        if isinstance(video := videos[name], TrackedVideo) and not isinstance(true_face(video.track), NotScored)
+    ]
+    known = clip in identities
+    for name, video in others:
+        if known and identities.get(name, identities[clip]) != identities[clip]:
+            return OtherVideo(name, video, True)
+    return OtherVideo(*others[0], False) if others and not known else None
+
+
+def _tracked(paths: list[Path], tracks: Tracks) -> TrackedVideo | NotScored:
+    if len(paths) > 1:
+        return NotScored(f"several videos of this name: {', '.join(path.name for path in paths)} in {paths[0].parent}")
+    track = tracks[paths[0]]
+    return NotScored(track.why) if isinstance(track, Unreadable) else TrackedVideo(paths[0], track)
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
