@@ -30,7 +30,7 @@ from moda.data.main_person import main_person
 from moda.data.sequences import MotionSequences, SequenceConfig
 from moda.data.speech import SpeechCrops, SpeechDataConfig
 from moda.data.sync_windows import read_offsets
-from moda.evaluation.ablation import AblationConfig, plan
+from moda.evaluation.ablation.plan import AblationConfig, plan
 from moda.evaluation.config import read_config
 from moda.evaluation.folders import find_generated, find_true
 from moda.evaluation.report.printed import read_printed

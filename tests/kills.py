@@ -28,7 +28,7 @@ import yaml
 from PIL import Image
 
 import moda.cli.animate
-import moda.evaluation.ablation_report
+import moda.evaluation.ablation.report
 import moda.evaluation.generate
 import moda.training.trainer  # noqa: F401
 from moda.cli import ablate, evaluate, infer, prepare, train

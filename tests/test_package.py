@@ -75,7 +75,7 @@ def test_it_finds_configs_and_checkpoints_in_an_empty_folder(installed: Path, tm
         import moda
         from pathlib import Path
         from moda import checkpoint
-        from moda.evaluation.ablation import AblationConfig, plan
+        from moda.evaluation.ablation.plan import AblationConfig, plan
         from moda.cli.commands import main
         from moda.config import load_yaml, parse
         from moda.av_offset import LipSync

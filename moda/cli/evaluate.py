@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from moda.cli.main import Parser, run, say_on
 from moda.device import DEVICE_NAMES
 from moda.locations import command, locate
 from moda.printing import printable
-
-if TYPE_CHECKING:
-    from moda.animation import AnimationConfig
-    from moda.evaluation.config import EvaluationConfig
 
 EXIT_INCOMPLETE = 1
 """Exit code when the report is written but some pair could not be scored."""
@@ -58,12 +52,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _main(argv: Sequence[str] | None) -> int:
     options = _parser().parse_args(argv)
-    # Imported here so that --help and mistakes in the call answer at once.
-    from moda.evaluation.config import read_config
+    # Imported here so that --help and mistakes in the call are answered at once.
+    from moda.evaluation.config import check_inputs, read_config
 
     config = read_config(options)
     printed = config.printed_table()
-    animations = _check_inputs(config)
+    animations = check_inputs(config)
 
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -92,7 +86,10 @@ def _main(argv: Sequence[str] | None) -> int:
             bar.update(tasks[part], completed=done, total=total, description=printable(name))
 
         folders = {name: locate(path) for name, path in config.generated.items()}
-        folders |= _generate(config, animations, progress, say)
+        if animations:
+            from moda.evaluation.generate import generate_sets  # loads torch
+
+            folders |= generate_sets(config, animations, progress, say)
         evaluation = evaluate(
             locate(config.truth),
             folders,
@@ -117,57 +114,3 @@ def _main(argv: Sequence[str] | None) -> int:
     say("seconds: " + ", ".join(f"{part} {seconds:.1f}" for part, seconds in evaluation.seconds.items()))
     say("wrote " + ", ".join(str(path) for path in paths))
     return 0 if evaluation.complete else EXIT_INCOMPLETE
-
-
-def _check_inputs(config: EvaluationConfig) -> dict[str, AnimationConfig]:
-    """Refuse, before anything is loaded, what is not there; returns the sets' animation configurations."""
-    from moda.evaluation.evaluate import chosen_metrics
-    from moda.evaluation.folders import find_generated, find_true
-    from moda.metrics import METRICS
-    from moda.reading import require_file
-
-    find_true(locate(config.truth), config.split)
-    for folder in config.generated.values():
-        find_generated(locate(folder))
-    for name in chosen_metrics(config.skip):
-        METRICS[name].key(config.metric_settings())  # refuses weights that are not there
-    if config.reference is not None:
-        require_file(config.reference, "reference picture")
-    animations = config.animations()
-    for animation in animations.values():
-        for stage in animation.stages():
-            animation.network(stage)
-    return animations
-
-
-def _generate(
-    config: EvaluationConfig,
-    animations: dict[str, AnimationConfig],
-    progress: Callable[[str, int, int, str], None],
-    say: Callable[[str], None],
-) -> dict[str, Path]:
-    """Generate the videos of our sets of checkpoints; folders by name."""
-    if not animations:
-        return {}
-    from moda.device import choose_device, describe_device
-    from moda.evaluation.folders import find_true
-    from moda.evaluation.generate import CheckpointSet, generate_set
-
-    device = choose_device(config.device)
-    say(f"device: {describe_device(device)}")
-    true = find_true(locate(config.truth), config.split)
-    clips = {clip: paths[0] for clip, paths in true.videos.items() if len(paths) == 1}
-    folders = {}
-    for name, animation in animations.items():
-        folders[name] = config.output / "generated" / name
-        generate_set(
-            CheckpointSet(name, animation, config.people(name)),
-            clips,
-            folders[name],
-            device,
-            identities=true.identities,
-            seeds=config.seeds,
-            reference=config.reference,
-            progress=partial(progress, f"generating {name}"),
-        )
-    return folders

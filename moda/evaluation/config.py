@@ -1,4 +1,4 @@
-"""What `moda eval` is told: a YAML file, options of the command, or both."""
+"""Settings of `moda eval`: a YAML file, options of the command, or both, and the check of all that they name."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from moda.config import Config, Tree, apply_overrides, load_yaml, parse
 from moda.device import DeviceName
 from moda.errors import ConfigError, ModaError
 from moda.evaluation.controls import CONTROLS
-from moda.evaluation.folders import parse_named_folders
+from moda.evaluation.folders import find_generated, find_true, parse_named_folders
 from moda.evaluation.report.printed import PrintedTable, read_printed
 from moda.locations import find_config, locate
-from moda.metrics import MetricSettings
+from moda.metrics import METRICS, MetricSettings
+from moda.metrics.registry import chosen_metrics
+from moda.reading import require_file
 
 
 class SetConfig(Config):
@@ -40,14 +42,14 @@ class PrintedConfig(Config):
 
 
 class EvaluationConfig(Config):
-    """What is scored against what (configs/eval/paper.yaml). Paths: from the current folder, else what ships."""
+    """Fields of configs/eval/paper.yaml. Paths: from the current folder, else those that ship."""
 
     truth: Path
     """Folder of true videos, or a clip store (not "true", which YAML takes for a truth value)."""
     split: str | None = None
     """Only this list (train, val, test) of the clip store."""
     output: Path
-    """Folder for the reports, the generated videos, and what is kept from one call to the next."""
+    """Folder for the reports, the generated videos, and the caches."""
     generated: dict[str, Path] = Field(default_factory=dict)
     """Folders of finished videos by the method's name."""
     sets: dict[str, SetConfig] = Field(default_factory=dict)
@@ -96,7 +98,7 @@ class EvaluationConfig(Config):
         return None if self.printed is None else read_printed(find_config(self.printed.file), self.printed.setting)
 
     def metric_settings(self) -> MetricSettings:
-        """What metrics are told."""
+        """Settings of the metrics."""
         return MetricSettings(sync_weights=None if self.sync_weights is None else locate(self.sync_weights))
 
 
@@ -122,7 +124,7 @@ def read_config(arguments: argparse.Namespace) -> EvaluationConfig:
     if arguments.config is None:
         missing = [f"--{name}" for name, key in (("true", "truth"), ("output", "output")) if key not in tree]
         if missing:
-            raise ModaError(f"what is to be scored: {' and '.join(missing)} missing (or --config FILE)")
+            raise ModaError(f"{' and '.join(missing)} missing: name the folders, or a file with --config")
     config = parse(EvaluationConfig, tree, source=str(arguments.config or "the command"))
     reserved = [name for name in config.generated if name in CONTROLS]
     if reserved:
@@ -130,3 +132,22 @@ def read_config(arguments: argparse.Namespace) -> EvaluationConfig:
     if not config.generated and not config.sets:
         raise ModaError("nothing to score: name at least one folder of generated videos, --generated NAME=DIR")
     return config
+
+
+def check_inputs(config: EvaluationConfig) -> dict[str, AnimationConfig]:
+    """Check, before anything is loaded, that all that the settings name exists; returns the sets' animations.
+
+    Raises `ModaError`.
+    """
+    find_true(locate(config.truth), config.split)
+    for folder in config.generated.values():
+        find_generated(locate(folder))
+    for name in chosen_metrics(config.skip):
+        METRICS[name].key(config.metric_settings())  # raises for weights that do not exist
+    if config.reference is not None:
+        require_file(config.reference, "reference picture")
+    animations = config.animations()
+    for animation in animations.values():
+        for stage in animation.stages():
+            animation.network(stage)
+    return animations

@@ -1,9 +1,7 @@
-"""Videos of a test list by a set of checkpoints: what eval scores when it is given no videos.
+"""Generates the videos of a test list by a set of checkpoints, for eval to score.
 
-    FOLDER/<clip>.mp4, or FOLDER/seed_<n>/<clip>.mp4 for several seeds; generation.json beside the videos
-    says of each what it was made from (stamp), which square of the true picture it shows, and how long it took.
-
-It stands here because it needs both the pipeline and what metrics say of folders; neither may import the other.
+FOLDER/<clip>.mp4, or FOLDER/seed_<n>/<clip>.mp4 for several seeds; generation.json beside the videos records of
+each what it was made from (stamp), which square of the true picture it shows, and how long it took.
 """
 
 from __future__ import annotations
@@ -12,6 +10,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,14 @@ import torch
 
 import moda
 from moda.config import to_dict
-from moda.device import describe_device
+from moda.device import choose_device, describe_device
 from moda.errors import CheckpointError, ConfigError, MediaError, OutputError
-from moda.evaluation.folders import GENERATION_RECORD, audio_file
+from moda.evaluation.config import EvaluationConfig
+from moda.evaluation.folders import GENERATION_RECORD, audio_file, find_true
 from moda.evaluation.tracking import content_hash
 from moda.files import clear_litter, write_json
 from moda.imaging.crop import Box, square_box
-from moda.locations import find_checkpoint
+from moda.locations import find_checkpoint, locate
 from moda.media.audio import read_audio
 from moda.media.picture import read_picture
 from moda.media.video import VideoWriter, probe
@@ -55,7 +55,7 @@ class CheckpointSet:
 
 @dataclass(frozen=True)
 class Drive:
-    """What a clip is generated from."""
+    """Audio and portrait that a clip is generated from."""
 
     wave: np.ndarray
     audio: Path
@@ -75,11 +75,11 @@ def generate_set(
     reference: Path | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Generate every clip with every seed, except those that are there with the same stamp.
+    """Generate every clip with every seed, except those that exist with the same stamp.
 
     clips: true videos by clip; the audio of each drives it, from its first frame or from `reference`, a picture.
     identities: who is in them, where that is known; raises `ConfigError` if the set names people who are in none.
-    A clip that cannot be made (no audio, no face) is noted with its reason and the rest goes on. Raises
+    A clip that cannot be made (no audio, no face) is recorded with the reason and the rest continues. Raises
     `CheckpointError` for checkpoints that cannot be used and `OutputError` for a place that cannot be written.
     """
     folders = {seed: folder if len(seeds) == 1 else folder / f"seed_{seed}" for seed in seeds}
@@ -118,6 +118,32 @@ def generate_set(
             progress(number, len(clips), clip)
 
 
+def generate_sets(
+    config: EvaluationConfig,
+    animations: Mapping[str, AnimationConfig],
+    progress: Callable[[str, int, int, str], None],
+    log: Callable[[str], None],
+) -> dict[str, Path]:
+    """Generate the videos of all sets of an evaluation; returns their folders by name."""
+    device = choose_device(config.device)
+    log(f"device: {describe_device(device)}")
+    true = find_true(locate(config.truth), config.split)
+    clips = {clip: paths[0] for clip, paths in true.videos.items() if len(paths) == 1}
+    folders = {name: config.output / "generated" / name for name in animations}
+    for name, animation in animations.items():
+        generate_set(
+            CheckpointSet(name, animation, config.people(name)),
+            clips,
+            folders[name],
+            device,
+            identities=true.identities,
+            seeds=config.seeds,
+            reference=config.reference,
+            progress=partial(progress, f"generating {name}"),
+        )
+    return folders
+
+
 class _Record:
     """generation.json of one folder, written after every clip."""
 
@@ -140,11 +166,11 @@ class _Record:
         }
 
     def has(self, clip: str, stamp: str) -> bool:
-        """The clip is there, made from the very same."""
+        """The clip exists, made from the very same."""
         return self.clips.get(clip, {}).get("stamp") == stamp and (self.folder / f"{clip}.mp4").is_file()
 
     def add(self, clip: str, stamp: str, shown: Box | None, seconds: float, length: float) -> None:
-        """Note a clip that was made. seconds: of work; length: of the audio, seconds."""
+        """Record a clip that was made. seconds: of work; length: of the audio, seconds."""
         self.clips[clip] = {
             "stamp": stamp,
             "shown": None if shown is None else list(shown),
@@ -154,7 +180,7 @@ class _Record:
         self._write()
 
     def fail(self, clip: str, why: str) -> None:
-        """Note a clip that could not be made; an older video of it is no longer of this test list, and goes."""
+        """Record a clip that could not be made; an older video of it is not of this test list, and is removed."""
         self.failed[clip] = " ".join(why.split())
         if self.clips.pop(clip, None) is not None:  # made here, by the record
             (self.folder / f"{clip}.mp4").unlink(missing_ok=True)
@@ -165,7 +191,7 @@ class _Record:
 
 
 def _common_stamp(animation: AnimationConfig, reference: Path | None) -> tuple[object, ...]:
-    """What all clips of a set depend on: settings, weights, the reference and this version."""
+    """All that the clips of a set depend on: settings, weights, the reference and this version."""
     digests = []
     for path in (animation.checkpoints.audio2repr, animation.checkpoints.faco, animation.checkpoints.renderer):
         try:
@@ -196,7 +222,7 @@ def drive_of(video: Path, reference: Path | None, size: int) -> Drive:
     image = read_picture(source)
     with FaceTracker(video=False, max_faces=8) as tracker:
         faces = tracker.faces(image)
-    if not faces:  # it looks closer, or says what is wrong
+    if not faces:  # it searches at other scales, or raises with the reason
         return Drive(wave, audio, make_portrait(image, size, source=source), None)
     portrait = make_portrait(image, size, face=faces[0], source=source)
     shown = square_box(faces[0], image.shape[1], image.shape[0]) if reference is None else None

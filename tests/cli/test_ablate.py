@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from moda.cli.ablate import main
-from moda.cli.ablation_runs import check_runs
 from moda.cli.train import train
 from moda.config import apply_overrides, load_yaml, parse
 from moda.data.clip import ClipStore
 from moda.errors import ConfigError, TrainingError
-from moda.evaluation.ablation import AblationConfig, ClaimConfig, plan, scored_clips
-from moda.evaluation.ablation_report import collect, common_clips, mean_over_seeds, verdict
+from moda.evaluation.ablation.plan import AblationConfig, ClaimConfig, plan, scored_clips
+from moda.evaluation.ablation.report import collect, common_clips, mean_over_seeds, verdict
+from moda.evaluation.ablation.runs import check_runs
 from moda.evaluation.results import ClipScore, Evaluation, MethodScores
 from moda.metrics import METRICS, MetricSettings
 from moda.stages.registry import build_stage
@@ -201,7 +201,7 @@ def test_what_fails_is_named_and_the_rest_is_scored(
             raise ZeroDivisionError("division by zero")
         return train(settings, source)
 
-    monkeypatch.setattr("moda.cli.ablation_runs.train", failing)
+    monkeypatch.setattr("moda.cli.ablate.train", failing)
     assert main(command) == 1
     said = capfd.readouterr()
     record = json.loads((tmp_path / "out" / "ablation.json").read_text())
@@ -213,7 +213,7 @@ def test_what_fails_is_named_and_the_rest_is_scored(
     verdicts = {claim["variant"]: claim["verdict"] for claim in record["claims"]}
     assert verdicts["lstm"] == "not available" and verdicts["without_faco"] != "not available"
     # what has finished is scored without training anything
-    monkeypatch.setattr("moda.cli.ablation_runs.train", None)
+    monkeypatch.setattr("moda.cli.ablate.train", None)
     assert main([*command, "--report"]) == 1
     again = json.loads((tmp_path / "out" / "ablation.json").read_text())
     assert again["scores"] == record["scores"]
@@ -224,7 +224,7 @@ def test_an_interruption_trains_no_further_and_says_how_to_go_on(
     clip_store: ClipStore, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[Path] = []
-    monkeypatch.setattr("moda.cli.ablation_runs.train", lambda settings, source: begun.append(settings.output) or 130)
+    monkeypatch.setattr("moda.cli.ablate.train", lambda settings, source: begun.append(settings.output) or 130)
     assert main([*tiny(clip_store, tmp_path / "out"), "--variants", "full"]) == 130
     assert len(begun) == 1 and "--report" in capfd.readouterr().err
 

@@ -1,4 +1,4 @@
-"""What an ablation is: variants of the stages, which runs they need, and what the paper claims of them."""
+"""The plan of an ablation: variants of the stages, the training runs they need, and the paper's claims."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class VariantConfig(Config):
 
 
 class ClaimConfig(Config):
-    """What is claimed of a variant: a metric of "full" is higher or lower than its, or its own is a number."""
+    """A claim: a metric of "full" is higher or lower than the variant's, or the variant's value is a number."""
 
     says: str
     """The claim in words."""
@@ -54,9 +54,9 @@ class ClaimConfig(Config):
     metric: str
     """Which metric shows it."""
     full_is: Literal["higher", "lower"] | None = None
-    """How "full" stands to the variant."""
+    """How the value of "full" compares with the variant's."""
     variant_is: float | None = None
-    """What the variant scores."""
+    """The variant's value."""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -87,7 +87,7 @@ class AblationConfig(Config):
     variants: dict[str, VariantConfig | None]
     """By name; null leaves a variant of the base file out."""
     claims: list[ClaimConfig] = Field(default_factory=list)
-    """What the paper says; a claim about a variant that is not run is left out."""
+    """The paper's claims; one about a variant that is not run is left out."""
     skip: list[str] = Field(default_factory=list)
     """Metrics to leave out."""
     device: DeviceName = "auto"
@@ -123,13 +123,13 @@ class AblationConfig(Config):
                 near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
                 hint = f"did you mean '{near[0]}'? There are" if near else "there are"
                 raise ConfigError(f"unknown variant '{name}'; {hint} {', '.join(known)}")
-        kept = {name: variant for name, variant in known.items() if name in (REFERENCE_VARIANT, *names)}
-        return self.model_copy(update={"variants": kept})
+        chosen = {name: variant for name, variant in known.items() if name in (REFERENCE_VARIANT, *names)}
+        return self.model_copy(update={"variants": chosen})
 
 
 @dataclass(frozen=True)
 class TrainRun:
-    """One run of the trainer: whose it is, its YAML, and the settings that come of it and the changes to it."""
+    """One run of the trainer: its variant, its YAML, and the settings of that with the changes to it."""
 
     variant: str
     stage: str
@@ -138,17 +138,17 @@ class TrainRun:
 
     @property
     def output(self) -> Path:
-        """Where it goes."""
+        """Output folder."""
         return self.settings.output
 
     @property
     def last(self) -> Path:
-        """What it goes on from."""
+        """Checkpoint that it continues from."""
         return self.output / "last.pt"
 
     @property
     def checkpoint(self) -> Path:
-        """What it leaves."""
+        """Its best checkpoint."""
         return self.output / BEST_CHECKPOINT
 
 
@@ -164,7 +164,7 @@ class Trial:
 
     @property
     def checkpoints(self) -> dict[str, Path]:
-        """What is trained here, by stage."""
+        """Checkpoints that are trained in this ablation, by stage."""
         return {stage: run.checkpoint for stage, run in self.uses.items()}
 
     @property
@@ -182,7 +182,7 @@ class Trial:
 def plan(config: AblationConfig) -> list[Trial]:
     """All trials, seed by seed, "full" first; one seed of a variant in which nothing is trained.
 
-    Every configuration is read, so that a mistake in the last variant shows before the first is trained: raises
+    Every configuration is read, so that a mistake in the last variant is reported before the first is trained: raises
     `ConfigError` for a train YAML of another stage and unknown keys, `CheckpointError` for a missing checkpoint.
     """
     variants = config.run()
@@ -240,7 +240,7 @@ def _run(config: AblationConfig, variant: str, stage: str, path: Path, seed: int
 
 
 def _parsed(tree: Tree, stage: str, source: str) -> TrainConfig:
-    """The settings of a run; raises `ConfigError` for what the trainer would refuse."""
+    """The settings of a run; raises `ConfigError` as the trainer would."""
     config = parse(TrainConfig, tree, source=source)
     parse_sections(stage, config.data, config.network, config.loss, source=source)
     return config

@@ -1,4 +1,4 @@
-"""What an ablation shows: variants by metric over seeds, and what becomes of the claims."""
+"""Reports of an ablation: variants by metric over seeds, and a verdict on each claim."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from scipy.stats import t
 
-from moda.evaluation.ablation import REFERENCE_VARIANT, AblationConfig, ClaimConfig, Trial
+from moda.evaluation.ablation.plan import REFERENCE_VARIANT, AblationConfig, ClaimConfig, Trial
 from moda.evaluation.results import Evaluation
 from moda.evaluation.statistics import LEVEL
 from moda.files import write_json, write_text
@@ -20,7 +20,7 @@ from moda.printing import printable
 
 FORMAT = 1
 CLAIM_TOLERANCE = 1e-3
-"""A score so near to what is claimed counts as it."""
+"""Largest difference between a score and the claimed number that counts as equal."""
 Scores = Mapping[str, Mapping[str, Mapping[int, float]]]
 """Mean over clips by variant, metric and seed."""
 
@@ -52,7 +52,7 @@ def common_clips(trials: Sequence[Trial], evaluation: Evaluation, metric: str) -
 
 
 def verdict(claim: ClaimConfig, scores: Scores) -> tuple[str, str]:
-    """What becomes of a claim, and the numbers.
+    """The verdict on a claim, and the numbers behind it.
 
     A difference is shown where the `LEVEL` t interval of its mean over seeds, paired by seed, leaves out 0, unless
     the mean would be printed as 0; one seed shows none. Returns "agrees", "does not agree", "no difference shown" or
