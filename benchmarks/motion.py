@@ -18,6 +18,7 @@ import torch
 from benchmarks.motion_scores import (
     Scores,
     audio_of,
+    band,
     blink_scores,
     head_scores,
     lip_scores,
@@ -30,7 +31,6 @@ from benchmarks.motion_scores import (
 from moda.animation import AnimationConfig
 from moda.cli.main import run
 from moda.config import apply_overrides, load_yaml, parse
-from moda.data.augmentation import over_telephone
 from moda.data.clip import Clip, ClipStore
 from moda.evaluation.statistics import mean_interval
 from moda.files import write_json, write_text
@@ -70,7 +70,7 @@ def score_clip(animator: Animator, clip: Clip, seeds: list[int], rotations: list
         longer = with_pause(wave, filling)
         if (share := rest_share(subject, animator.motion(longer, portrait, seeds[0]), longer)) is not None:
             scores[f"rest, {filling}"] = share
-    by_telephone = animator.motion(over_telephone(wave), portrait, seeds[0])
+    by_telephone = animator.motion(band(wave, 300, 3400).astype(np.float32), portrait, seeds[0])
     scores["lip corr., telephone"] = lip_scores(subject, true, by_telephone)["lip corr. lag 0"]
     late = shifted(true, round(FPS))
     control = {**lip_scores(subject, true, late), **head_scores(true, late)}

@@ -17,7 +17,7 @@ from moda.landmarks import EYES, LIPS, eye_opening, lip_opening
 from moda.metrics.diversity import diversity
 from moda.metrics.landmark import lagged
 from moda.metrics.motion import at_rest, settled_silence
-from moda.representation import FPS, HeadPose, Motion, Portrait, samples_at
+from moda.representation import FPS, SAMPLE_RATE, HeadPose, Motion, Portrait, samples_at
 
 MAX_LAG_FRAMES = 6
 """Frames either way that are searched for the best lag."""
@@ -110,6 +110,14 @@ def rest_share(subject: np.ndarray, motion: Motion, wave: np.ndarray) -> float |
     return float(at_rest(opening_of(subject, motion))[silent].mean()) if silent.any() else None
 
 
+def band(wave: np.ndarray, low: float, high: float) -> np.ndarray:
+    """A waveform (N,) without what lies outside of `low` to `high` Hz; 300 to 3400 is a telephone's band."""
+    spectrum = np.fft.rfft(wave)
+    hertz = np.fft.rfftfreq(len(wave), 1 / SAMPLE_RATE)
+    spectrum[(hertz < low) | (hertz > high)] = 0
+    return np.fft.irfft(spectrum, len(wave))
+
+
 def with_pause(wave: np.ndarray, filling: str, seconds: float = 1.0) -> np.ndarray:
     """The audio with a pause put into its middle: "nothing", or "noise", "music" or "breath" 40 dB below the audio.
 
@@ -121,10 +129,7 @@ def with_pause(wave: np.ndarray, filling: str, seconds: float = 1.0) -> np.ndarr
     if filling == "music":
         noise = sum(np.sin(2 * np.pi * f * time) for f in (220.0, 277.2, 329.6)) * (0.6 + 0.4 * np.sin(6 * time))
     elif filling == "breath":
-        spectrum = np.fft.rfft(noise)
-        hertz = np.fft.rfftfreq(count, 1 / 16_000)
-        spectrum[(hertz < 300) | (hertz > 3000)] = 0
-        noise = np.fft.irfft(spectrum, count) * np.sin(np.pi * time / seconds)
+        noise = band(noise, 300, 3000) * np.sin(np.pi * time / seconds)
     level = 0.0 if filling == "nothing" else 10 ** (-40 / 20) * np.sqrt(np.mean(wave**2) / np.mean(noise**2))
     middle = len(wave) // 2 // 640 * 640
     return np.concatenate([wave[:middle], (level * noise).astype(np.float32), wave[middle:]])

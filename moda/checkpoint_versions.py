@@ -16,7 +16,52 @@ def upgraded(tree: Mapping[str, Any]) -> dict[str, Any]:
     tree = dict(tree)
     if tree.get("version") == 1:
         tree.update(version=VERSION, weights=_renamed(tree.get("weights")), trainer=_trainer(tree.get("trainer")))
+        if isinstance(tree.get("config"), dict):
+            tree["config"] = _config(tree["config"], tree.get("stage"))
     return tree
+
+
+def _config(config: dict[str, Any], stage: Any) -> dict[str, Any]:
+    """A train configuration; a setting that has no equal today stays, for its reader to refuse by name."""
+    data, network, loss = (config.get(name) for name in ("data", "network", "loss"))
+    if isinstance(data, dict) and isinstance(data.get("augment"), dict) and data["augment"].get("telephone") == 0:
+        augment = {name: value for name, value in data["augment"].items() if name != "telephone"}
+        config = config | {"data": data | {"augment": augment}}
+    if stage == "audio2repr" and isinstance(network, dict):
+        network = _stage1_network(network)
+        config = config | {"network": network}
+        if isinstance(loss, dict) and network["kind"] == "flow":
+            config = config | {"loss": _flow_loss(loss)}
+    return config
+
+
+def _stage1_network(old: dict[str, Any]) -> dict[str, Any]:
+    """Of stage 1: body and prob, and four branches to read from, were fields -> a kind with its own."""
+    new, body = dict(old), old.get("body", "dual")
+    expressed: dict[str, tuple[str, ...]]  # values that need no field today
+    if body == "dual" and old.get("prob", "vae") == "flow":
+        new["kind"], unused = "flow", {"eyes_from", "head_from", "torso_from", "other_hidden", "head_channels"}
+        new.setdefault("blinks", False)
+        expressed = {"lips_from": ("spec",)}
+    else:
+        new["kind"], new["attention"] = "paper", str(body).removesuffix("_only")
+        unused = {"flow", "blinks"}
+        expressed = dict.fromkeys(("eyes_from", "head_from", "torso_from"), ("both",))
+        expressed["lips_from"] = ("both", "spec")
+        if body != "dual":
+            unused |= expressed.keys()
+        elif new.get("lips_from", "both") in expressed["lips_from"]:
+            new["lips_read"] = new.get("lips_from", "both")
+    unused |= {"body", "prob"} | {name for name, values in expressed.items() if new.get(name) in values}
+    return {name: value for name, value in new.items() if name not in unused}
+
+
+def _flow_loss(old: dict[str, Any]) -> dict[str, Any]:
+    """Of stage 1: weights that were all 0 said what learns."""
+    for train, zeros in (("stochastic", ("lips", "lips_velocity", "opening")), ("lips", ("flow", "blinks"))):
+        if all(old.get(name) == 0 for name in zeros):
+            return {name: value for name, value in old.items() if name not in zeros} | {"train": train}
+    return old
 
 
 def _trainer(state: Any) -> Any:

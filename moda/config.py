@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 
 from moda.errors import ConfigError
 from moda.locations import find_config
@@ -136,13 +136,13 @@ def _names_bytes(value: str) -> bool:
 
 
 def parse(cls: type[C], tree: Tree, *, source: str, section: str = "") -> C:
-    """Turn a tree into a `cls`.
+    """Turn a tree into a `cls`, which may be a union of configurations with a discriminator (`kind`).
 
     source: what to call the tree's origin in a message (a file name). section: the dotted place of
     `tree` in that file, put before every key named. Raises one `ConfigError` with all problems.
     """
     try:
-        return cls.model_validate(tree)
+        return TypeAdapter(cls).validate_python(tree)
     except ValidationError as error:
         problems = [_problem(cls, detail, section) for detail in error.errors()[:_SHOWN]]
         if error.error_count() > _SHOWN:
@@ -167,6 +167,10 @@ def differences(old: Tree, new: Tree, prefix: str = "") -> Iterator[tuple[str, A
 
 def _problem(cls: type[Config], detail: Any, section: str) -> str:
     location: tuple[int | str, ...] = detail["loc"]
+    if detail["type"].startswith("union_tag_"):
+        return _wrong_kind(cls, detail, section)
+    if location and not isinstance(cls, type):  # of a union: the kind, then the place in it
+        cls, location = _kinds(cls)[str(location[0])], location[1:]
     name = ".".join(part for part in (section, *map(str, location)) if part)
     if detail["type"] == "extra_forbidden":
         known = _known_keys(cls, location[:-1])
@@ -180,6 +184,22 @@ def _problem(cls: type[Config], detail: Any, section: str) -> str:
     if not location:
         return f"{section}: {message}" if section else message
     return f"'{name}': {message}, got {_shortened(detail['input'])}"
+
+
+def _kinds(union: Any) -> dict[str, type[Config]]:
+    """The configurations of a union by the value of their `kind`."""
+    return {get_args(model.model_fields["kind"].annotation)[0]: model for model in _models(union)}
+
+
+def _wrong_kind(union: Any, detail: Any, section: str) -> str:
+    key = ".".join(part for part in (section, "kind") if part)
+    kinds = _kinds(union)
+    if detail["type"] == "union_tag_not_found":
+        return f"'{key}' is missing, wanted one of {', '.join(kinds)}"
+    given = detail["input"]["kind"]
+    near = difflib.get_close_matches(str(given), kinds, n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    return f"'{key}' is {_shortened(given)}, wanted one of {', '.join(kinds)}{hint}"
 
 
 def _known_keys(cls: type[Config], location: Sequence[int | str]) -> list[str]:

@@ -247,6 +247,7 @@ def _cut(wave: np.ndarray, start: int, stop: int) -> np.ndarray:
 def _load(stage: str, config: AnimationConfig, device: torch.device) -> nn.Module:
     path = config.network(stage)
     loaded = checkpoint.load(path, stage=stage, map_location="cpu")
-    steps = config.flow_steps if stage == "audio2repr" else None
-    network = load_network(loaded, {} if steps is None else {"flow": {"steps": steps}}, source=str(path))
+    flow = checkpoint.section(loaded, "network", source=str(path)).get("kind") == "flow"
+    changes = {"flow": {"steps": config.flow_steps}} if flow and config.flow_steps is not None else {}
+    network = load_network(loaded, changes, source=str(path))
     return network.to(device).eval()

@@ -10,7 +10,7 @@ from transformers import Wav2Vec2Model
 
 from moda import checkpoint
 from moda.cli import evaluate, infer, train
-from moda.config import apply_overrides, load_yaml
+from moda.config import apply_overrides, load_yaml, parse
 from moda.data.clip import ClipStore
 from moda.media.audio import write_wav
 from moda.media.video import probe
@@ -39,7 +39,7 @@ def sets(*settings: str) -> list[str]:
 
 def test_train_animate_and_score(clip_store: ClipStore, tmp_path: Path) -> None:
     network = apply_overrides(load_yaml(PAPER / "audio2repr.yaml"), SMALL["audio2repr"])["network"]
-    encoder = NetworkConfig.model_validate(network).wav2vec
+    encoder = parse(NetworkConfig, network, source="test").wav2vec
     Wav2Vec2Model(transformers_config(encoder)).save_pretrained(tmp_path / "wav2vec")
     runs = tmp_path / "runs"
     for stage, small in SMALL.items():

@@ -16,7 +16,6 @@ class AudioAugmentation(Config):
     gain_db: float = Field(9.0, ge=0, description="Gain drawn from +- this, dB.")
     noise: float = Field(0.5, ge=0, le=1, description="Share of windows that get additive noise.")
     snr_db: tuple[float, float] = Field((10.0, 40.0), description="Signal-to-noise ratio drawn from this range, dB.")
-    telephone: float = Field(0.0, ge=0, le=1, description="Share of windows that are heard as over a telephone.")
 
 
 class SequenceConfig(Config):

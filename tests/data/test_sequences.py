@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from moda.config import parse
-from moda.data.augmentation import AudioAugmentation, augment_audio, over_telephone
+from moda.data.augmentation import augment_audio
 from moda.data.clip import Clip, ClipStore
 from moda.data.sequences import (
     MotionSequences,
@@ -21,6 +21,7 @@ from moda.data.sequences import (
     collate_by_length,
     window_batches,
 )
+from moda.data.settings import AudioAugmentation
 from moda.errors import ConfigError, DataError
 from moda.landmarks import LIPS
 from moda.representation import SAMPLE_RATE
@@ -199,17 +200,6 @@ def test_noise_is_laid_at_its_ratio() -> None:
         ratio = 10 * np.log10(np.mean(wave**2) / np.mean((noisy - wave) ** 2))
         assert ratio == pytest.approx(20, abs=0.2)
     assert np.isfinite(augment_audio(0 * wave, AudioAugmentation(noise=1), np.random.default_rng(0))).all()
-
-
-def test_a_telephone_takes_what_lies_outside_its_band() -> None:
-    time = np.arange(SAMPLE_RATE) / SAMPLE_RATE
-    tones = {hertz: np.sin(2 * np.pi * hertz * time).astype(np.float32) for hertz in (60, 1000, 6000)}
-    band_limited = over_telephone(sum(tones.values()))
-    for hertz, kept in ((60, 0.0), (1000, 1.0), (6000, 0.0)):
-        assert 2 * np.mean(band_limited * tones[hertz]) == pytest.approx(kept, abs=1e-3)
-    always = AudioAugmentation(gain_db=0, noise=0, telephone=1)
-    windows = [augment_audio(tones[6000], always, np.random.default_rng(seed)) for seed in range(5)]
-    assert max(np.abs(window).max() for window in windows) < 0.02
 
 
 def test_gain_changes_loudness_alone() -> None:

@@ -53,10 +53,11 @@ def test_a_person_starts_from_the_shipped_renderer() -> None:
     assert 0.15 <= config.data["held_out"] <= 0.2
 
 
-def test_the_draws_start_from_the_run_of_the_lips_with_the_same_network() -> None:
-    lips, draws = read("default/audio2repr_lips.yaml"), read("default/audio2repr_stochastic.yaml")
-    assert draws.init == lips.output / "best.pt" and draws.network == lips.network
-    assert {name for name, weight in draws.loss.items() if weight} == {"flow", "blinks"}
+def test_the_stochastic_part_starts_from_the_run_of_the_lips_with_the_same_network() -> None:
+    lips, stochastic = read("default/audio2repr_lips.yaml"), read("default/audio2repr_stochastic.yaml")
+    assert stochastic.init == lips.output / "best.pt" and stochastic.network == lips.network
+    assert (lips.loss["train"], stochastic.loss["train"]) == ("lips", "stochastic")
+    assert {**lips.loss, "train": "all"} == {**stochastic.loss, "train": "all"} == read("default/audio2repr.yaml").loss
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_unknown_key_of_a_network_is_named_with_the_nearest() -> None:
 
 def test_inference_does_not_need_the_weights_that_training_started_from() -> None:
     tiny = {"hidden": 16, "layers": 1, "heads": 2, "ffn": 16, "conv_dim": 16}
-    config = {"d": 16, "wav2vec": {**tiny, "pretrained": "/nowhere", "init": "/nowhere.pt"}}
+    config = {"kind": "paper", "d": 16, "wav2vec": {**tiny, "pretrained": "/nowhere", "init": "/nowhere.pt"}}
     assert isinstance(build_network("audio2repr", config), torch.nn.Module)
 
 

@@ -1,15 +1,15 @@
 """Training of stage 1 (docs/method.md, section 2).
 
-All terms are taken in standardised units: a channel's error counts by how much the channel moves. With
-`loss.standardise: false` a network without a flow has targets in physical units instead.
+All terms are in standardised units: a channel's error is divided by the channel's standard deviation. With kind: paper
+and `loss.standardise: false`, targets are in physical units instead.
 
     L = lips: L1 + velocity L1 + L1 of the nine openings between facing inner-lip points
-      + prob "flow": flow matching of eyes, head and torso (nn.flow)
-                     and likelihood of the blinks' onsets (nn.blinks), the eyes being those without blinks
-      | otherwise:   L1 and velocity L1 of eyes, head and torso, and KL where there is a VAE
+      + kind: flow    flow matching of eyes, head and torso (nn.flow)
+                      and likelihood of the blinks' onsets (nn.blinks), the eyes being those without blinks
+      | kind: paper   L1 and velocity L1 of eyes, head and torso, and KL where there is a VAE
 
-The paper has L1 and KL alone: configs/paper sets the other weights to 0. Frames in which the face
-was not seen do not count in any term but the flow's, which needs whole sequences.
+The paper has L1 and KL alone: configs/paper sets the other weights to 0. Frames without a detected face do not count in
+any term but the flow's, which needs whole sequences. `loss.train` leaves the terms of lips or of the rest out.
 """
 
 from __future__ import annotations
@@ -29,13 +29,16 @@ from moda.config import Config
 from moda.data.blinking import BlinkingSequences
 from moda.data.moments import GROUPS
 from moda.data.sequences import MotionSequences, SequenceConfig, collate_by_length, window_batches
+from moda.errors import ConfigError
 from moda.landmarks import CENTRAL_LIP_PAIRS, EYES, INNER_LIP_PAIRS, LIPS, eye_opening
+from moda.nn.blinks import BlinkProcess
 from moda.nn.losses import kl_divergence
 from moda.normalization import Moments, Normalizer
 from moda.representation import FPS
+from moda.stages.audio2repr.config import Audio2ReprConfig, FlowNetworkConfig
 from moda.stages.audio2repr.config import LossConfig as Audio2ReprLossConfig
-from moda.stages.audio2repr.config import NetworkConfig as Audio2ReprConfig
-from moda.stages.audio2repr.network import Audio2Repr, Features
+from moda.stages.audio2repr.config import NetworkConfig as Audio2ReprNetworkConfig
+from moda.stages.audio2repr.network import Features, FlowAudio2Repr, PaperAudio2Repr, create
 from moda.stages.audio2repr.preview import draw_curves
 from moda.training.stage import Stage, Terms
 
@@ -45,8 +48,8 @@ MIN_STD = {"lips": 0.05, "eyes": 0.05, "head": 1e-3, "torso": 0.1, "subject": 1.
 """Smallest standard deviation of a channel: pixels, for the head pixels, degrees and share of scale.
 The subject's is large so that a store with one person does not blow up everyone else's face."""
 STATISTICS_BATCHES = 50
-"""Batches of one longest window that the statistics of what is heard are taken from: ten minutes."""
-WEIGHTS = (
+"""Batches of one longest window that the statistics of the audio features are taken from: ten minutes."""
+WEIGHTS_HINT = (
     "name some (network.wav2vec.pretrained=FOLDER or OWNER/NAME, network.wav2vec.init=SPEECH_CHECKPOINT, "
     "init=RUN/best.pt), or set network.wav2vec.freeze=false network.wav2vec.freeze_cnn=false"
 )
@@ -60,7 +63,7 @@ class Audio2ReprStage(Stage):
 
     name: ClassVar[str] = "audio2repr"
     DataConfig: ClassVar[type[Config]] = SequenceConfig
-    NetworkConfig: ClassVar[type[Config]] = Audio2ReprConfig
+    NetworkConfig: ClassVar[type[Config]] = Audio2ReprNetworkConfig
     LossConfig: ClassVar[type[Config]] = Audio2ReprLossConfig
     norm_setting: ClassVar[str | None] = "network.norm: layer"
 
@@ -70,37 +73,41 @@ class Audio2ReprStage(Stage):
 
     def __init__(self, data: SequenceConfig, network: Audio2ReprConfig, loss: Audio2ReprLossConfig) -> None:
         super().__init__(data, network, loss)
-        self.net = Audio2Repr(network)
+        if loss.train != "all" and not isinstance(network, FlowNetworkConfig):
+            raise ConfigError(
+                f"loss.train: {loss.train} needs network.kind: flow; with kind: paper lips and the rest share their "
+                "branches and are trained together, loss.train: all"
+            )
+        self.net = create(network)
 
     @classmethod
     def frozen_at_random(cls, network: Config, loss: Config) -> str | None:
         assert isinstance(network, Audio2ReprConfig) and isinstance(loss, Audio2ReprLossConfig)
-        if not loss.lips_learn and network.prob == "flow" and network.body == "dual":
+        if loss.train == "stochastic":
             return (
-                "the weights of all lip terms are 0, so the lips and all that they read stay as they are: name the run "
-                "of the lips, init=RUN/best.pt, or give loss.lips a weight"
+                "loss.train: stochastic leaves the lips and all that they read as they are: name the run of the lips, "
+                "init=RUN/best.pt, or set loss.train=all"
             )
         reason = network.wav2vec.frozen_at_random()
-        return None if reason is None else f"network.wav2vec.{reason}; {WEIGHTS}"
+        return None if reason is None else f"network.wav2vec.{reason}; {WEIGHTS_HINT}"
 
     @property
     def start(self) -> str:
         encoder = self.network_config.wav2vec
         source = encoder.init or encoder.pretrained
-        kept = ", which stays as it is" if encoder.freeze else ""
-        return super().start if source is None else f"{super().start} and the speech encoder of {source}{kept}"
+        frozen = ", which stays as it is" if encoder.freeze else ""
+        return super().start if source is None else f"{super().start} and the speech encoder of {source}{frozen}"
 
     @property
     def trainables(self) -> dict[str, nn.Module]:
         return {"generator": self.net}
 
     @property
-    def network(self) -> Audio2Repr:
+    def network(self) -> PaperAudio2Repr | FlowAudio2Repr:
         return self.net
 
     def datasets(self) -> tuple[MotionSequences, MotionSequences]:
-        kind = MotionSequences if self.net.blinks is None else BlinkingSequences
-        return kind.splits(self.data_config)
+        return (MotionSequences if self._blinks is None else BlinkingSequences).splits(self.data_config)
 
     def sampler(self, dataset: Any, batch: int, seed: int) -> Any:
         return window_batches(dataset, batch, seed)
@@ -109,18 +116,18 @@ class Audio2ReprStage(Stage):
         return collate_by_length(samples)
 
     def prepare(self, train: Any) -> None:
-        """Fit the statistics of every group and of the subject, the flow's basis, and what blinks look like."""
+        """Fit the statistics of every group and of the subject, the flow's basis, and the blinks' rate and shape."""
         moments = train.moments(list(MIN_STD))
         for name, floor in MIN_STD.items():
             if self.loss_config.standardise or name == "subject":  # the subject is an input
                 self.net.normalizer(name).assign(Normalizer.from_moments(moments[name], floor=floor))
         if self.network_config.standardise:
             self.net.normalizer("audio_features").assign(Normalizer.from_moments(self._audio_moments(train)))
-        if self.net.flow is not None:
+        if isinstance(self.net, FlowAudio2Repr):
             self.net.flow.fit_basis(moments)
-        if self.net.blinks is not None:
+        if self._blinks is not None:
             samples = train.blink_samples()
-            self.net.blinks.fit(train.mean_rate, samples)
+            self._blinks.fit(train.mean_rate, samples)
             log.info("blinks: %.1f a minute (mean over people), %d measured", train.mean_rate * 60 * FPS, len(samples))
 
     @torch.no_grad()
@@ -136,44 +143,56 @@ class Audio2ReprStage(Stage):
 
     def losses(self, batch: list[dict[str, Tensor]], generator: torch.Generator) -> Iterator[tuple[str, Terms]]:
         windows = batch[0]  # a training batch has one length
-        weights, net = self.loss_config, self.net
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._stochastic_alone):
+        if isinstance(self.net, FlowAudio2Repr):
+            yield "generator", self._flow_terms(self.net, windows, generator)
+        else:
+            yield "generator", self._paper_terms(self.net, windows, generator)
+
+    def _paper_terms(
+        self, net: PaperAudio2Repr, windows: dict[str, Tensor], generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        weights = self.loss_config
+        prediction = net.predict(self._features(windows), self._noise(windows, generator))
+        terms: dict[str, Tensor] = {}
+        for name in GROUPS[1:]:
+            position, velocity = self._standard_l1(name, getattr(prediction, name), windows)
+            terms[name] = weights.others * position
+            terms[f"{name}_velocity"] = weights.others_velocity * velocity
+        if prediction.latent is not None:
+            terms["kl"] = weights.kl * kl_divergence(*prediction.latent)
+        return terms | self._lip_terms(prediction.lips, windows)
+
+    def _flow_terms(
+        self, net: FlowAudio2Repr, windows: dict[str, Tensor], generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        weights = self.loss_config
+        with torch.set_grad_enabled(torch.is_grad_enabled() and weights.train != "stochastic"):
             features = self._features(windows)
         terms: dict[str, Tensor] = {}
-        lips: Tensor | None = None
-        if net.flow is not None:
-            lips = None if self._stochastic_alone else net.predict_lips(features)
-            eyes, head, torso = (windows[name] for name in (self._stochastic_eyes, "head", "torso"))
-            if net.blinks is not None and weights.blinks:
-                given = (windows["onsets"], windows["tracked"], windows["usual_rate"])
-                terms["blinks"] = weights.blinks * net.blink_loss(features, *given)
-            if weights.flow:
-                terms["flow"] = weights.flow * net.flow_loss(features, eyes, head, torso, generator)
-        else:
-            prediction = net.predict(features, self._noise(windows, generator))
-            lips = prediction.lips
-            for name in GROUPS[1:]:
-                position, velocity = self._standard_l1(name, getattr(prediction, name), windows)
-                terms[name] = weights.others * position
-                terms[f"{name}_velocity"] = weights.others_velocity * velocity
-            if prediction.latent is not None:
-                terms["kl"] = weights.kl * kl_divergence(*prediction.latent)
-        if lips is not None:
-            position, velocity = self._standard_l1("lips", lips, windows)
-            terms["lips"] = weights.lips * position
-            terms["lips_velocity"] = weights.lips_velocity * velocity
-            terms["opening"] = weights.opening * self._opening_l1(lips, windows)
-        yield "generator", terms
+        lips = net.predict_lips(features) if weights.train != "stochastic" else None
+        if weights.train != "lips":
+            if net.blinks is not None:
+                onsets, seen, usual = (windows[name] for name in ("onsets", "tracked", "usual_rate"))
+                terms["blinks"] = weights.blinks * net.blink_loss(features, onsets, seen, usual)
+            terms["flow"] = weights.flow * net.flow_loss(features, *self._flow_targets(windows), generator)
+        return terms if lips is None else terms | self._lip_terms(lips, windows)
+
+    def _lip_terms(self, lips: Tensor, windows: dict[str, Tensor]) -> dict[str, Tensor]:
+        weights = self.loss_config
+        position, velocity = self._standard_l1("lips", lips, windows)
+        return {
+            "lips": weights.lips * position,
+            "lips_velocity": weights.lips_velocity * velocity,
+            "opening": weights.opening * self._opening_l1(lips, windows),
+        }
 
     @property
-    def _stochastic_alone(self) -> bool:
-        """Whether the flow learns and the lips, whose weights are all 0, do not: what they share stays as it is."""
-        return self.net.flow is not None and not self.loss_config.lips_learn
+    def _blinks(self) -> BlinkProcess | None:
+        return self.net.blinks if isinstance(self.net, FlowAudio2Repr) else None
 
-    @property
-    def _stochastic_eyes(self) -> str:
-        """The windows' eyes that the flow draws: those without blinks, where blinks are events."""
-        return "eyes" if self.net.blinks is None else "open_eyes"
+    def _flow_targets(self, windows: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """True eyes (without their blinks, where these are events), head and torso."""
+        return windows["eyes" if self._blinks is None else "open_eyes"], windows["head"], windows["torso"]
 
     def _noise(self, windows: dict[str, Tensor], generator: torch.Generator | None) -> Tensor | None:
         if not self.net.latent_dim:
@@ -182,7 +201,7 @@ class Audio2ReprStage(Stage):
         return torch.randn(shape, generator=generator, device=windows["lips"].device)
 
     def _standard_l1(self, name: str, predicted: Tensor, windows: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """L1 and velocity L1 of a group (B, T, ...) in standardised units, over the frames that were seen."""
+        """L1 and velocity L1 of a group (B, T, ...) in standardised units, over the frames with a detected face."""
         error = (predicted - windows[name]) / self.net.normalizer(name).std
         seen = windows["tracked"]
         return masked_l1(error, seen), masked_l1(error.diff(dim=1), seen[:, 1:] * seen[:, :-1])
@@ -198,9 +217,9 @@ class Audio2ReprStage(Stage):
         return self.net.features(windows["wave"], windows["subject"], windows["lips"].shape[1])
 
     def validate(self, batch: list[dict[str, Tensor]]) -> dict[str, float]:
-        """Means over windows: flow (its loss, eight draws; with prob: flow), lips_px (L1), opening_correlation at lag 0
-        and opening_ratio (predicted over true spread), head_ratio and head_speed_ratio of the rotation,
-        blinks_per_minute. score: 1 - correlation + lips_px / 100; where the lips do not learn, the flow's loss.
+        """Means over windows: flow (its loss, eight draws; with kind: flow), lips_px (L1), opening_correlation at lag 0
+        and opening_ratio (predicted over true standard deviation), head_ratio and head_speed_ratio of the rotation,
+        blinks_per_minute. score: 1 - correlation + lips_px / 100; with `loss.train: stochastic` the flow's loss.
 
         The correlation of a lip opening that does not move counts as 0.
         """
@@ -219,20 +238,20 @@ class Audio2ReprStage(Stage):
                 / true_turn.diff(dim=1).abs().mean(dim=(1, 2)).clamp(min=MIN_LIP_STD_PX),
                 "blinks_per_minute": blinks_per_minute(prediction.eyes, windows["subject"]),
             }
-            if self.net.flow is not None:
-                values["flow"] = self._flow_losses(features, windows)
+            if isinstance(self.net, FlowAudio2Repr):
+                values["flow"] = self._flow_losses(self.net, features, windows)
             rows.append(torch.stack([value.double() for value in values.values()], dim=1))
         means = dict(zip(values, torch.cat(rows).mean(dim=0).tolist(), strict=True))
         score = 1 - means["opening_correlation"] + means["lips_px"] / 100
-        return {**means, "score": means["flow"] if self._stochastic_alone else score}
+        return {**means, "score": means["flow"] if self.loss_config.train == "stochastic" else score}
 
-    def _flow_losses(self, features: Features, windows: dict[str, Tensor]) -> Tensor:
+    def _flow_losses(self, net: FlowAudio2Repr, features: Features, windows: dict[str, Tensor]) -> Tensor:
         """The flow's loss of each window (B,), the mean over eight draws that are the same every time."""
         generator = torch.Generator().manual_seed(0)
         losses = []
         for i in range(len(windows["lips"])):
-            eyes, head, torso = (windows[name][i : i + 1] for name in (self._stochastic_eyes, "head", "torso"))
-            draws = [self.net.flow_loss(features.of(i), eyes, head, torso, generator) for _ in range(8)]
+            eyes, head, torso = (values[i : i + 1] for values in self._flow_targets(windows))
+            draws = [net.flow_loss(features.of(i), eyes, head, torso, generator) for _ in range(8)]
             losses.append(torch.stack(draws).mean())
         return torch.stack(losses)
 
@@ -273,7 +292,7 @@ def blinks_per_minute(eyes: Tensor, subject: Tensor) -> Tensor:
 
 
 def masked_l1(error: Tensor, seen: Tensor) -> Tensor:
-    """Mean of |error| (B, T, ...) over the frames where `seen` (B, T) is 1; 0 if there is none."""
+    """Mean of |error| (B, T, ...) over the frames where `seen` (B, T) is 1; 0 if there are none."""
     a_frame = error.abs().flatten(2).mean(-1) if error.ndim > 2 else error.abs()
     return (a_frame * seen).sum() / seen.sum().clamp(min=1)
 

@@ -8,25 +8,23 @@ import pytest
 import torch
 from transformers import Wav2Vec2Model
 
+from moda.config import parse
 from moda.nn.pretrained import transformers_config
 from moda.nn.wav2vec import SpeechConfig
-from moda.stages.audio2repr.network import Audio2Repr, NetworkConfig
+from moda.stages.audio2repr.config import NetworkConfig
+from moda.stages.audio2repr.network import create
 
 TINY = SpeechConfig(hidden=32, layers=1, heads=2, ffn=32, conv_dim=16)
 
 
-@pytest.mark.parametrize("prob", ["vae", "flow"])
-def test_stage_1_leaves_pretrained_weights_as_they_are(prob: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["paper", "flow"])
+def test_stage_1_leaves_pretrained_weights_as_they_are(kind: str, tmp_path: Path) -> None:
     torch.manual_seed(7)
     Wav2Vec2Model(transformers_config(TINY)).save_pretrained(tmp_path)
     torch.manual_seed(1)
-    config = NetworkConfig.model_validate(
-        {
-            "d": 16, "layers": 1, "ffn": 16, "lip_hidden": [16], "other_hidden": [16], "prob": prob,
-            "lips_from": "spec", "wav2vec": {**TINY.model_dump(), "pretrained": str(tmp_path)},
-        }
-    )  # fmt: skip
-    found = Audio2Repr(config).wav2vec.model.state_dict()
+    encoder = {**TINY.model_dump(), "pretrained": str(tmp_path)}
+    tree = {"kind": kind, "d": 16, "layers": 1, "ffn": 16, "lip_hidden": [16], "wav2vec": encoder}
+    found = create(parse(NetworkConfig, tree, source="test")).wav2vec.model.state_dict()
     stored = Wav2Vec2Model.from_pretrained(tmp_path).state_dict()
     assert found.keys() == stored.keys() and len(stored) > 20
     for name, value in stored.items():

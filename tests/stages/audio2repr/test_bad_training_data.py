@@ -18,7 +18,7 @@ from moda.data.moments import clip_moments, write_moments
 from moda.representation import HeadPose
 from tests.talking_clips import write_talking_clip
 
-CONFIG = Path(__file__).resolve().parents[2] / "configs" / "debug" / "audio2repr.yaml"
+CONFIGS = Path(__file__).resolve().parents[3] / "configs" / "debug"
 
 
 @pytest.fixture(autouse=True)
@@ -36,11 +36,11 @@ def make_store(root: Path, train: dict[str, int], val: dict[str, int]) -> ClipSt
     return store
 
 
-def train(store: ClipStore, output: Path, *settings: str) -> int:
-    """The train command on the debug configuration, in this process; returns its exit code."""
+def train(store: ClipStore, output: Path, *settings: str, name: str = "audio2repr") -> int:
+    """The train command on a debug configuration, in this process; returns its exit code."""
     words = [f"data.store={store.root}", f"output={output}", "data.lengths=[25]", *settings]
     sets = [word for setting in words for word in ("--set", setting)]
-    return main(["--config", str(CONFIG), "--device", "cpu", *sets])
+    return main(["--config", str(CONFIGS / f"{name}.yaml"), "--device", "cpu", *sets])
 
 
 def weights_are_finite(output: Path) -> bool:
@@ -175,12 +175,12 @@ def test_only_clips_shorter_than_a_window_are_refused(tmp_path: Path, capsys: py
 
 @pytest.mark.parametrize("frames", [25, 26, 60])
 @pytest.mark.parametrize(
-    "network", [(), ("network.norm=batch",), ("network.prob=vae", "network.lips_from=both", "network.norm=batch")]
+    ("name", "norm"), [("audio2repr", "layer"), ("audio2repr", "batch"), ("audio2repr_paper", "batch")]
 )
-def test_one_clip_is_enough(frames: int, network: tuple[str, ...], tmp_path: Path) -> None:
+def test_one_clip_is_enough(frames: int, name: str, norm: str, tmp_path: Path) -> None:
     """Also of exactly one window, and with the paper's batch norm."""
     store = make_store(tmp_path, {"only": frames}, {"val": 25})
-    assert train(store, tmp_path / "out", *network) == 0
+    assert train(store, tmp_path / "out", f"network.norm={norm}", name=name) == 0
     assert weights_are_finite(tmp_path / "out")
 
 

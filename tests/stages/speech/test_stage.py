@@ -26,7 +26,7 @@ from moda.training.config import TrainConfig
 from moda.training.initial_weights import NOT_ARCHITECTURE_KEYS
 from tests.stages.loss_weights import check_weights
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 
 
 class LoudnessTeacher:

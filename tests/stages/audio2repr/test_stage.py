@@ -15,7 +15,9 @@ from moda.config import apply_overrides, load_yaml, parse
 from moda.data.clip import ClipStore
 from moda.data.moments import GROUPS
 from moda.data.sequences import Window
+from moda.errors import ConfigError
 from moda.landmarks import CENTRAL_LIP_PAIRS, EYES, INNER_LIP_PAIRS, LIPS, eye_opening, lip_opening
+from moda.stages.audio2repr.network import FlowAudio2Repr, PaperAudio2Repr
 from moda.stages.audio2repr.preview import draw_curves
 from moda.stages.audio2repr.stage import (
     Audio2ReprStage,
@@ -31,14 +33,20 @@ from moda.training.config import TrainConfig
 from tests.blinking_clips import blinking, mesh, write_blinking_clip
 from tests.stages.loss_weights import check_weights
 
-CONFIG = Path(__file__).resolve().parents[2] / "configs" / "debug" / "audio2repr.yaml"
+CONFIGS = Path(__file__).resolve().parents[3] / "configs" / "debug"
+PAPER = "audio2repr_paper"
 
 
-def make_stage(store: ClipStore, *overrides: str) -> Audio2ReprStage:
-    tree = apply_overrides(load_yaml(CONFIG), [f"data.store={store.root}", *overrides])
+def make_stage(store: ClipStore, *overrides: str, name: str = "audio2repr") -> Audio2ReprStage:
+    tree = apply_overrides(load_yaml(CONFIGS / f"{name}.yaml"), [f"data.store={store.root}", *overrides])
     stage = build_stage(parse(TrainConfig, tree, source="debug"), source="debug")
     assert isinstance(stage, Audio2ReprStage)
     return stage
+
+
+def flow_network(stage: Audio2ReprStage) -> FlowAudio2Repr:
+    assert isinstance(stage.net, FlowAudio2Repr)
+    return stage.net
 
 
 def first_batch(stage: Audio2ReprStage) -> tuple[Any, list[dict[str, Tensor]]]:
@@ -63,33 +71,36 @@ def test_prepare_takes_the_statistics_of_the_training_clips(clip_store: ClipStor
     np.testing.assert_allclose(found.std, np.maximum(lips.std(axis=0), 0.05), rtol=1e-3)
     assert (stage.net.normalizer("subject").std >= 1.0).all()
     head = np.concatenate([clip.motion().head for clip in train.clips])
-    assert stage.net.flow is not None
+    flow = flow_network(stage).flow
     groups = {
         name: torch.from_numpy(np.concatenate([getattr(clip.motion(), name) for clip in train.clips]))[None]
         for name in GROUPS
     }
-    latents = stage.net.flow.encode(groups)
-    torch.testing.assert_close(stage.net.flow.decode(latents)["head"][0], torch.from_numpy(head), atol=1e-3, rtol=1e-3)
+    latents = flow.encode(groups)
+    torch.testing.assert_close(flow.decode(latents)["head"][0], torch.from_numpy(head), atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize(
-    ("overrides", "names"),
+    ("name", "overrides", "names"),
     [
-        ((), {"flow", "blinks", "lips", "lips_velocity", "opening"}),
+        ("audio2repr", (), {"flow", "blinks", "lips", "lips_velocity", "opening"}),
+        ("audio2repr", ("network.blinks=false",), {"flow", "lips", "lips_velocity", "opening"}),
         (
-            ("network.prob=vae", "network.lips_from=both"),
+            PAPER,
+            (),
             {"lips", "lips_velocity", "opening", "kl"} | {f"{g}{v}" for g in GROUPS[1:] for v in ("", "_velocity")},
         ),
         (
-            ("network.body=spec_only",),
+            PAPER,
+            ("network.attention=spec",),
             {"lips", "lips_velocity", "opening"} | {f"{g}{v}" for g in GROUPS[1:] for v in ("", "_velocity")},
         ),
     ],
 )
-def test_each_body_has_its_terms_and_all_of_it_learns(
-    clip_store: ClipStore, overrides: tuple[str, ...], names: set[str]
+def test_each_kind_has_its_terms_and_all_of_it_learns(
+    clip_store: ClipStore, name: str, overrides: tuple[str, ...], names: set[str]
 ) -> None:
-    stage = make_stage(clip_store, *overrides)
+    stage = make_stage(clip_store, *overrides, name=name)
     train, batch = first_batch(stage)
     stage.prepare(train)
     terms = terms_of(stage, batch)
@@ -104,32 +115,28 @@ OTHER_WEIGHTS = {"others": set(GROUPS[1:]), "others_velocity": {f"{group}_veloci
 
 
 @pytest.mark.parametrize(
-    ("overrides", "owners", "unused"),
+    ("name", "owners", "unused"),
     [
-        ((), {**LIP_WEIGHTS, "flow": {"flow"}, "blinks": {"blinks"}}, {"others", "others_velocity", "kl"}),
-        (
-            ("network.prob=vae", "network.lips_from=both"),
-            {**LIP_WEIGHTS, **OTHER_WEIGHTS, "kl": {"kl"}},
-            {"flow", "blinks"},
-        ),
+        ("audio2repr", {**LIP_WEIGHTS, "flow": {"flow"}, "blinks": {"blinks"}}, {"others", "others_velocity", "kl"}),
+        (PAPER, {**LIP_WEIGHTS, **OTHER_WEIGHTS, "kl": {"kl"}}, {"flow", "blinks"}),
     ],
 )
 def test_each_weight_scales_its_own_terms(
-    clip_store: ClipStore, overrides: tuple[str, ...], owners: dict[str, set[str]], unused: set[str]
+    clip_store: ClipStore, name: str, owners: dict[str, set[str]], unused: set[str]
 ) -> None:
-    stage = make_stage(clip_store, *overrides)
+    stage = make_stage(clip_store, name=name)
     train, batch = first_batch(stage)
     stage.prepare(train)
     check_weights(stage, "generator", batch, owners, unused)
 
 
 def test_the_kl_term_is_the_divergence_from_a_standard_normal(clip_store: ClipStore) -> None:
-    stage = make_stage(clip_store, "network.prob=vae", "network.lips_from=both", "loss.kl=0.3")
+    stage = make_stage(clip_store, "loss.kl=0.3", name=PAPER)
     train, batch = first_batch(stage)
     stage.prepare(train)
     stage.eval()
     with torch.no_grad():
-        assert stage.net.prob is not None
+        assert isinstance(stage.net, PaperAudio2Repr) and stage.net.prob is not None
         stage.net.prob.to_mu.bias.fill_(0.7)
         features = stage._features(batch[0])
         latent = stage.net.predict(features, torch.zeros(*features.audio.shape[:2], stage.net.latent_dim)).latent
@@ -142,7 +149,7 @@ def test_the_kl_term_is_the_divergence_from_a_standard_normal(clip_store: ClipSt
 
 def test_targets_as_they_are(clip_store: ClipStore) -> None:
     """The paper's: L1 of pixels and degrees; the subject, an input, is standardised all the same."""
-    stage = make_stage(clip_store, "network.prob=vae", "network.lips_from=both", "loss.standardise=false")
+    stage = make_stage(clip_store, "loss.standardise=false", name=PAPER)
     train, batch = first_batch(stage)
     stage.prepare(train)
     for name in GROUPS:
@@ -157,12 +164,10 @@ def test_targets_as_they_are(clip_store: ClipStore) -> None:
     torch.testing.assert_close(terms["lips"], (predicted.lips - windows["lips"]).abs().mean())
 
 
-def test_lips_or_draws_can_be_trained_alone(clip_store: ClipStore) -> None:
-    lips = {"lips", "lips_velocity", "opening"}
-    alone = make_stage(clip_store, "loss.flow=0", "loss.blinks=0")
-    assert set(terms_of(alone, first_batch(alone)[1])) == lips
-    draws = make_stage(clip_store, *(f"loss.{name}=0" for name in lips))
-    assert set(terms_of(draws, first_batch(draws)[1])) == {"flow", "blinks"}
+@pytest.mark.parametrize("train", ["lips", "stochastic"])
+def test_the_papers_network_is_trained_as_a_whole(clip_store: ClipStore, train: str) -> None:
+    with pytest.raises(ConfigError, match=rf"loss\.train: {train} needs network\.kind: flow"):
+        make_stage(clip_store, f"loss.train={train}", name=PAPER)
 
 
 def test_a_perfect_prediction_costs_nothing_and_units_are_standardised(clip_store: ClipStore) -> None:
@@ -207,7 +212,7 @@ def test_it_learns_a_batch_by_heart(clip_store: ClipStore) -> None:
     assert np.mean(history[-5:]) < 0.7 * history[0]
 
 
-def test_validation_scores_and_draws(clip_store: ClipStore) -> None:
+def test_validation_has_a_score_and_pictures(clip_store: ClipStore) -> None:
     stage = make_stage(clip_store)
     train, val = stage.datasets()
     stage.prepare(train)
@@ -228,7 +233,7 @@ def test_validation_scores_and_draws(clip_store: ClipStore) -> None:
 
 
 def test_validation_figures_by_hand(clip_store: ClipStore) -> None:
-    stage = make_stage(clip_store, "network.body=spec_only")
+    stage = make_stage(clip_store, "network.attention=spec", name=PAPER)
     train, val = stage.datasets()
     stage.prepare(train)
     stage.eval()
@@ -270,14 +275,15 @@ def test_people_who_only_blink_teach_it_to_blink_as_they_do(blinking_store: Clip
     train, val = stage.datasets()
     stage.prepare(train)
     stage.eval()
-    assert stage.net.blinks is not None
+    process = flow_network(stage).blinks
+    assert process is not None
     wanted = 60 * 25 * (11 / 900 + 7 / 900) / 2
-    assert stage.net.blinks.log_rate.exp() * 60 * 25 == pytest.approx(wanted, rel=1e-4)
+    assert process.log_rate.exp() * 60 * 25 == pytest.approx(wanted, rel=1e-4)
     frames = 12_000
     noise = torch.randn(1, frames, 2, generator=torch.Generator().manual_seed(1))
-    closure = stage.net.blinks.draw(torch.zeros(1, frames, 32), noise)
+    closure = process.draw(torch.zeros(1, frames, 32), noise)
     subject = val[0]["subject"][None]
-    eyes = stage.net.blinks.close(torch.zeros(1, frames, 60, 3), subject, closure)
+    eyes = process.close(torch.zeros(1, frames, 60, 3), subject, closure)
     found = blinks_per_minute(eyes, subject)
     assert found.shape == (1,) and found.item() == pytest.approx(wanted, rel=0.25)
     opening = eye_opening(subject.numpy() + at_eyes(eyes[0].numpy()))
@@ -292,11 +298,11 @@ def test_the_flow_learns_open_eyes(blinking_store: ClipStore) -> None:
     train, _ = stage.datasets()
     stage.prepare(train)
     seen: list[Tensor] = []
-    assert stage.net.flow is not None
-    stage.net.flow.loss = lambda x1, *_: seen.append(x1) or x1.sum() * 0  # type: ignore[method-assign,assignment,func-returns-value]
+    flow = flow_network(stage).flow
+    flow.loss = lambda x1, *_: seen.append(x1) or x1.sum() * 0  # type: ignore[method-assign,assignment,func-returns-value]
     batch = stage.collate([train[Window(0, 100, 150, 0)], train[Window(1, 0, 150, 0)]])
     terms_of(stage, batch)
-    eyes = stage.net.flow.decode(seen[0])["eyes"]
+    eyes = flow.decode(seen[0])["eyes"]
     assert eyes.abs().max() < 0.1 and batch[0]["eyes"].abs().max() > 5
 
 

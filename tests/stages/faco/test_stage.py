@@ -18,7 +18,7 @@ from moda.stages.registry import build_stage
 from moda.training.config import TrainConfig
 from tests.stages.loss_weights import check_weights
 
-CONFIG = Path(__file__).resolve().parents[2] / "configs" / "debug" / "faco.yaml"
+CONFIG = Path(__file__).resolve().parents[3] / "configs" / "debug" / "faco.yaml"
 
 
 def make_stage(store: ClipStore, *overrides: str) -> tuple[FaCoStage, Any, list[dict[str, Tensor]]]:

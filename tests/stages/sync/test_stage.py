@@ -24,7 +24,7 @@ from moda.training.config import TrainConfig
 from tests.stages.loss_weights import check_weights
 from tests.talking_clips import talk, talking_store, write_talking_clip
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 SHIFTS = range(-8, 9, 2)
 
 
