@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import html
 import logging
 import re
+from pathlib import Path
 
 _ACTING = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
@@ -31,9 +31,27 @@ def printable(value: object, keep: str = "") -> str:
     return _ACTING.sub(escaped, str(value))
 
 
-def html_text(value: object) -> str:
-    """The same as text of a page, or of an attribute in quotes."""
-    return html.escape(printable(value), quote=True)
+def render_page(folder: Path, **values: object) -> str:
+    """The page of `folder`/page.html.j2 with these values: every value is printable text, none acts as HTML.
+
+    Pages extend package_data/report.html.j2, which holds what reports share.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # no command loads it but to write a report
+    from markupsafe import Markup
+
+    def text(value: object) -> object:
+        return value if isinstance(value, Markup) else printable(value)
+
+    environment = Environment(
+        loader=FileSystemLoader([folder, Path(__file__).parent / "package_data"]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=text,
+    )
+    return environment.get_template("page.html.j2").render(values)
 
 
 class _Formatter(logging.Formatter):
@@ -42,7 +60,7 @@ class _Formatter(logging.Formatter):
 
 
 class _Once(logging.Filter):
-    """Lets what is said of a file through once, however often the file is read."""
+    """Lets what is logged of a file through once, however often the file is read."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -6,10 +6,11 @@ import logging
 import os
 
 import pytest
+from jinja2 import UndefinedError
 
 from moda.cli.main import Parser, run
 from moda.errors import MediaError
-from moda.printing import html_text, printable
+from moda.printing import printable, render_page
 
 EVIL = "a\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\u2028\r\nb" + os.fsdecode(b"\xe9")
 SHOWN = r"a\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\u2028\r\nb\xe9"
@@ -19,7 +20,16 @@ def test_what_acts_is_shown():
     assert printable(EVIL) == SHOWN
     assert printable("a\n\tb\x1b", keep="\n\t") == "a\n\tb\\x1b"
     assert printable("Zoë 王 🙂 a\\b") == "Zoë 王 🙂 a\\b"
-    assert html_text(f"<b>{EVIL}\"'&") == f"&lt;b&gt;{SHOWN}&quot;&#x27;&amp;"
+
+
+def test_values_of_a_page_are_shown_and_never_act(tmp_path):
+    (tmp_path / "page.html.j2").write_text(
+        '<a title="{{ name }}">{{ name }}</a>{% macro m() %}<i>{% endmacro %}{{ m() }}'
+    )
+    shown = f"&lt;b&gt;{SHOWN}&#34;&#39;&amp;"
+    assert render_page(tmp_path, name=f"<b>{EVIL}\"'&") == f'<a title="{shown}">{shown}</a><i>'
+    with pytest.raises(UndefinedError, match="name"):
+        render_page(tmp_path)
 
 
 def test_nothing_that_a_command_says_acts_on_the_terminal(capsys):

@@ -1,1 +1,1 @@
-"""The report of a preparation: report.json, report.html and their words."""
+"""Reports of a preparation: report.json (record.py) and report.html (page.py, page.html.j2)."""

@@ -1,11 +1,11 @@
-"""The lip opening over the level of the audio, as one small inline SVG."""
+"""The lip opening over the level of the audio, as paths of one small inline SVG."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from data_prepare.report.words import finite
 from moda.errors import DataError
@@ -13,7 +13,7 @@ from moda.reading import read_json
 
 MAX_CURVE_POINTS = 300
 CURVE_HEIGHT = 60
-"""Of the drawing in its own units; it is stretched to the width of the strip above it."""
+"""Height of the drawing in its own units; it is stretched to the width of the strip above it."""
 MIN_AXIS_OPENING_PX = 20.0
 """Top of the axis of the lip opening, pixels, unless the lips open wider: still lips look still."""
 MIN_LEVEL_DBFS, MAX_LEVEL_DBFS = -60.0, 0.0
@@ -21,7 +21,7 @@ MIN_LEVEL_DBFS, MAX_LEVEL_DBFS = -60.0, 0.0
 
 
 class Curves(NamedTuple):
-    """What preview.json holds. lip_opening: pixels or None; envelope: dBFS, empty without audio."""
+    """Contents of preview.json. lip_opening: pixels or None; envelope: dBFS, empty without audio."""
 
     lip_opening: list[float | None]
     envelope: list[float | None]
@@ -87,8 +87,8 @@ def area_path(heights: Sequence[int | None]) -> str:
     return f"M0 {CURVE_HEIGHT}V{filled[0]}l{steps}V{CURVE_HEIGHT}z"
 
 
-def draw(curves: Curves) -> str:
-    """The SVG element; each curve spans the whole width, whatever its number of points."""
+def paths_of(curves: Curves) -> list[dict[str, Any]]:
+    """The paths to draw; each spans the whole width, whatever its number of points."""
     parts = []
     for kind, values, low, high in (
         ("audio", curves.envelope, MIN_LEVEL_DBFS, MAX_LEVEL_DBFS),
@@ -97,9 +97,5 @@ def draw(curves: Curves) -> str:
         if values:
             heights = _heights(values, low, high)
             path = area_path(heights) if kind == "audio" else line_path(heights)
-            width = max(1, len(values) - 1)
-            parts.append(
-                f'<svg class="{kind}" viewBox="0 0 {width} {CURVE_HEIGHT}" preserveAspectRatio="none">'
-                f'<path d="{path}"/></svg>'
-            )
-    return '<svg class="curve" role="img" aria-label="lip opening over audio level">' + "".join(parts) + "</svg>"
+            parts.append({"kind": kind, "width": max(1, len(values) - 1), "path": path})
+    return parts

@@ -1,4 +1,4 @@
-"""What became of every video: the record behind report.json and report.html.
+"""The result of every video: the record behind report.json and report.html.
 
 It holds nothing that differs between two runs that end alike: no times, no order of work.
 """
@@ -53,7 +53,7 @@ class ReportRow:
 
 @dataclass(frozen=True)
 class Report:
-    """The end of a run. missing: wanted clips whose video is not there. seconds: what the run took."""
+    """The result of a run. missing: listed clips whose video does not exist. seconds: duration of the run."""
 
     rows: tuple[ReportRow, ...]
     splits: Splits
@@ -63,7 +63,7 @@ class Report:
 
     @property
     def complete(self) -> bool:
-        """Every video was handled: kept, or found not fit."""
+        """Every video was processed: kept or rejected."""
         return all(row.status != "failed" for row in self.rows)
 
     @property
@@ -78,7 +78,7 @@ class Report:
         return sum(row.frames for row in self.rows)
 
     def as_json(self) -> dict[str, Any]:
-        """What report.json holds."""
+        """Contents of report.json."""
         totals = {
             "videos": len({row.source for row in self.rows}),
             "clips": len(self.rows),

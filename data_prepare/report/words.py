@@ -1,8 +1,7 @@
-"""How the report says things: names escaped, figures with their units, reasons told apart."""
+"""Texts of the report: figures with their units, offsets, addresses, reasons without paths."""
 
 from __future__ import annotations
 
-import html
 import math
 import os
 import re
@@ -49,8 +48,8 @@ _PATH = re.compile(r"(?<!\S)\S*/\S*")
 
 
 def address(path: str) -> str:
-    """A path relative to the page as an address in an attribute; a file name's bytes are kept."""
-    return html.escape(quote(os.fsencode(path), safe="/-_.~"), quote=True)
+    """A path relative to the page as an address; the bytes of a file name are preserved."""
+    return quote(os.fsencode(path), safe="/-_.~")
 
 
 def inside(out: Path, path: str) -> bool:
@@ -66,18 +65,18 @@ def number(value: float, digits: int) -> str:
 
 
 def finite(value: object) -> float | None:
-    """The number, or None for whatever is none."""
+    """The value as a float, or None if it is no finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
         number = float(value)
-    except OverflowError:  # JSON's whole numbers have no end
+    except OverflowError:  # integers of JSON have no limit
         return None
     return number if math.isfinite(number) else None
 
 
 def mapping(value: object) -> Mapping[str, Any]:
-    """The value if it is a mapping, else an empty one: a page is made of whatever a record holds."""
+    """The value if it is a mapping, else an empty one: a record may hold anything."""
     return value if isinstance(value, Mapping) else {}
 
 
@@ -87,12 +86,12 @@ def sequence(value: object) -> Sequence[Any]:
 
 
 def figure_of(name: str) -> Figure:
-    """How a figure is shown; unknown ones keep their name, with the digits that their size asks for."""
+    """How a figure is shown; an unknown one has its name as label, and digits by its size."""
     return FIGURES.get(name) or Figure(name.replace("_", " "), digits=-1)
 
 
 def figure_text(name: str, value: float) -> str:
-    """A figure with its unit, not escaped."""
+    """A figure with its unit."""
     figure = figure_of(name)
     scaled = value * figure.factor
     digits = figure.digits if figure.digits >= 0 else max(0, min(4, 2 - math.floor(math.log10(abs(scaled) or 1.0))))
@@ -100,7 +99,7 @@ def figure_text(name: str, value: float) -> str:
 
 
 def offset_words(offset: Mapping[str, Any] | None, has_audio: bool) -> str:
-    """One line on the offset between picture and audio, not escaped. Positive: the picture comes late."""
+    """One line on the offset between picture and audio. Positive: the picture comes late."""
     frames = finite(offset.get("frames")) if offset else None
     if offset is None or frames is None:
         return "offset not measured" if has_audio else "no audio"

@@ -76,6 +76,14 @@ class Comparison:
     second: str
     differences: tuple[Difference, ...]
 
+    @property
+    def summary(self) -> str:
+        """One line: on how many metrics the first row is better or worse."""
+        if all(found.interval is None for found in self.differences):
+            return f"fewer than {MIN_CLIPS} clips in common, too few to tell"
+        better, worse = (sum(d.verdict == verdict for d in self.differences) for verdict in ("better", "worse"))
+        return f"better on {better}, worse on {worse} of {len(self.differences)} metrics"
+
 
 def compare_rows(rows: Sequence[MethodScores], metrics: Mapping[str, Metric]) -> list[Comparison]:
     """Every pair of methods (over `MAX_ALL_PAIRS_METHODS`: each with the first), then each with the still mouth."""

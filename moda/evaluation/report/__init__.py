@@ -1,1 +1,1 @@
-"""What an evaluation writes: tables, curves, records and the HTML page."""
+"""Reports of an evaluation: table.md (tables.py), clips.csv and scores.json (records.py), report.html (page.py)."""

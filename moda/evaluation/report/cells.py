@@ -1,4 +1,4 @@
-"""Words and figures that all reports share: groups of columns, cells, directions."""
+"""Texts and cells that table.md and report.html share: groups of columns, values, directions, explanations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from statistics import fmean
 import numpy as np
 
 from moda.evaluation.results import Evaluation, MethodScores
-from moda.evaluation.statistics import Interval, mean_interval
+from moda.evaluation.statistics import MIN_CLIPS, Difference, Interval, mean_interval
 from moda.metrics.registry import Metric, MetricSettings
 from moda.reasons import folded
 
@@ -26,7 +26,18 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
 """Which metrics stand in one table, by title; those of no group come last, under `OTHER_GROUP_TITLE`."""
 OTHER_GROUP_TITLE = "Picture and making"
 NONE = "n/a"
-"""What stands in a cell without a value; why is in the list below the tables, once."""
+"""Text of a cell without a value; the reason is in the list below the tables, once."""
+EXPLANATION = (
+    f"Means over clips; in brackets the 95 % bootstrap interval of the mean over clips, from {MIN_CLIPS} clips on; `n` "
+    "is given where it is not the row's number of clips. n/a: not available, for the reason listed below. Rows in "
+    "italics are controls, computed from the true tracks: a method that does not beat the still mouth has not shown "
+    "good lips. A signed value is given with its lowest and highest."
+)
+PAIRS_EXPLANATION = (
+    "The row's first method less the second on the same clips (for metrics that are better near 1 or 0: of their "
+    "distances from it), with the 95 % interval of the paired bootstrap, and the verdict on the first. Under "
+    f"{MIN_CLIPS} clips nothing is claimed. Intervals are not corrected for their number."
+)
 
 
 @dataclass(frozen=True)
@@ -44,9 +55,14 @@ class Cell:
     of: int
     available: bool
 
+    @property
+    def smalls(self) -> list[str]:
+        """Interval, range and number of values, those that there are."""
+        count = f"n={self.n}" if self.available and self.n < self.of else ""
+        return [text for text in (self.interval, self.extent, count) if text]
+
     def __str__(self) -> str:
-        words = [self.text, self.interval, self.extent, f"(n={self.n})" if self.available and self.n < self.of else ""]
-        return " ".join(word for word in words if word)
+        return " ".join(f"({text})" if text.startswith("n=") else text for text in (self.text, *self.smalls))
 
 
 def groups(metrics: Mapping[str, Metric]) -> list[tuple[str, list[Metric]]]:
@@ -58,7 +74,7 @@ def groups(metrics: Mapping[str, Metric]) -> list[tuple[str, list[Metric]]]:
 
 
 def cell(row: MethodScores, metric: Metric) -> Cell:
-    """What stands in the table."""
+    """The cell of a row and a metric."""
     of = len(row.scores)
     values = row.values(metric.name)
     if not values:
@@ -72,6 +88,12 @@ def cell(row: MethodScores, metric: Metric) -> Cell:
 def interval_text(interval: Interval | None, digits: int) -> str:
     """Both ends in brackets, or nothing."""
     return "" if interval is None else f"[{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
+
+
+def difference_cells(found: Difference, metric: Metric) -> tuple[str, str, str]:
+    """Mean, interval and number of clips of a difference of two rows."""
+    interval = interval_text(found.interval, metric.digits) or "-"
+    return f"{found.mean:+.{metric.digits}f}", interval, str(found.n)
 
 
 def title(metric: Metric) -> str:
@@ -104,7 +126,7 @@ def clip_count(row: MethodScores) -> str:
 
 
 def listed(evaluation: Evaluation) -> tuple[list[str], list[str], list[str]]:
-    """Remarks, refusals and missing values, each kind of reason once, with the rows and clips that it is said of."""
+    """Remarks, refusals and missing values, each kind of reason once, with the rows and clips that have it."""
     rows, metrics = evaluation.rows, evaluation.metrics
     scored = {row.name: len(row.scores) for row in rows if row.scores}
     notes = [(row.name, clip, note) for row in rows for clip, score in row.scores.items() for note in score.notes]
@@ -121,5 +143,5 @@ def listed(evaluation: Evaluation) -> tuple[list[str], list[str], list[str]]:
     return (
         [*evaluation.remarks, *(f"{where}: {note}" for where, note in folded(notes, scored))],
         [f"{where}: {why}" for where, why in folded(refused, everything)],
-        [f"{where}: {labels}: {why}" for labels, said in missing.items() for where, why in folded(said, scored)],
+        [f"{where}: {labels}: {why}" for labels, found in missing.items() for where, why in folded(found, scored)],
     )

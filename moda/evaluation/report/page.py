@@ -1,148 +1,131 @@
 """report.html: tables, pairs, and every clip's frames and curves, on one page without server or network.
 
-Pictures are files beside it, loaded when they come into view.
+Pictures are files beside it, loaded when they come into view. The page itself is page.html.j2; curves are SVG paths in
+it, since those of all clips together are smaller than one picture.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
 
 from moda.evaluation.report.cells import (
     ARROWS,
-    Cell,
+    EXPLANATION,
+    PAIRS_EXPLANATION,
     cell,
     clip_count,
     definition,
+    difference_cells,
     direction,
     groups,
-    interval_text,
     listed,
 )
-from moda.evaluation.report.clips import clip_sections
 from moda.evaluation.report.printed import MARK, PrintedTable
-from moda.evaluation.report.style import STYLE
-from moda.evaluation.report.tables import COMPARED, EXPLANATION
-from moda.evaluation.results import Evaluation
-from moda.evaluation.statistics import MIN_CLIPS, Comparison, compare_rows
+from moda.evaluation.report.strips import moments_of
+from moda.evaluation.results import ClipScore, Evaluation
+from moda.evaluation.statistics import compare_rows
 from moda.evaluation.tracking import tracker_version
-from moda.metrics.registry import Metric
-from moda.printing import html_text as escape
+from moda.printing import render_page
 from moda.representation import FPS, FRAME
 
-LEGEND = (
-    '<p class="legend"><span><i></i>lip opening of the truth after rigid alignment</span>'
-    '<span><i class="m"></i>of the generated video, same scale</span>'
-    "<span>frames are those at the thin lines: in turn the most open and the most closed true mouth of an eighth "
-    "of the clip</span></p>"
-)
+GROUND_TRUTH_ROW = "ground truth"
+CURVE_HEIGHT = 100
+"""Height of a curve's picture, in its own units; its width is the number of frames."""
+MAX_CURVE_POINTS = 900
+"""Points of a curve; of longer clips every n-th frame is drawn."""
+CLIP_METRICS = ("lmd_aligned", "lip_corr_best", "lip_lag", "opening_ratio", "sync_c")
+"""Values printed beside a clip's frames."""
+
+
+@dataclass(frozen=True)
+class ClipRow:
+    """One row of a clip. lines: printed under its name. truth: the true clip where it is drawn too."""
+
+    name: str
+    score: ClipScore
+    truth: ClipScore | None
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ClipSection:
+    """One clip. top: lip opening at the top of its curves. notes: row and note. refusals: rows by reason."""
+
+    name: str
+    rows: tuple[ClipRow, ...]
+    top: float
+    notes: tuple[tuple[str, str], ...]
+    refusals: Mapping[str, list[str]]
 
 
 def page_text(evaluation: Evaluation, printed: PrintedTable | None = None) -> str:
     """The whole of report.html; the same evaluation gives the same bytes."""
-    methods = ", ".join(
-        f"{escape(name)}: <code>{escape(str(folder))}</code>" for name, folder in evaluation.generated.items()
-    )
-    parts = [
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Scores</title>',
-        '<meta name="viewport" content="width=device-width,initial-scale=1">',
-        f"<style>{STYLE}</style></head><body><h1>Scores</h1>",
-        f'<p class="soft">True videos: <code>{escape(str(evaluation.true))}</code>. {methods}</p>',
-        *(_table(title, metrics, evaluation) for title, metrics in groups(evaluation.metrics)),
-        f'<p class="soft">{EXPLANATION.format(fewest=MIN_CLIPS).replace("`n`", "n")}</p>',
-        "" if printed is None else _printed(printed),
-        _pairs(evaluation),
-        *_lists(evaluation),
-        "<h2>Clips</h2>",
-        LEGEND,
-        f"<main>{clip_sections(evaluation)}</main>",
-        f'<p class="soft">Landmarks: {escape(tracker_version())}, {FPS:g} frames/s; px are pixels of the square '
-        f"frame, {FRAME} wide.</p></body></html>\n",
-    ]
-    return "\n".join(part for part in parts if part)
-
-
-def _table(title: str, metrics: Sequence[Metric], evaluation: Evaluation) -> str:
-    heads = "".join(
-        f'<th title="{escape(definition(m, evaluation.settings))}"><b>{escape(m.label)}</b>'
-        f"{escape(m.unit)} {ARROWS[m.better]}</th>"
-        for m in metrics
-    )
-    rows, before = [], False
-    for row in evaluation.rows:
-        first = " first" if row.control and not before else ""
-        before = row.control
-        tone = f' class="control{first}"' if row.control else ""
-        cells = "".join(_cell(cell(row, metric)) for metric in metrics)
-        rows.append(f"<tr{tone}><th>{escape(row.name)}</th><td>{clip_count(row)}</td>{cells}</tr>")
-    return (
-        f'<div class="scroll"><table><caption>{escape(title)}</caption><thead><tr><th></th><th>clips</th>{heads}</tr>'
-        f"</thead><tbody>{''.join(rows)}</tbody></table></div>"
-    )
-
-
-def _cell(found: Cell) -> str:
-    if not found.available:
-        return f'<td class="none">{escape(found.text)}</td>'
-    smalls = [found.interval, found.extent, f"n={found.n}" if found.n < found.of else ""]
-    return f"<td>{escape(found.text)}{''.join(f'<small>{escape(s)}</small>' for s in smalls if s)}</td>"
-
-
-def _printed(printed: PrintedTable) -> str:
-    heads = "".join(f"<th><b>{escape(column)}</b></th>" for column in printed.columns)
-    rows = "".join(
-        f"<tr><th>{escape(method)}</th>{''.join(f'<td>{value:g}</td>' for value in values)}</tr>"
-        for method, values in printed.rows.items()
-    )
-    return (
-        f"<h2>The paper's numbers</h2><p>{escape(printed.setting)}, <b>{MARK}</b> ({escape(printed.source)}).</p>"
-        f'<div class="scroll printed"><table><thead><tr><th></th>{heads}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div><p>{escape(printed.note)}</p>"
-    )
-
-
-def _pairs(evaluation: Evaluation) -> str:
-    comparisons = compare_rows(evaluation.rows, evaluation.metrics)
-    if not comparisons:
-        return ""
-    blocks = "".join(_pair(comparison, evaluation) for comparison in comparisons)
-    return f'<h2>Pairs of rows</h2><p class="soft">{COMPARED.format(fewest=MIN_CLIPS)}</p>{blocks}'
-
-
-def _pair(comparison: Comparison, evaluation: Evaluation) -> str:
-    rows = []
-    for found in comparison.differences:
-        metric = evaluation.metrics[found.metric]
-        tone = f' class="{found.verdict}"' if found.verdict in ("better", "worse") else ""
-        rows.append(
-            f'<tr><th title="{escape(direction(metric))}">{escape(metric.label)}</th>'
-            f"<td>{found.mean:+.{metric.digits}f}</td><td>{interval_text(found.interval, metric.digits) or '-'}</td>"
-            f"<td>{found.n}</td><td{tone}>{escape(found.verdict)}</td></tr>"
-        )
-    better = sum(found.verdict == "better" for found in comparison.differences)
-    worse = sum(found.verdict == "worse" for found in comparison.differences)
-    enough = any(found.interval is not None for found in comparison.differences)
-    told = f"better on {better}, worse on {worse} of {len(comparison.differences)} metrics"
-    told = told if enough else f"fewer than {MIN_CLIPS} clips in common, too few to tell"
-    first = escape(comparison.first)
-    return (
-        f"<details><summary>{first} against {escape(comparison.second)}: {told}</summary>"
-        f'<div class="scroll"><table><thead><tr><th>metric</th><th>difference</th><th>95 %</th><th>n</th>'
-        f"<th>{first} is</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div></details>"
-    )
-
-
-def _lists(evaluation: Evaluation) -> list[str]:
     remarks, refused, missing = listed(evaluation)
-    meanings = [f"{m.label}: {definition(m, evaluation.settings)}" for m in evaluation.metrics.values()]
-    blocks = [
-        ("Not scored", refused, bool(refused) and len(refused) <= 12),
-        ("Remarks", remarks, False),
-        ("Not available", missing, False),
-        ("Definitions", meanings, False),
-    ]
-    return ["<h2>What to know</h2>"] + [
-        f"<details{' open' if shown else ''}><summary>{title} ({len(lines)})</summary>"
-        f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul></details>"
-        for title, lines, shown in blocks
-        if lines
-    ]
+    return render_page(
+        Path(__file__).parent,
+        title="Scores",
+        evaluation=evaluation,
+        groups=groups(evaluation.metrics),
+        arrows=ARROWS,
+        cell=cell,
+        clip_count=clip_count,
+        definition=definition,
+        explanation=EXPLANATION.replace("`n`", "n"),
+        printed=printed,
+        printed_mark=MARK,
+        comparisons=compare_rows(evaluation.rows, evaluation.metrics),
+        compared=PAIRS_EXPLANATION,
+        difference_cells=difference_cells,
+        direction=direction,
+        remarks=remarks,
+        refused=refused,
+        missing=missing,
+        definitions=[f"{m.label}: {definition(m, evaluation.settings)}" for m in evaluation.metrics.values()],
+        clips=[_clip_section(clip, evaluation) for clip in evaluation.clips],
+        curve=curve,
+        curve_height=CURVE_HEIGHT,
+        moments_of=moments_of,
+        tracker=tracker_version(),
+        fps=FPS,
+        frame_px=FRAME,
+    )
+
+
+def _clip_section(clip: str, evaluation: Evaluation) -> ClipSection:
+    scored = [(row, row.scores[clip]) for row in evaluation.rows if clip in row.scores]
+    truth = next((score for row, score in scored if row.name == GROUND_TRUTH_ROW), None)
+    rows = [ClipRow(row.name, score, truth, _values(evaluation, score)) for row, score in scored if not row.control]
+    if truth is not None:
+        length = f"{truth.frames} frames, {truth.frames / FPS:.1f} s"
+        rows.insert(0, ClipRow("truth", truth, None, (length,)))
+    openings = [row.score.opening for row in rows if row.score.opening is not None]
+    top = max([1.0, *(1.05 * float(np.nanmax(o)) for o in openings if np.isfinite(o).any())])
+    refusals: dict[str, list[str]] = {}
+    for row in evaluation.rows:
+        if clip in row.refused:
+            refusals.setdefault(row.refused[clip], []).append(row.name)
+    notes = tuple((row.name, note) for row, score in scored for note in score.notes)
+    return ClipSection(clip, tuple(rows), top, notes, refusals)
+
+
+def _values(evaluation: Evaluation, score: ClipScore) -> tuple[str, ...]:
+    shown = [(evaluation.metrics.get(name), score.values.get(name)) for name in CLIP_METRICS]
+    return tuple(f"{m.label} {v:.{m.digits}f}" for m, v in shown if m is not None and isinstance(v, float))
+
+
+def curve(opening: np.ndarray, top: float) -> str:
+    """An SVG path of (T,) lip openings, 0 at the bottom and `top` pixels at the top; gaps where there is no face."""
+    step = max(1, math.ceil(len(opening) / MAX_CURVE_POINTS))
+    pieces, pen = [], "M"
+    for frame in range(0, len(opening), step):
+        value = float(opening[frame])
+        if math.isfinite(value):
+            height = CURVE_HEIGHT * (1 - min(max(value / top, 0.0), 1.0))
+            pieces.append(f"{pen}{frame} {height:.1f}")
+        pen = "L" if math.isfinite(value) else "M"
+    return "".join(pieces)

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from moda.evaluation.report.cells import cell, clip_count, definition, groups, interval_text, listed, title
+from moda.evaluation.report.cells import (
+    EXPLANATION,
+    PAIRS_EXPLANATION,
+    cell,
+    clip_count,
+    definition,
+    difference_cells,
+    groups,
+    listed,
+    title,
+)
 from moda.evaluation.report.printed import MARK, PrintedTable
 from moda.evaluation.results import Evaluation
-from moda.evaluation.statistics import MIN_CLIPS, Comparison, compare_rows
+from moda.evaluation.statistics import Comparison, compare_rows
 from moda.evaluation.tracking import tracker_version
 from moda.metrics.registry import Metric
 from moda.printing import printable
 from moda.representation import FPS, FRAME
-
-EXPLANATION = (
-    "Means over clips; in brackets the 95 % bootstrap interval of the mean over clips, from {fewest} clips on; `n` is "
-    "given where it is not the row's number of clips. n/a: not available, why is said below. "
-    "Rows in italics are controls, computed from the true tracks: a "
-    "method that does not beat the still mouth has not shown good lips. A signed value is given with its lowest and "
-    "highest."
-)
-COMPARED = (
-    "The row's first method less the second on the same clips (for metrics that are better near 1 or 0: of their "
-    "distances from it), with the 95 % interval of the paired bootstrap, and what that says of the first. Under "
-    "{fewest} clips nothing is claimed. Intervals are not corrected for their number."
-)
 
 
 def table_text(evaluation: Evaluation) -> str:
@@ -50,14 +47,7 @@ def printed_text(printed: PrintedTable) -> str:
 def comparison_text(comparison: Comparison, metrics: dict[str, Metric]) -> str:
     """One pair of rows, a line a metric."""
     lines = [
-        [
-            metrics[d.metric].label,
-            f"{d.mean:+.{metrics[d.metric].digits}f}",
-            interval_text(d.interval, metrics[d.metric].digits) or "-",
-            str(d.n),
-            d.verdict,
-        ]
-        for d in comparison.differences
+        [metrics[d.metric].label, *difference_cells(d, metrics[d.metric]), d.verdict] for d in comparison.differences
     ]
     header = ["metric", "difference", "95 %", "n", f"{comparison.first} is"]
     return f"### {comparison.first} against {comparison.second}\n\n{markdown(header, lines)}"
@@ -78,13 +68,13 @@ def report_text(evaluation: Evaluation, printed: PrintedTable | None = None) -> 
         f"True videos: `{printable(evaluation.true)}`. "
         + " ".join(f"{name}: `{printable(folder)}`." for name, folder in evaluation.generated.items()),
         table_text(evaluation),
-        EXPLANATION.format(fewest=MIN_CLIPS),
+        EXPLANATION,
     ]
     if printed is not None:
         parts += ["## The paper's numbers", printed_text(printed)]
     comparisons = compare_rows(evaluation.rows, evaluation.metrics)
     if comparisons:
-        parts += ["## Pairs of rows on the same clips", COMPARED.format(fewest=MIN_CLIPS)]
+        parts += ["## Pairs of rows on the same clips", PAIRS_EXPLANATION]
         parts += [comparison_text(comparison, evaluation.metrics) for comparison in comparisons]
     parts += [
         "## Definitions",
