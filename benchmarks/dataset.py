@@ -77,11 +77,12 @@ def peak_megabytes() -> float:
 
 def start_up(store: Path) -> dict[str, float]:
     """Open the training split as training does, up to its first batch."""
+    import cv2
+
     from moda.data.sequences import MotionSequences, SequenceConfig, collate_by_length, window_batches
-    from moda.media.threads import use_one_thread
     from moda.stages.audio2repr.stage import MIN_STD
 
-    use_one_thread()
+    cv2.setNumThreads(1)
     marks = [("imports", time.perf_counter() - BEGIN, peak_megabytes())]
 
     def mark(name: str) -> None:
@@ -154,9 +155,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def measure(store: Path, chosen: argparse.Namespace) -> int:
-    from moda.media.threads import use_one_thread
+    import cv2
 
-    use_one_thread()
+    cv2.setNumThreads(1)
     command = [sys.executable, "-m", "benchmarks.dataset", str(store), "--start-up"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     opening = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)

@@ -22,7 +22,7 @@ from data_prepare.sources.folder import SourceVideo
 from data_prepare.step_results import store_results
 from data_prepare.steps import STEPS
 from moda.cli.main import run
-from moda.media.threads import use_one_thread
+import cv2
 from moda.representation import FPS
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -69,7 +69,7 @@ def _main(argv: list[str]) -> int:
         os.execve(
             sys.executable, [sys.executable, "-m", "benchmarks.prepare", *sys.argv[1:]], {**os.environ, **ONE_THREAD}
         )
-    use_one_thread()
+    cv2.setNumThreads(1)
     os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
     settings = Options(size=chosen.size, allow_silent=True)
     prepare_once(chosen.video.resolve(), settings)

@@ -22,9 +22,9 @@ from moda.imaging.crop import face_size, from_frame
 from moda.media.picture import read_picture
 from moda.tracking.checks import COVERED, MIN_UPRIGHT_PROBABILITY, NOTED_COVER, Seen, check_face
 from moda.tracking.face import FaceTracker
+from moda.tracking.face_choice import upright_face
 from moda.tracking.face_view import look_at
 from moda.tracking.portrait import MAX_FACES, track_in_square
-from moda.tracking.upright import upright_face
 
 MAX_MESH_ERROR = 0.1
 """Largest mean distance of landmarks from their right places, in sizes of the face, of a right mesh."""

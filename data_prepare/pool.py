@@ -17,7 +17,7 @@ from moda.processes import end_with_parent
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
 
 POLL_SECONDS = 0.5
 GRACE_SECONDS = 2.0

@@ -28,7 +28,6 @@ from moda.data.arrays import ARRAYS, map_array
 from moda.data.clip import Clip
 from moda.errors import DataError, MediaError, ModaError
 from moda.files import temporary_folder, write_json
-from moda.media.threads import use_one_thread
 from moda.printing import log_to_stderr
 
 log = logging.getLogger(__name__)
@@ -64,11 +63,10 @@ class ClipResult:
 
 
 def initialise(counter: Synchronized[int]) -> None:
-    """Set up a worker process: one thread, silent end on Ctrl-C."""
+    """Set up a worker process: it ends silently on Ctrl-C."""
     global _counter
     _counter = counter
     log_to_stderr(logging.WARNING)
-    use_one_thread()
     signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
 
 

@@ -10,8 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prepare.sources.hdtf import HdtfCut, HdtfPlan
-from data_prepare.sources.hdtf_names import hdtf_identity
+from data_prepare.sources.hdtf import HdtfCut, HdtfPlan, hdtf_identity
 from data_prepare.sources.videos import VIDEO_EXTENSIONS, find_videos
 from moda.errors import DataError
 from moda.reading import read_lines

@@ -18,16 +18,14 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from data_prepare.sources.hdtf_names import hdtf_identity
 from data_prepare.sources.videos import VIDEO_EXTENSIONS
 from moda.errors import DataError
 from moda.imaging.crop import Box
 from moda.reading import read_lines
-
-__all__ = ["HdtfCut", "HdtfPlan", "ListedBox", "hdtf_identity", "read_hdtf"]
 
 PARTS = ("RD", "WDA", "WRA")
 _ENDING = re.compile(r"\.(?:" + "|".join(ending[1:] for ending in sorted(VIDEO_EXTENSIONS)) + r")$", re.IGNORECASE)
@@ -35,8 +33,14 @@ _NAME = re.compile(r"[^./\\][^/\\]*")
 _DASH = re.compile(r"\s*[-\u2010-\u2015\u2212]\s*")
 _TIME = re.compile(r"^(?:(\d{1,6}):)?(\d{1,6}):(\d\d(?:\.\d{1,6})?)$", re.ASCII)
 _PIXELS = re.compile(r"-?\d{1,6}", re.ASCII)
+_CLIP_NAME = re.compile(r"^(RD|WDA|WRA)_(.+?)(?:_\d+)+(?:\.[A-Za-z0-9]{1,5})?$")
+_SAME_PERSON = {"WDA_WhipJimClyburn": "WDA_JamesClyburn"}
+"""One person under two names (the lists even give one video under both)."""
 _SLACK = 0.05
 """A box may stick out of the picture by this share of its height; more, and it cannot be right."""
+
+
+Remark = tuple[str, str]
 
 
 class ListedBox(NamedTuple):
@@ -87,8 +91,8 @@ class HdtfPlan:
     """
 
     cuts: tuple[HdtfCut, ...]
-    missing: tuple[tuple[str, str], ...]
-    notes: tuple[tuple[str, str], ...] = ()
+    missing: tuple[Remark, ...]
+    notes: tuple[Remark, ...] = ()
 
 
 def read_hdtf(lists: Path, videos: Path) -> HdtfPlan:
@@ -104,27 +108,20 @@ def read_hdtf(lists: Path, videos: Path) -> HdtfPlan:
         return read_hdtf(lists / "HDTF_dataset", videos)
     if not videos.is_dir():
         raise DataError(f"no such folder of videos: {videos}")
-    cuts: list[HdtfCut] = []
-    missing: list[tuple[str, str]] = []
-    notes: list[tuple[str, str]] = []
-    for part in PARTS:
-        _plan_part(part, lists, videos, cuts, missing, notes)
-    return HdtfPlan(tuple(cuts), tuple(missing), tuple(notes))
+    plans = [_plan_part(part, lists, videos) for part in PARTS]
+    cuts, missing, notes = (tuple(chain.from_iterable(column)) for column in zip(*plans, strict=True))
+    return HdtfPlan(cuts, missing, notes)
 
 
-def _plan_part(
-    part: str,
-    lists: Path,
-    videos: Path,
-    cuts: list[HdtfCut],
-    missing: list[tuple[str, str]],
-    notes: list[tuple[str, str]],
-) -> None:
+def _plan_part(part: str, lists: Path, videos: Path) -> tuple[list[HdtfCut], list[Remark], list[Remark]]:
+    """Cuts, missing and notes (`HdtfPlan`) of one part."""
     spans = read_times(lists / f"{part}_annotion_time.txt")
     boxes = read_boxes(lists / f"{part}_crop_wh.txt")
     heights = read_heights(lists / f"{part}_resolution.txt")
     urls = read_urls(lists / f"{part}_video_url.txt")
-    notes += [(f"{part}_{video}", "listed, but without time spans: no clip") for video in urls if video not in spans]
+    cuts: list[HdtfCut] = []
+    missing: list[Remark] = []
+    notes = [(f"{part}_{video}", "listed, but without time spans: no clip") for video in urls if video not in spans]
     known = {f"{video}_{index}" for video, times in spans.items() for index in range(len(times))}
     notes += [(f"{part}_{clip}", "a crop is listed, but no time span: no clip") for clip in boxes if clip not in known]
     for video, times in spans.items():
@@ -137,13 +134,13 @@ def _plan_part(
             if path is None:
                 missing.append((clip_id, reason))
                 continue
-            box = boxes.get(f"{video}_{index}")
-            box, remarks = _checked_box(box, height)
+            box, remarks = _checked_box(boxes.get(f"{video}_{index}"), height)
             others = [i for i, (a, b) in enumerate(times) if i != index and a < stop and start < b]
             remarks += [f"its time overlaps that of clip {i:03d}" for i in others]
             notes += [(clip_id, remark) for remark in remarks]
             identity = hdtf_identity(clip_id) or clip_id
             cuts.append(HdtfCut(path, clip_id, identity, start, stop, box, height if box else None))
+    return cuts, missing, notes
 
 
 def _checked_box(box: ListedBox | None, height: int | None) -> tuple[ListedBox | None, list[str]]:
@@ -257,3 +254,17 @@ def read_heights(path: Path) -> dict[str, int]:
 def read_urls(path: Path) -> dict[str, str]:
     """P_video_url.txt -> addresses by video; {} if there is no such file."""
     return {video: rest for _, video, rest in _lines(path)}
+
+
+def hdtf_identity(clip_name: str) -> str | None:
+    """Who is in a clip named as HDTF's are, with or without a file's ending; None for any other name.
+
+    'WDA_BarackObama0_000' and 'WDA_BarackObama1_001.mp4' -> 'WDA_BarackObama': the digits count videos of
+    one person. 'RD_Radio11_000' -> 'RD_Radio11': there they tell one radio video from another.
+    """
+    found = _CLIP_NAME.match(clip_name)
+    if found is None:
+        return None
+    part, video = found.groups()
+    who = f"{part}_{video if part == 'RD' else video.rstrip('0123456789') or video}"
+    return _SAME_PERSON.get(who, who)

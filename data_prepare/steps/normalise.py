@@ -8,9 +8,18 @@ from pathlib import Path
 import numpy as np
 
 from data_prepare.annotations import MASK_FILES
-from data_prepare.frozen import frozen_frames, small_grey
 from data_prepare.job import Job, Rejected, Span, Step
-from data_prepare.scan.spans import MIN_RUN_SECONDS, choose_span, faded_ends, fill_gaps, find_jumps, short_gaps_filled
+from data_prepare.scan.spans import (
+    MIN_RUN_SECONDS,
+    choose_span,
+    faded_ends,
+    fill_gaps,
+    find_jumps,
+    frozen_frames,
+    short_gaps_filled,
+    small_grey,
+)
+from moda.imaging.crop import face_rectangle
 from moda.media.decode_and_store import frames_while_storing
 from moda.representation import FPS, FRAME
 from moda.tracking.face import FaceTracker
@@ -26,9 +35,7 @@ TAGS = {"comment": "Prepared training clip: a real recording, cropped and resamp
 
 def contrast(picture: np.ndarray, landmarks: np.ndarray) -> float:
     """Standard deviation of the green channel in the face's box, from every fourth pixel."""
-    low = np.clip(np.floor(landmarks[:, :2].min(axis=0)).astype(int), 0, None)
-    high = np.ceil(landmarks[:, :2].max(axis=0)).astype(int)
-    face = picture[low[1] : high[1] : 4, low[0] : high[0] : 4, 1]
+    face = picture[face_rectangle(landmarks)][::4, ::4, 1]
     return float(face.std()) if face.size else 0.0
 
 

@@ -9,7 +9,7 @@ from data_prepare.options import Limits
 from data_prepare.steps.audio import loudness
 from moda.audio_features import frame_power
 from moda.geometry import to_canonical
-from moda.imaging.crop import face_size
+from moda.imaging.crop import face_rectangle, face_size
 from moda.imaging.landmark_strip import evenly
 from moda.landmarks import FACE_OVAL, LIPS, canonical_face, lip_opening
 from moda.media.video import VideoReader
@@ -24,9 +24,7 @@ LIMITS = {"min_face", "min_sharpness", "max_yaw", "max_outside", "min_lip_range"
 
 def sharpness(picture: np.ndarray, landmarks: np.ndarray) -> float:
     """Variance of the Laplacian (grey levels) in the face's box; landmarks: (478, 3) pixels of `picture`."""
-    low = np.clip(np.floor(landmarks[:, :2].min(axis=0)).astype(int), 0, None)
-    high = np.ceil(landmarks[:, :2].max(axis=0)).astype(int)
-    grey = picture[low[1] : high[1], low[0] : high[0]] @ np.array([0.299, 0.587, 0.114], np.float32)
+    grey = picture[face_rectangle(landmarks)] @ np.array([0.299, 0.587, 0.114], np.float32)
     if min(grey.shape) < 3:
         return 0.0
     centre = grey[1:-1, 1:-1]
@@ -34,10 +32,9 @@ def sharpness(picture: np.ndarray, landmarks: np.ndarray) -> float:
     return float(laplacian.var())
 
 
-def spread(values: np.ndarray) -> float:
-    """Distance between the 5th and the 95th percentile."""
-    low, high = np.percentile(values, (5, 95))
-    return float(high - low)
+def spread(values: np.ndarray, low: float = 5.0, high: float = 95.0) -> float:
+    """Distance between two percentiles."""
+    return float(np.subtract(*np.percentile(values, (high, low))))
 
 
 def lip_opening_range(canonical: np.ndarray) -> float:
@@ -46,8 +43,7 @@ def lip_opening_range(canonical: np.ndarray) -> float:
     Talking makes 8 pixels and more of it, but one syllable with nearly closed lips may be 0.23, and the tracker's
     doubts about the teeth of a photo 4; `lip_motion` tells them apart.
     """
-    low, high = np.percentile(lip_opening(canonical[..., :2]), (1, 99))
-    return float(high - low)
+    return spread(lip_opening(canonical[..., :2]), 1, 99)
 
 
 def lip_motion(canonical: np.ndarray) -> float:

@@ -68,8 +68,20 @@ def crop_square(image: np.ndarray, box: Box, size: int) -> np.ndarray:
         cut = cv2.copyMakeBorder(cut, *missing, cv2.BORDER_REPLICATE)
     if box.side == size:
         return np.ascontiguousarray(cut)
-    method = cv2.INTER_AREA if size < box.side else cv2.INTER_CUBIC
-    return cv2.resize(cut, (size, size), interpolation=method)
+    return resized(cut, (size, size), cv2.INTER_CUBIC)
+
+
+def resized(image: np.ndarray, size: tuple[int, int], enlarging: int = cv2.INTER_LINEAR) -> np.ndarray:
+    """An (H, W[, C]) picture at another width and height: by OpenCV's filter `enlarging`, by area when it shrinks."""
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if size[0] < image.shape[1] else enlarging)
+
+
+def face_rectangle(landmarks: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns of the pixels that landmarks (..., 2 or 3) of a picture span."""
+    points = landmarks[..., :2]
+    left, top = np.clip(np.floor(points.min(axis=0)).astype(int), 0, None)
+    right, bottom = np.ceil(points.max(axis=0)).astype(int)
+    return slice(top, bottom), slice(left, right)
 
 
 def to_frame(landmarks: np.ndarray, box: Box) -> np.ndarray:

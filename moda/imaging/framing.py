@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from moda.imaging.crop import Box
+from moda.imaging.crop import Box, resized
 from moda.landmarks import FACE_OVAL
 from moda.media.container import open_container
 from moda.representation import FRAME, Portrait
@@ -130,10 +130,8 @@ class FullFraming:
 
     def _placed(self, image: np.ndarray, square: Square, rows: range, columns: range) -> np.ndarray:
         """Those rows and columns of the whole picture, as a square image (S, S[, 3]) of any size shows them."""
-        shrinking = self._drawn[0] < image.shape[1]
         if self._drawn != image.shape[1::-1]:
-            method = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR if image.ndim == 2 else cv2.INTER_CUBIC
-            image = cv2.resize(image, self._drawn, interpolation=method)
+            image = resized(image, self._drawn, cv2.INTER_LINEAR if image.ndim == 2 else cv2.INTER_CUBIC)
         across, down = square.width / self._drawn[0], square.height / self._drawn[1]
         left, top = square.left - columns.start, square.top - rows.start
         if across == down == 1 and left == round(left) and top == round(top):

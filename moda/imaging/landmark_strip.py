@@ -10,6 +10,7 @@ import numpy as np
 
 from moda import landmarks as lm
 from moda.files import write_bytes
+from moda.imaging.crop import resized
 from moda.imaging.drawing import BLUE, CLOSED_CONTOURS, RED, SUBPIXEL_BITS
 
 THUMBNAIL_SIDE_PX = 128
@@ -50,8 +51,7 @@ def thumbnail(picture: np.ndarray, landmarks: np.ndarray | None, torso: np.ndarr
     inner = max(1, round(width * factor)), max(1, round(height * factor))
     left, top = (large - inner[0]) // 2, (large - inner[1]) // 2
     square = np.zeros((large, large, 3), np.uint8)
-    way = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    square[top : top + inner[1], left : left + inner[0]] = cv2.resize(picture, inner, interpolation=way)
+    square[top : top + inner[1], left : left + inner[0]] = resized(picture, inner)
     drawn = square.copy()
 
     def place(points: np.ndarray) -> np.ndarray:
@@ -68,7 +68,7 @@ def thumbnail(picture: np.ndarray, landmarks: np.ndarray | None, torso: np.ndarr
         for contour, colour in CLOSED_CONTOURS:
             cv2.polylines(drawn, [points[list(contour)]], True, colour, 1, cv2.LINE_AA, SUBPIXEL_BITS)
     mixed = cv2.addWeighted(drawn, LINE_OPACITY, square, 1.0 - LINE_OPACITY, 0.0)
-    return cv2.resize(mixed, (THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX), interpolation=cv2.INTER_AREA)
+    return resized(mixed, (THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX))
 
 
 def write_strip(

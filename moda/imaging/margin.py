@@ -8,7 +8,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from moda.imaging.crop import Box, crop_square
+from moda.imaging.crop import Box, crop_square, resized
 from moda.imaging.drawing import polygon_mask
 from moda.imaging.surroundings import CHIN
 from moda.landmarks import FACE_OVAL
@@ -56,7 +56,7 @@ def crop_margin(image: np.ndarray, box: Box, person: np.ndarray, size: int) -> M
         return None
     side = size + 2 * margin_of(size)
     down, across = _seen(image, box, side)
-    mask = cv2.resize(person, (side, side), interpolation=cv2.INTER_AREA if side < len(person) else cv2.INTER_LINEAR)
+    mask = resized(person, (side, side))
     rows, columns = (np.clip(np.arange(side), *np.flatnonzero(axis)[[0, -1]]) for axis in (down, across))
     mask = np.clip(mask, 0, 1)[np.ix_(rows, columns)].astype(np.float32)
     return Margin(crop_square(image, wide_box(box), side), mask, np.outer(down, across))

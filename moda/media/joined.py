@@ -97,6 +97,14 @@ def _mpeg_layer(second: int) -> bool:
     return second & 0xE0 == 0xE0 and second & 0x06 != 0 and second & 0x18 != 0x08
 
 
+def _chunks(data: mmap.mmap, at: int, order: str = "<") -> Iterator[tuple[bytes, int, int]]:
+    """The chunks of a RIFF or AIFF file from `at` on: name, where the content starts, its bytes as the header has it."""
+    while at + 8 <= len(data):
+        (size,) = struct.unpack(f"{order}I", data[at + 4 : at + 8])
+        yield data[at : at + 4], at + 8, size
+        at += 8 + size + size % 2
+
+
 def _waves(data: mmap.mmap) -> Iterator[Part]:
     begin = 0
     while begin < len(data):
@@ -107,49 +115,35 @@ def _waves(data: mmap.mmap) -> Iterator[Part]:
             unknown = ((wide + 16, struct.pack("<Q", len(data) - samples)),) if wide > 0 else ()
             yield Part(begin, len(data), mended=unknown)
             return
-        following = _next_wave(data, end)
-        if following is None and not _chunks(data, end) and any(data[end : end + _PADDING_BYTES]):
-            yield Part(begin, len(data), {"ignore_length": "1"})
-            return
-        yield Part(begin, len(data) if following is None else following)
+        following, well_formed = _behind_samples(data, end)
         if following is None:
+            wrong_length = not well_formed and any(data[end : end + _PADDING_BYTES])
+            yield Part(begin, len(data), {"ignore_length": "1"} if wrong_length else {})
             return
+        yield Part(begin, following)
         begin = following
 
 
 def _samples(data: mmap.mmap, begin: int) -> tuple[int, int]:
-    """Where the samples of the WAV file at `begin` start, and their bytes as it says; `_UNKNOWN` if it does not."""
-    at, wide = begin + 12, None
-    while at + 8 <= len(data):
-        name, (size,) = data[at : at + 4], struct.unpack("<I", data[at + 4 : at + 8])
-        if name == b"ds64" and at + 24 <= len(data):
-            wide = struct.unpack("<Q", data[at + 16 : at + 24])[0]
+    """Where the samples of the WAV file at `begin` start, and their bytes by its header; `_UNKNOWN` without."""
+    wide = None
+    for name, start, size in _chunks(data, begin + 12):
+        if name == b"ds64" and start + 16 <= len(data):
+            wide = struct.unpack("<Q", data[start + 8 : start + 16])[0]
         if name == b"data":
-            return at + 8, wide or size if size == _UNKNOWN else size
-        at += 8 + size + size % 2
+            return start, wide or size if size == _UNKNOWN else size
     return len(data), _UNKNOWN
 
 
-def _next_wave(data: mmap.mmap, at: int) -> int | None:
-    """Where the next WAV file begins, if only chunks of this one lie between."""
-    while at + 8 <= len(data):
-        if data[at : at + 4] in _WAVES and data[at + 8 : at + 12] == b"WAVE":
-            return at
-        if not data[at : at + 4].isascii() or not data[at : at + 4].decode().isprintable():
-            return None
-        size = struct.unpack("<I", data[at + 4 : at + 8])[0]
-        at += 8 + size + size % 2
-    return None
-
-
-def _chunks(data: mmap.mmap, at: int) -> bool:
-    """Do chunks follow from here to the end, as they should behind the samples?"""
-    while at + 8 <= len(data):
-        if not data[at : at + 4].isascii() or not data[at : at + 4].decode().isprintable():
-            return False
-        size = struct.unpack("<I", data[at + 4 : at + 8])[0]
-        at += 8 + size + size % 2
-    return at <= len(data) + 1
+def _behind_samples(data: mmap.mmap, at: int) -> tuple[int | None, bool]:
+    """Where the next WAV file begins, if only chunks lie between; else None, and whether chunks go on to the end."""
+    for name, start, size in _chunks(data, at):
+        if name in _WAVES and data[start : start + 4] == b"WAVE":
+            return start - 8, True
+        if not (name.isascii() and name.decode().isprintable()):
+            return None, False
+        at = start + size + size % 2
+    return None, at <= len(data) + 1
 
 
 def _mended_w64(data: mmap.mmap) -> tuple[tuple[int, bytes], ...]:
@@ -166,17 +160,15 @@ def _mended_w64(data: mmap.mmap) -> tuple[tuple[int, bytes], ...]:
 
 def _mended_aiff(data: mmap.mmap) -> tuple[tuple[int, bytes], ...]:
     """The number and size of the samples of an AIFF file, where they are not said."""
-    at, common = 12, 0
-    while at + 18 <= len(data):
-        size = struct.unpack(">I", data[at + 4 : at + 8])[0]
-        if data[at : at + 4] == b"COMM":
-            common = at
-        if data[at : at + 4] == b"SSND":
-            if size > 8 or not common:
+    common = 0
+    for name, start, size in _chunks(data, 12, ">"):
+        if name == b"COMM":
+            common = start
+        if name == b"SSND":
+            if size > 8 or not common or start + 10 > len(data):
                 return ()
-            channels, _, bits = struct.unpack(">HIH", data[common + 8 : common + 16])
-            frames = (len(data) - at - 16) // max(1, channels * ((bits + 7) // 8))
-            sizes = ((4, len(data) - 8), (common + 10, frames), (at + 4, len(data) - at - 8))
+            channels, _, bits = struct.unpack(">HIH", data[common : common + 8])
+            frames = (len(data) - start - 8) // max(1, channels * ((bits + 7) // 8))
+            sizes = ((4, len(data) - 8), (common + 2, frames), (start - 4, len(data) - start))
             return tuple((where, struct.pack(">I", min(size, _UNKNOWN))) for where, size in sizes)
-        at += 8 + size + size % 2
     return ()

@@ -8,8 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import av
 import numpy as np
@@ -165,10 +164,8 @@ class VideoWriter:
         self._block.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._block.__exit__(kind, error, trace)
+    def __exit__(self, *error: Any) -> None:
+        self._block.__exit__(*error)
 
     def write(self, frame: np.ndarray) -> None:
         """Append one RGB uint8 frame (height, width, 3)."""

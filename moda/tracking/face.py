@@ -6,7 +6,6 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -70,9 +69,7 @@ class FaceTracker:
     def __enter__(self) -> FaceTracker:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -140,9 +137,3 @@ def _points(face: Any) -> np.ndarray:
     if len(points) != len(face.landmark) or (points[:, _TAG_PLACES] != _TAGS).any():
         return np.array([(point.x, point.y, point.z) for point in face.landmark], np.float64)
     return np.stack([points[:, start : start + 4].copy().view("<f4")[:, 0] for start in (3, 8, 13)], 1).astype(float)
-
-
-def detect_faces(image: np.ndarray, max_faces: int = 8) -> list[np.ndarray]:
-    """Faces of one (H, W, 3) uint8 RGB picture, largest first: (478, 3) each, as in `FaceTracker.faces`."""
-    with FaceTracker(video=False, max_faces=max_faces) as tracker:
-        return tracker.faces(image)

@@ -6,11 +6,10 @@ used. The person mask comes from the selfie segmentation model that is inside th
 
 from __future__ import annotations
 
-from types import TracebackType
-
 import cv2
 import numpy as np
 
+from moda.imaging.crop import resized
 from moda.landmarks import FACE_OVAL, N_TORSO, SHOULDER_POINTS
 from moda.representation import FRAME
 from moda.tracking.face import native_stderr_muted
@@ -44,9 +43,7 @@ class PersonSegmenter:
     def __enter__(self) -> PersonSegmenter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -57,10 +54,7 @@ class PersonSegmenter:
         """(H, W, 3) uint8 RGB -> (256, 256) float32 in 0..1, the model's own resolution."""
         picture = frame
         if frame.shape[:2] != (MODEL_SIDE_PX, MODEL_SIDE_PX):
-            shrinking = min(frame.shape[:2]) >= MODEL_SIDE_PX
-            picture = cv2.resize(
-                frame, (MODEL_SIDE_PX, MODEL_SIDE_PX), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
-            )
+            picture = resized(frame, (MODEL_SIDE_PX, MODEL_SIDE_PX))
         picture = np.ascontiguousarray(picture)
         mask = self._model.process(picture).segmentation_mask
         return np.clip(np.array(mask, np.float32), 0.0, 1.0)

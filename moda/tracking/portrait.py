@@ -11,19 +11,17 @@ import numpy as np
 
 from moda.errors import FaceError, MediaError
 from moda.geometry import fit_head_pose, subject_mesh, to_canonical
-from moda.imaging.crop import Box, crop_square, from_frame, square_box, to_frame
+from moda.imaging.crop import Box, crop_square, from_frame, resized, square_box, to_frame
 from moda.imaging.drawing import polygon_mask
 from moda.imaging.margin import crop_margin, margin_of, photo_goes_on, wide_box
-from moda.landmarks import FACE_OVAL, N_LANDMARKS
+from moda.landmarks import FACE_OVAL, INNER_LIP_PAIRS, N_LANDMARKS
 from moda.media.in_memory import picture_from_array
 from moda.representation import FRAME, Portrait
 from moda.tracking.checks import Seen, check_face
 from moda.tracking.face import FaceTracker
-from moda.tracking.face_choice import MIN_FACE_PX, nearest_face
+from moda.tracking.face_choice import MIN_FACE_PX, nearest_face, upright_face
 from moda.tracking.face_view import look_at
-from moda.tracking.neutral_mouth import with_whole_lips
 from moda.tracking.person import PersonSegmenter, shoulder_points
-from moda.tracking.upright import upright_face
 
 SIZE_RANGE_PX = (32, 4096)
 """Smallest and largest side of a portrait, pixels."""
@@ -32,6 +30,9 @@ MAX_FACES = 16
 MIN_PERSON_MASK = 0.2
 """Parts of the person mask between which it falls below this are different things."""
 _EDGE_RADIUS, _EDGE_EPSILON = 6, 1e-3
+_UPPER_LIP = ((183, 184), (42, 74), (41, 73), (38, 72), (12, 11), (268, 302), (271, 303), (272, 304), (407, 408))
+_LOWER_LIP = ((96, 77), (89, 90), (179, 180), (86, 85), (15, 16), (316, 315), (403, 404), (319, 320), (325, 307))
+"""The points between inner and outer lip, above and below each of `INNER_LIP_PAIRS`, in its order."""
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ def make_reference(
         pose=pose[0],
         subject=with_whole_lips(subject_mesh(canonical), canonical[0]).astype(np.float32),
         torso=shoulder_points(mask, landmarks).astype(np.float32),
-        person=person if size == FRAME else _scaled(person, size),
+        person=person if size == FRAME else resized(person, (size, size)),
         margin=None if around is None else crop_margin(image, box, around, size),
     )
     return Reference(portrait, box, image)
@@ -122,6 +123,19 @@ def track_in_square(
     expected = to_frame(face, box)
     again = nearest_face(tracker.faces(square), expected)
     return box, square, expected if again is None else again
+
+
+def with_whole_lips(subject: np.ndarray, canonical: np.ndarray) -> np.ndarray:
+    """The mesh at rest (478, 3), its points between inner and outer lips moved as the lips' edges were.
+
+    subject: `subject_mesh` of the one frame `canonical` (478, 3): it closes the edges alone, and points left where an
+    open mouth had them would fold the lips as soon as these move.
+    """
+    whole = np.array(subject)
+    for (upper, lower), above, below in zip(INNER_LIP_PAIRS, _UPPER_LIP, _LOWER_LIP, strict=True):
+        for edge, between in ((upper, above), (lower, below)):
+            whole[list(between)] += subject[edge] - canonical[edge]
+    return whole
 
 
 def _whole(name: str, value: int, limits: tuple[int, int]) -> int:
@@ -160,8 +174,3 @@ def follow_edges(mask: np.ndarray, image: np.ndarray) -> np.ndarray:
     guide = image.astype(np.float32) / 255.0
     soft = cv2.ximgproc.guidedFilter(guide, mask.astype(np.float32), _EDGE_RADIUS, _EDGE_EPSILON)
     return np.clip(soft, 0.0, 1.0).astype(np.float32)
-
-
-def _scaled(mask: np.ndarray, size: int) -> np.ndarray:
-    method = cv2.INTER_AREA if size < mask.shape[0] else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(mask, (size, size), interpolation=method), np.float32)

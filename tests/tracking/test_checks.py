@@ -10,8 +10,8 @@ from moda.geometry import fit_head_pose, to_canonical, to_image
 from moda.landmarks import INNER_LIP_PAIRS, LEFT_EYELID_PAIRS, RIGHT_EYELID_PAIRS
 from moda.representation import HeadPose
 from moda.tracking.checks import Seen, check_face, eyes_closed
-from moda.tracking.face import detect_faces
 from moda.tracking.face_view import FaceView
+from tests.tracking.detect import detect_faces
 
 PICTURE = (512, 512)
 FREE = FaceView(hidden=0.02, upright=0.99)

@@ -3,7 +3,8 @@ import pytest
 
 from moda.imaging.crop import crop_square, face_size, square_box
 from moda.landmarks import EYE_CORNERS
-from moda.tracking.face import FaceTracker, detect_faces
+from moda.tracking.face import FaceTracker
+from tests.tracking.detect import detect_faces
 
 CHIN, FOREHEAD, NOSE = 152, 10, 1
 

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from moda.errors import FaceError
-from moda.tracking.face import FaceTracker, detect_faces
+from moda.tracking.face import FaceTracker
 from moda.tracking.face_choice import choose_face, distinct, find_faces, seen_again
+from tests.tracking.detect import detect_faces
 
 
 @pytest.fixture(scope="module")

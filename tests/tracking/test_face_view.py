@@ -12,10 +12,11 @@ from benchmarks.covered_mouths import Face, cover
 from moda.errors import FaceError
 from moda.geometry import fit_head_pose
 from moda.imaging.crop import face_size
-from moda.tracking.face import FaceTracker, detect_faces
+from moda.tracking.face import FaceTracker
+from moda.tracking.face_choice import upright_face
 from moda.tracking.face_view import FaceView, look_at
 from moda.tracking.portrait import make_portrait, make_reference
-from moda.tracking.upright import upright_face
+from tests.tracking.detect import detect_faces
 
 ASSETS = Path(__file__).parents[2] / "assets"
 

@@ -4,8 +4,8 @@ import pytest
 from moda.imaging.crop import crop_square, square_box, to_frame
 from moda.landmarks import FACE_OVAL
 from moda.representation import FRAME
-from moda.tracking.face import detect_faces
 from moda.tracking.person import PersonSegmenter, shoulder_points, shoulders_over_time, upper_edge
+from tests.tracking.detect import detect_faces
 
 Y, X = np.mgrid[0:256, 0:256] * 2.0 + 1.0
 CHIN = 350.0

@@ -16,8 +16,8 @@ from moda.landmarks import lip_opening
 from moda.media.picture import read_picture
 from moda.media.video import VideoWriter
 from moda.representation import FRAME, Portrait
-from moda.tracking.face import detect_faces
 from moda.tracking.portrait import _of_the_face, make_portrait
+from tests.tracking.detect import detect_faces
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from data_prepare.steps.normalise import OUTLINE_FRAME_STEP
 from moda.imaging.crop import Box
 from moda.media.video import VideoReader
 from moda.representation import FRAME
-from moda.tracking.face import detect_faces
 from tests.data_prepare.conftest import write_film
+from tests.tracking.detect import detect_faces
 
 BOX = Box(30, 0, 180)
 

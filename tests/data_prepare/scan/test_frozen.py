@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data_prepare.frozen import MIN_FREEZE_FRAMES, frozen_frames, small_grey
+from data_prepare.scan.spans import MIN_FREEZE_FRAMES, frozen_frames, small_grey
 from moda.landmarks import canonical_face
 from moda.representation import FRAME
 
