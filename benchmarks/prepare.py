@@ -14,6 +14,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
+
 from benchmarks.measuring import cpu_seconds, finish, parser, show
 from data_prepare.job import Job
 from data_prepare.options import Options
@@ -22,7 +24,6 @@ from data_prepare.sources.folder import SourceVideo
 from data_prepare.step_results import store_results
 from data_prepare.steps import STEPS
 from moda.cli.main import run
-import cv2
 from moda.representation import FPS
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

@@ -20,7 +20,13 @@ from moda.errors import FaceError, ModaError
 from moda.geometry import fit_head_pose, to_canonical
 from moda.imaging.crop import face_size, from_frame
 from moda.media.picture import read_picture
-from moda.tracking.checks import COVERED, MIN_UPRIGHT_PROBABILITY, NOTED_COVER, Seen, check_face
+from moda.tracking.checks import (
+    MAX_HIDDEN_SHARE,
+    MIN_UPRIGHT_PROBABILITY,
+    NOTED_HIDDEN_SHARE,
+    ReferenceFace,
+    check_face,
+)
 from moda.tracking.face import FaceTracker
 from moda.tracking.face_choice import upright_face
 from moda.tracking.face_view import look_at
@@ -32,7 +38,9 @@ SHARES = ((0.0, 0.1), (0.1, 0.4), (0.4, 0.7), (0.7, 1.01))
 """Groups by the true share of the lips that is hidden."""
 
 
-def verdict_on(tracker: FaceTracker, image: np.ndarray, name: str) -> tuple[str, Seen | None, np.ndarray | None]:
+def verdict_on(
+    tracker: FaceTracker, image: np.ndarray, name: str
+) -> tuple[str, ReferenceFace | None, np.ndarray | None]:
     """Verdict in a word, what the checks saw, and the landmarks in the upright picture."""
     try:
         upright, face = upright_face(tracker, image, 1, name)
@@ -42,13 +50,13 @@ def verdict_on(tracker: FaceTracker, image: np.ndarray, name: str) -> tuple[str,
     pose = fit_head_pose(landmarks[None])
     placed = from_frame(landmarks, box)
     canonical = to_canonical(landmarks[None], pose)[0]
-    seen = Seen(placed, upright.shape[1::-1], canonical, pose[0], look_at(square, landmarks, pose[0]))
+    seen = ReferenceFace(placed, upright.shape[1::-1], canonical, pose[0], look_at(square, landmarks, pose[0]))
     try:
         remarks = check_face(seen, name)
     except FaceError:
         reason = (
             "covered"
-            if seen.view.hidden > COVERED
+            if seen.view.hidden > MAX_HIDDEN_SHARE
             else "misplaced"
             if seen.view.upright < MIN_UPRIGHT_PROBABILITY
             else "other"
@@ -108,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 if share >= SHARES[-1][0]:
                     covered.setdefault(kind, Counter())[verdict] += 1
         table(f"covered, at least {SHARES[-1][0]:.0%} of the lips", covered)
-        table(f"by share (limits {NOTED_COVER:.0%}, {COVERED:.0%})", shares)
+        table(f"by share (limits {NOTED_HIDDEN_SHARE:.0%}, {MAX_HIDDEN_SHARE:.0%})", shares)
 
         turned: dict[str, Counter[str]] = {}
         for number in rng.permutation(len(kept))[: arguments.turned]:

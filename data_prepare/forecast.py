@@ -1,4 +1,4 @@
-"""How many frames a preparation will have to look at, known before the first video is done."""
+"""How many frames a preparation will have to decode, estimated before the first video is done."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from moda.media.probe import probe
 from moda.representation import FPS
 
 PASSES_A_VIDEO = 2
-"""A video is gone through once to be scanned and once more for its clips."""
+"""A video is decoded once by the scan and once more for its clips."""
 
 
 class Forecast:
-    """Frames of the videos and clips that are still to be done. `look` reads one video's length at a time, so that
-    thousands of them do not keep anybody waiting: what is not yet known is taken to be like the rest.
+    """Frames of the videos and clips that are still to be done. `read_next_length` reads one video's length at a time,
+    so that a run of thousands starts at once; videos not yet read count with the mean of the others.
     """
 
     def __init__(self, videos: Iterable[SourceVideo], clip_frames: int) -> None:
@@ -26,8 +26,8 @@ class Forecast:
         self._videos, self._clip_frames = len(self._unknown), clip_frames
         self._lengths: list[float] = []
 
-    def look(self) -> None:
-        """Read the length of one more video; of one that cannot be read nothing is expected."""
+    def read_next_length(self) -> None:
+        """Read the length of one more video; 0 for one that cannot be read."""
         if not self._unknown:
             return
         source = self._unknown.pop()
@@ -41,6 +41,6 @@ class Forecast:
 
     @property
     def frames(self) -> int:
-        """Frames in all; 0 where nothing is known yet."""
+        """Frames in all; 0 before the first length is read."""
         mean = fmean(self._lengths) if self._lengths else 0.0
         return round(PASSES_A_VIDEO * self._videos * mean) + self._clip_frames

@@ -4,8 +4,7 @@
     moda train --config default/sync --set data.offsets=offsets.tsv
 
 Lines are "clip_id<TAB>frames<TAB>confidence", frames by which the picture comes late. Clips that cannot
-be settled are left out, and so out of the training that reads the list: what is itself out of step by
-an unknown lag teaches a wrong one.
+be settled are left out, and so out of the training that reads the list: their own lag is unknown.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is wanted of every clip: the settings of preparation."""
+"""The settings of preparation, and the limits beyond which a clip is rejected."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from moda.config import Config
 
 
 class Limits(Config):
-    """A clip beyond one of these is rejected, with the figure. Each is meant for what nobody would train on."""
+    """A clip beyond one of these is rejected, with the figure. Each is for clips that are of no use in training."""
 
     min_face: float = Field(32.0, ge=0, description="Face in the source, pixels (the larger of width and height).")
     min_tracked: float = Field(0.9, ge=0, le=1, description="Share of frames in which the face is found.")

@@ -1,4 +1,4 @@
-"""What in a store is preparation's own: only that is ever removed or replaced, and no link is followed."""
+"""Which files of a store preparation has made: only those are ever removed or replaced, and no link is followed."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def is_made_here(folder: Path) -> bool:
 
 
 def remove_clip(folder: Path) -> None:
-    """Remove a clip; its folder stays if somebody else's files are in it, too. Nothing else is touched."""
+    """Remove a clip's own files; its folder stays if it holds others."""
     if not is_made_here(folder):
         return
     for name in sorted(CLIP_FILES, key=lambda name: (name != "clip.json", name in _MARKS)):
@@ -80,7 +80,7 @@ def remove_clip(folder: Path) -> None:
 
 
 def link_files(source: Path, target: Path, wanted: Callable[[str], bool] = lambda name: True) -> None:
-    """Fill a folder with hard links to what lies in another, of which `wanted` says which names.
+    """Fill a folder with hard links to the files of another whose names are `wanted`.
 
     Files are only ever replaced, so those of `source` stay as they are. Links are copied, not followed.
     """

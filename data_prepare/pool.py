@@ -1,4 +1,4 @@
-"""Many pieces of work in several processes, some of which bring more work."""
+"""Tasks in several processes; a result may add more tasks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ POLL_SECONDS = 0.5
 GRACE_SECONDS = 2.0
 """For a process that is to end, before it is killed."""
 TASKS_A_PROCESS = 2
-"""Pieces of work that are handed to the pool for each process; the rest waits here, in order."""
+"""Tasks that are handed to the pool for each process; the rest waits here, in order."""
 
 
 class Pool(Generic[Task, Result]):
@@ -104,7 +104,7 @@ def _begin(initialise: Callable[[Synchronized[int]], None], counter: Synchronize
 
 
 def _end(processes: Sequence[BaseProcess]) -> None:
-    """Ask processes to end, and make those that do not."""
+    """Terminate processes, and kill those that do not end in time."""
     for process in processes:
         process.terminate()
     for process in processes:

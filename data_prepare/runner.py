@@ -41,12 +41,12 @@ from moda.reading import read_json
 
 log = logging.getLogger(__name__)
 
-DIED = "its process ended without a word (memory?)"
+DIED = "its process ended without an error message (out of memory?)"
 
 
 @dataclass(frozen=True)
 class PreparationProgress:
-    """Where a run stands. done, total: videos and clips. frames: looked at so far, of about `expected`. eta: seconds to
+    """Where a run stands. done, total: videos and clips. frames: decoded so far, of about `expected`. eta: seconds to
     go, or None.
     """
 
@@ -133,7 +133,7 @@ def _run(
 
     def report() -> None:
         seconds, frames = time.monotonic() - began, pool.counter.value
-        forecast.look()
+        forecast.read_next_length()
         expected = frames if done == total else max(forecast.frames, frames)
         eta = seconds / done * (total - done) if done else None
         if 0 < frames < expected:
@@ -180,11 +180,11 @@ def _run(
 
 
 def scanned(task: Task) -> ClipResult | None:
-    """What an earlier run saw in a video that has not changed, or None."""
+    """The scan of an earlier run; None if there is none, or the video has changed."""
     try:
         scan = read_scan(scan_path(task.out, task.source), scan_stamp(task.source, task.options))
     except (DataError, OSError):
-        return None  # the worker says what is wrong
+        return None  # the worker reports what is wrong
     return None if scan is None else ClipResult(task, "scanned", scan=scan)
 
 
@@ -200,14 +200,14 @@ def clip_tasks(task: Task, scan: Scan | None) -> list[Task]:
 
 
 def finished(task: Task) -> ClipResult | None:
-    """What an earlier run found for a clip that needs no work: it is there, or it was rejected; else None.
+    """The result of an earlier run for a clip that needs no work: it is there, or it was rejected; else None.
 
     A changed identity alone is written into clip.json.
     """
     try:
         wanted = task_stamps(task)
     except (DataError, OSError):
-        return None  # the worker says what is wrong
+        return None  # the worker reports what is wrong
     folder = task.out / "clips" / task.clip_id
     if not outdated(stored_stamps(folder), wanted):
         record = read_json(folder / "clip.json")
@@ -216,7 +216,7 @@ def finished(task: Task) -> ClipResult | None:
         return ClipResult(task, "kept")
     path = rejection_path(task)
     if path.is_file():
-        with contextlib.suppress(DataError):  # damaged: found out again
+        with contextlib.suppress(DataError):  # damaged: the clip is made again
             record = read_json(path)
             if current_stamps(record) == wanted:
                 step = str(record.get("step"))
@@ -225,7 +225,7 @@ def finished(task: Task) -> ClipResult | None:
 
 
 def _remove_orphans(store: ClipStore, outcomes: Sequence[ClipResult]) -> None:
-    """Remove clips of these videos that are no shot of theirs any more, and reasons of clips that are kept."""
+    """Remove clips of these videos that are no shot of theirs any more, and old rejections of clips that were made."""
     kept = {outcome.task.clip_id for outcome in outcomes if outcome.status == "kept"}
     failed = {outcome.task.clip_id for outcome in outcomes if outcome.status == "failed"}
     names = {(str(outcome.task.source.folder), outcome.task.source.name) for outcome in outcomes}
@@ -261,7 +261,7 @@ def write_splits(store: ClipStore, rule: SplitRule | PublishedLists, *, whole: b
 
     Under the same rule, identities stay in the split where a whole run put them, so that a store can grow
     without a person moving from the test list into the training list. What a run that failed in part
-    (not `whole`) deals out is dealt again by the next one.
+    (not `whole`) assigns is assigned again by the next one.
     """
     path = store.root / "splits" / "rule.json"
     facts = [ClipFacts(clip.id, clip.identity, clip.frames) for clip in readable_clips(store)]
@@ -270,7 +270,7 @@ def write_splits(store: ClipStore, rule: SplitRule | PublishedLists, *, whole: b
     splits = make_splits(facts, rule, fixed)
     notes = list(splits.notes)
     if not whole:
-        notes.append("some videos failed: people who are new in these lists are dealt again by the next run")
+        notes.append("some videos failed: people who are new in these lists are assigned again by the next run")
     if damaged := len(store.ids) - len(facts):
         notes.append(f"clips whose clip.json is damaged, in no list until they are prepared again: {damaged}")
     splits = replace(splits, notes=tuple(notes))
@@ -280,7 +280,7 @@ def write_splits(store: ClipStore, rule: SplitRule | PublishedLists, *, whole: b
 
 
 def _fixed_identities(path: Path, rule: dict[str, Any]) -> dict[str, str]:
-    """Who is in which list by an earlier run under the same rule; nobody if that cannot be read."""
+    """Who is in which list by an earlier run under the same rule; {} if that cannot be read."""
     if not path.is_file():
         return {}
     try:

@@ -1,4 +1,4 @@
-"""Split lists that somebody else made: train.txt, val.txt and test.txt with names of clips."""
+"""Published split lists: train.txt, val.txt and test.txt with names of clips."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class PublishedLists:
 
 
 def lists_by_name(
-    given: PublishedLists, clips: Sequence[tuple[str, str]]
+    published: PublishedLists, clips: Sequence[tuple[str, str]]
 ) -> tuple[dict[str, list[str]], dict[str, str], tuple[str, ...], dict[str, tuple[str, ...]]]:
     """clips: (id, identity) -> (ids by split, split by identity, notes, missing names by split).
 
@@ -62,7 +62,7 @@ def lists_by_name(
             shots.setdefault(found[1], []).append(clip_id)
     split_of: dict[str, str] = {}
     missing: dict[str, tuple[str, ...]] = {}
-    for split, names in given.names.items():
+    for split, names in published.names.items():
         absent = []
         for name in names:
             base = name.replace("\\", "/").rsplit("/", 1)[-1]
@@ -72,7 +72,9 @@ def lists_by_name(
                 absent.append(name)
             for clip_id in found_ids:
                 if split_of.setdefault(clip_id, split) != split:
-                    raise DataError(f"{given.folder}: clip {clip_id} is in {split_of[clip_id]}.txt and in {split}.txt")
+                    raise DataError(
+                        f"{published.folder}: clip {clip_id} is in {split_of[clip_id]}.txt and in {split}.txt"
+                    )
         missing[split] = tuple(absent)
     where: dict[str, str] = {}
     shared: dict[str, set[str]] = {}
@@ -83,9 +85,9 @@ def lists_by_name(
     notes = []
     if shared:
         who = _some(sorted(shared))
-        if not given.allow_shared:
+        if not published.allow_shared:
             raise DataError(
-                f"{given.folder}: people in two lists: {len(shared)} ({who}); move them, or allow it, "
+                f"{published.folder}: people in two lists: {len(shared)} ({who}); move them, or allow it, "
                 "knowing that the test then measures people that were trained on"
             )
         notes.append(f"people in two lists: {len(shared)} ({who})")
@@ -93,7 +95,7 @@ def lists_by_name(
         if absent_names:
             notes.append(f"clips of {split}.txt that are not in the store: {len(absent_names)} ({_some(absent_names)})")
     if left := len(ids) - len(split_of):
-        notes.append(f"clips of the store in none of the given lists: {left}")
+        notes.append(f"clips of the store in none of the lists: {left}")
     lists = {split: [clip_id for clip_id, _ in clips if split_of.get(clip_id) == split] for split in SPLITS}
     return lists, where, tuple(notes), missing
 

@@ -1,6 +1,6 @@
-"""Training, validation and test lists: shares of the frames, whole numbers of clips, or lists that somebody else made.
+"""Training, validation and test lists: shares of the frames, whole numbers of clips, or published lists.
 
-No person is in two of them, unless given lists or a split by time say so: for networks of known people alone.
+No person is in two of them, unless published lists or a split by time put one there, for networks of known people.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class ClipFacts(NamedTuple):
 class Splits:
     """Clip ids of each split, in the order of the store; the split of each identity that is in one.
 
-    notes: what a person should know, one sentence each. missing: by split, listed clips that are not there.
+    notes: remarks for the user, one sentence each. missing: by split, listed clips that are not there.
     """
 
     lists: dict[str, list[str]]
@@ -104,7 +104,7 @@ def make_splits(
 ) -> Splits:
     """The lists for the clips of a store.
 
-    fixed: identities that stay where they are (not for given lists). Raises `DataError` if given lists
+    fixed: identities that stay where they are (not for published lists). Raises `DataError` if those
     put a person into two splits and that is not allowed.
     """
     if isinstance(rule, PublishedLists):
@@ -230,11 +230,11 @@ def assign_counts(clips: Mapping[str, int], rule: SplitRule, fixed: Mapping[str,
 
 def _in_proportion(wanted: dict[str, int], total: int) -> dict[str, int]:
     """The wanted numbers, or whole numbers in their proportion that sum to `total` if that is less."""
-    asked = sum(wanted.values())
-    if asked <= total:
+    whole = sum(wanted.values())
+    if whole <= total:
         return wanted
-    result = {name: count * total // asked for name, count in wanted.items()}
-    by_rest = sorted(wanted, key=lambda name: -(wanted[name] * total % asked))
+    result = {name: count * total // whole for name, count in wanted.items()}
+    by_rest = sorted(wanted, key=lambda name: -(wanted[name] * total % whole))
     for name in by_rest[: total - sum(result.values())]:
         result[name] += 1
     return result

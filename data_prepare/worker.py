@@ -1,4 +1,4 @@
-"""What one process does: scan a video, or make one clip of it."""
+"""The task of one process: scan a video, or make one clip of it."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def work(task: Task) -> ClipResult:
         try:
             remember_rejection(task, reason, step)
         except (ModaError, OSError) as error:
-            status, reason = "failed", f"{reason} (and that cannot be noted: {error})"
+            status, reason = "failed", f"{reason} (and that cannot be stored: {error})"
     done = status in ("kept", "scanned")
     return ClipResult(task, status, reason, "" if done else step, scan, round(time.monotonic() - began, 2), ran)
 

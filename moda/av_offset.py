@@ -36,14 +36,14 @@ MIN_SPEECH_FRAMES = 20
 PEAK_HALF_WIDTH_FRAMES = 3
 """Frames about the peak that belong to it: the rest of the curve is what it must stand out from."""
 MAX_CONFIDENCE_FRAMES = 500
-"""Frames from which more of them add nothing to the confidence: what is left then is no noise."""
+"""More frames than this add nothing to the confidence: the noise of the mean is gone."""
 MIN_SETTLED_CONFIDENCE = 1.2
 """Confidence from which an offset is settled."""
 
 
 @dataclass(frozen=True)
 class AvOffset:
-    """What was found.
+    """An estimated offset.
 
     frames: by which the picture comes late, 25 fps, to a fraction of a frame; nan where nothing could be compared.
     confidence: how far the peak stands above the highest point that is not near it, times the root of the frames

@@ -1,6 +1,6 @@
 """Which stretches of a video hold one person in one shot, and where that person's face is.
 
-Works on what a scan sees: a thumbnail of every frame at 25 fps, and the faces in one frame of a dozen.
+Input: a thumbnail of every frame at 25 fps, and the faces in one frame of a dozen.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ MIN_CUT_GREY_LEVELS = 16.0
 MIN_CUT_RATIO = 5.0
 """... if it is also so many times the usual change around it."""
 CUT_CONTEXT_FRAMES = 12
-"""Frames on each side that say what is usual."""
+"""Frames on each side from which the usual change is taken."""
 MAX_MISSED_SAMPLES = 2
-"""A face that is not found in more samples on end than this has left."""
+"""A face that is missing from more samples in a row than this has left."""
 MAX_FACE_MOVE_SHARE = 0.8
 """Two samples show one face if its middle moves by less than this, in face sizes ..."""
 MAX_FACE_SIZE_RATIO = 1.6
@@ -33,9 +33,9 @@ MAX_FACE_SIZE_RATIO = 1.6
 MIN_FACE_SIZE_SHARE = 0.5
 """Faces smaller than this share of the largest are bystanders."""
 MIN_LIP_MOVEMENT = 0.01
-"""Lip movement (of the face's size) that a face which does not speak is credited with."""
+"""Lip movement, in sizes of the face, that is added to everyone's: between still faces the larger one wins."""
 MIN_SHOT_SECONDS = 1.5
-"""Shortest shot that is kept of a video that has several ..."""
+"""Shortest shot that is taken of a video that has several ..."""
 MIN_SINGLE_SECONDS = 1.0
 """... and of one that has no cut."""
 
@@ -43,7 +43,7 @@ MIN_SINGLE_SECONDS = 1.0
 class Shot(NamedTuple):
     """Frames [start, stop) of the source at 25 fps, the crop, and how many people are in it.
 
-    exact: all of it is wanted, as a list says; else its ends may be trimmed.
+    exact: all of it is wanted, as it is listed; else its ends may be trimmed.
     """
 
     start: int
@@ -73,7 +73,7 @@ class FaceRun(NamedTuple):
 
     @property
     def lip_movement(self) -> float:
-        """Standard deviation of the lip opening, in sizes of the face: who speaks moves the lips."""
+        """Standard deviation of the lip opening, in sizes of the face: the lips of a speaker move."""
         return float(np.std(lip_opening(self.landmarks[..., :2]) / np.asarray(face_size(self.landmarks))))
 
 

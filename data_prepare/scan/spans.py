@@ -13,10 +13,10 @@ from moda.representation import FPS, FRAME
 MAX_GAP_FRAMES = 5
 """Longest gap, frames, over which landmarks are interpolated and still count as tracked."""
 MIN_TRACKED_SHARE = 0.9
-"""Least share of tracked frames for a video to be kept as it is."""
+"""Least share of tracked frames for a shot to be taken whole."""
 MIN_RUN_SECONDS = 1.5
 MIN_RUN_FRAMES = math.ceil(MIN_RUN_SECONDS * FPS)
-"""Shortest tracked run that is kept of a worse video, frames."""
+"""Shortest tracked run that is taken of a worse video, frames."""
 MIN_FRAMES = int(1.0 * FPS)
 FADED_CONTRAST_SHARE = 0.85
 """Share of the face's usual contrast (median of the clip) below which a frame at either end is part of a fade."""
@@ -78,7 +78,7 @@ def frozen_frames(pictures: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """(T,) bool: frames of a stretch of `MIN_FREEZE_FRAMES` or more in which the face's picture does not change.
 
     pictures: (T, h, h) uint8 from `small_grey`. landmarks: (T, 478, 3) pixels of the square frame, NaN where there is
-    no face: nothing is said of those.
+    no face: those are not frozen.
     """
     frames = len(pictures)
     frozen = np.zeros(frames, bool)
@@ -118,7 +118,7 @@ def short_gaps_filled(found: np.ndarray, cuts: np.ndarray) -> np.ndarray:
 
 
 def choose_span(tracked: np.ndarray, cuts: np.ndarray, share: float = MIN_TRACKED_SHARE) -> Span | None:
-    """The frames to keep, or None if the video is not worth keeping.
+    """The frames that become the clip, or None if too few are tracked.
 
     One shot, tracked from its first to its last tracked frame for at least `share` of all: all of
     that. Else the longest tracked run without a cut, if it lasts `MIN_RUN_FRAMES`.

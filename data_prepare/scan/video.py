@@ -1,4 +1,4 @@
-"""The first look at a video: its shots, who speaks in them, and the crop of each."""
+"""The scan of a video: its shots, who speaks in them, and the crop of each."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from moda.tracking.face import FaceTracker
 
 VERSION = 1
 MAX_HEIGHT_PX = 480
-"""Taller pictures are looked at in this height: the detector itself sees 128 or 192 pixels."""
+"""Faces are looked for in pictures of at most this height: the detector itself works on 128 or 192 pixels."""
 THUMBNAIL_SIDE_PX = 32
 MAX_FACES = 3
 MIN_DECODED_SHARE = 0.9
@@ -109,7 +109,7 @@ def write_scan(path: Path, scan: Scan, stamp: dict[str, Any]) -> None:
 
 
 def scan_video(source: SourceVideo, folder: Path, options: Options, tick: Callable[[int], None]) -> Scan:
-    """Look through a video, or the part of it that a list names; leaves a strip of pictures in `folder`.
+    """Scan a video, or the part of it that a list names; leaves a strip of pictures in `folder`.
 
     Raises `Rejected` or `MediaError` if nothing in it can be used.
     """
@@ -117,7 +117,7 @@ def scan_video(source: SourceVideo, folder: Path, options: Options, tick: Callab
     check(info, options)
     start, stop = (0, None) if source.part is None else (source.part.start, source.part.stop)
     with temporary_file(folder / f"{source.clip_id}.raw") as path:
-        samples, pictures = _look(source.path, info, path, start, stop, tick)
+        samples, pictures = _sample_faces(source.path, info, path, start, stop, tick)
         thumbnails = read_thumbnails(path, THUMBNAIL_SIDE_PX)
         frames = len(thumbnails)
         _check_whole(frames, info, start, stop)
@@ -129,7 +129,7 @@ def scan_video(source: SourceVideo, folder: Path, options: Options, tick: Callab
     return Scan(tuple(shots), frames)
 
 
-def _look(
+def _sample_faces(
     path: Path, info: VideoInfo, thumbnails: Path, start: int, stop: int | None, tick: Callable[[int], None]
 ) -> tuple[list[Sample], tuple[list[np.ndarray], list[np.ndarray | None]]]:
     """Faces in one frame of `SAMPLE_STEP_FRAMES`, in source pixels; a few pictures and their faces for the report."""

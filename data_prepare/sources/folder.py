@@ -84,7 +84,7 @@ def read_identities(path: Path) -> dict[str, str]:
 
 
 def identity_of(name: str, table: dict[str, str], nested: bool) -> str:
-    """Who is in a video: the table's word; else its top folder; else the HDTF name; else its stem.
+    """Who is in a video: by the table; else its top folder; else the HDTF name; else its stem.
 
     nested: the videos lie in folders, one a person.
     """

@@ -85,7 +85,7 @@ class HdtfCut:
 
 @dataclass(frozen=True)
 class HdtfPlan:
-    """What the lists ask for: clips that can be cut, clips that cannot, and what a person should know.
+    """What the lists ask for: clips that can be cut, clips that cannot, and remarks for the user.
 
     missing, notes: (clip id, or video where it has no clips; what is wrong or special).
     """

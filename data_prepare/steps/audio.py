@@ -1,4 +1,4 @@
-"""The audio of the kept frames, 16 kHz mono, with a little of what comes before and after."""
+"""The audio of the clip, 16 kHz mono, with a margin before and after it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from moda.media.audio import read_audio
 from moda.representation import SAMPLE_RATE, samples_at
 
 MARGIN_SAMPLES = SAMPLE_RATE
-"""Samples before and after the kept frames, for the correction of an offset; silence where the source has none."""
+"""Samples before and after the clip, for the correction of an offset; silence where the source has none."""
 
 
 def loudness(wave: np.ndarray) -> float:

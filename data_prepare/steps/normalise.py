@@ -48,7 +48,7 @@ def _frames(job: Job, path: Path, span: Span, side: int) -> Iterator[np.ndarray]
 
 
 def run(job: Job) -> None:
-    """Decode once: crop, store, track. If only a part is kept, that part is stored again from the source."""
+    """Decode once: crop, store, track. If the clip is a part of the shot, that part is stored again from the source."""
     path, shot = job.folder / "video.mp4", Span(job.shot.start, job.shot.stop)
     side = min(TRACK_SIDE_PX, max(2, job.shot.box.side // 2 * 2))
     masked = job.annotations is not None and job.annotations.has_masks
@@ -73,25 +73,25 @@ def run(job: Job) -> None:
     jumps = find_jumps(landmarks)
     frozen = frozen_frames(np.stack(pictures), landmarks)
     tracked = short_gaps_filled(found, jumps) & ~frozen
-    kept = _kept(job, tracked, jumps, frozen)
-    if kept != Span(0, frames):
-        for _ in _frames(job, path, Span(shot.start + kept.start, shot.start + kept.stop), 32):
+    span = _choose(job, tracked, jumps, frozen)
+    if span != Span(0, frames):
+        for _ in _frames(job, path, Span(shot.start + span.start, shot.start + span.stop), 32):
             pass
-    job.span = Span(shot.start + kept.start, shot.start + kept.stop)
-    job.jumps = int(jumps[kept.start + 1 : kept.stop].sum())
-    job.tracked = tracked[kept.start : kept.stop]
-    job.landmarks = fill_gaps(landmarks[kept.start : kept.stop])
+    job.span = Span(shot.start + span.start, shot.start + span.stop)
+    job.jumps = int(jumps[span.start + 1 : span.stop].sum())
+    job.tracked = tracked[span.start : span.stop]
+    job.landmarks = fill_gaps(landmarks[span.start : span.stop])
     looked = np.arange(0, frames, OUTLINE_FRAME_STEP)
-    inside = (looked >= kept.start) & (looked < kept.stop)
-    job.outlined = looked[inside] - kept.start
+    inside = (looked >= span.start) & (looked < span.stop)
+    job.outlined = looked[inside] - span.start
     if masked:
         job.outlines = _annotated_outlines(job)
     else:
         job.outlines = np.stack([outlines[number] for number in np.flatnonzero(inside)])
 
 
-def _kept(job: Job, tracked: np.ndarray, jumps: np.ndarray, frozen: np.ndarray) -> Span:
-    """Which of the shot's frames are kept; raises `Rejected` if too few show the face, or show it move.
+def _choose(job: Job, tracked: np.ndarray, jumps: np.ndarray, frozen: np.ndarray) -> Span:
+    """Which of the shot's frames become the clip; raises `Rejected` if too few show the face, or show it move.
 
     tracked: without the `frozen` ones, in which the picture stands still.
     """
@@ -104,13 +104,13 @@ def _kept(job: Job, tracked: np.ndarray, jumps: np.ndarray, frozen: np.ndarray) 
         if share < wanted:
             raise Rejected(f"{shown}; wanted {wanted:.0%} of the listed ones")
         return Span(0, frames)
-    kept = choose_span(tracked, jumps, wanted)
-    if kept is None:
+    span = choose_span(tracked, jumps, wanted)
+    if span is None:
         parts = f", in {int(jumps.sum()) + 1} shots" if jumps.any() else ""
         raise Rejected(
             f"{shown}{parts}, and nowhere for {MIN_RUN_SECONDS:g} s on end; wanted {wanted:.0%} of one shot, or that"
         )
-    return kept
+    return span
 
 
 def _annotated_outlines(job: Job) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Figures by which a clip is judged, now and later, and the limits beyond which it is rejected."""
+"""Quality figures of a clip, and the limits beyond which it is rejected."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def beyond(figures: dict[str, float], limits: Limits) -> list[str]:
             "loudness_dbfs" in figures and (opening < limits.min_lip_range or motion < limits.min_lip_motion),
             f"there is audio, but the lips stand still (in a second they move by {motion:.2f} px, wanted "
             f"{limits.min_lip_motion:g}; they open by {opening:.2f} px, wanted {limits.min_lip_range:g}): a photo, or "
-            "somebody who listens",
+            "a person who only listens",
         ),
         (
             figures["out_of_crop"] > limits.max_outside,

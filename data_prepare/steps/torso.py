@@ -12,7 +12,7 @@ from moda.tracking.person import shoulders_over_time
 SIGMA_FRAMES = 2.0
 """Smoothing over time, frames."""
 ANCHOR_SIGMA_FRAMES = 12.0
-"""Smoothing of the landmarks that say where the neck is: the shoulders do not follow every nod."""
+"""Smoothing of the landmarks that give the place of the neck: the shoulders do not follow every nod."""
 
 
 def interpolate(points: np.ndarray, at: np.ndarray, frames: int) -> np.ndarray:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PROGRESS_LINE_SECONDS = 15.0
 """Where stderr is no terminal, a line of progress in so many seconds."""
 MAX_LISTED_VIDEOS = 40
-"""Videos that were not kept, at most so many are listed on screen; report.html has all."""
+"""Videos without a clip, at most so many are listed on screen; report.html has all."""
 
 
 class PrepareConfig(Config):
@@ -96,7 +96,7 @@ def _minutes(seconds: float | None) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; 0: every video was handled, 1: some failed, 2: it could not be run as asked."""
+    """Run the command; 0: every video was handled, 1: some failed, 2: it could not be run."""
     return run(_main, argv)
 
 
@@ -115,7 +115,7 @@ def _sources(config: PrepareConfig, videos: Path, out: Path) -> tuple[list[Sourc
     if config.hdtf is None:
         return find_sources(videos, out, config.include, config.identities), HdtfPlan((), ())
     if config.include is not None or config.identities is not None:
-        raise ConfigError("hdtf says itself which clips there are and who is in them: leave out include and identities")
+        raise ConfigError("hdtf lists the clips and who is in them: leave out include and identities")
     plan = read_hdtf(config.hdtf, videos)
     return listed_sources(plan, videos), plan
 
@@ -138,8 +138,8 @@ def _main(argv: list[str]) -> int:
         say(f"{name}: {remark}")
     columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}")]
     with Progress(*columns, console=console) as bar:
-        said = [0.0]
-        task = bar.add_task("preparing", total=None, state="looking at what is there")
+        last_line = [0.0]
+        task = bar.add_task("preparing", total=None, state="reading what is prepared")
 
         def show(progress: runner.PreparationProgress) -> None:
             rate = progress.frames / max(progress.seconds, 1e-6)
@@ -147,8 +147,8 @@ def _main(argv: list[str]) -> int:
             done = f"{progress.done} of {progress.total} videos and clips done"
             state = f"{looked}, {_minutes(progress.eta)} left; {done}"
             bar.update(task, total=progress.expected or None, completed=progress.frames, state=state)
-            if not console.is_terminal and progress.seconds - said[0] >= PROGRESS_LINE_SECONDS:
-                said[0] = progress.seconds
+            if not console.is_terminal and progress.seconds - last_line[0] >= PROGRESS_LINE_SECONDS:
+                last_line[0] = progress.seconds
                 say(state)
 
         report = prepare(

@@ -49,7 +49,7 @@ class Square:
     height: float
 
     def tag(self, picture_size: tuple[int, int]) -> dict[str, str]:
-        """Metadata of a video of that width and height that says where its square is (`read_square`)."""
+        """Metadata of a video of that width and height that records its square (`read_square`)."""
         place = f"left {self.left:.3f}, top {self.top:.3f}, width {self.width:.3f}, height {self.height:.3f}"
         return {"description": f"{_TAG}: {place} of {picture_size[0]}x{picture_size[1]}"}
 
@@ -145,7 +145,7 @@ class FullFraming:
 
 
 def read_square(path: Path | str) -> Square | None:
-    """Where a video says that its square is, in pixels of its picture; None if it does not say.
+    """The square recorded in a video's tags, in pixels of its picture; None without such a tag.
 
     Raises `MediaError` for a file that is missing or empty.
     """

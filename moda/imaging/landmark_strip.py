@@ -1,4 +1,4 @@
-"""A strip of small pictures with the landmarks drawn: what a person looks at to judge the tracking."""
+"""A strip of small pictures with the landmarks drawn: to check the tracking by eye."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def with_margin(image: np.ndarray, person: np.ndarray, landmarks: np.ndarray, ma
     """A square picture and its person mask as four channels, uint8, carried on by `MARGIN` on each side.
 
     image: (H, H, 3) uint8. person: (H, H), 0..1. landmarks: (478, 3), pixels of the square frame. Where the photo
-    has ended its border's pixels go on: the body as far as it is asked for, a head as far as a skull goes.
+    has ended its border's pixels go on: the body to the margin's edge, a head as far as a skull goes.
     """
     size, pad = len(image), margin_of(len(image))
     inner = slice(pad, pad + size)

@@ -24,7 +24,7 @@ from moda.landmarks import FACE_OVAL, INNER_LIPS, N_MESH, canonical_face
 from moda.representation import FRAME, Portrait
 
 MOUTH_INSIDE_RGB = np.array([58.0, 26.0, 24.0], np.float32)
-"""Colour of the inside of a mouth nothing is known of, RGB."""
+"""Colour of the inside of a mouth that the reference does not show, RGB."""
 FILL_MARGIN_SHARE = 0.012
 """How far the background is filled in around the person, as a share of the picture's side."""
 

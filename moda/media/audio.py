@@ -31,7 +31,7 @@ def read_audio(path: Path | str, start: int = 0, count: int | None = None) -> np
     """Read the audio of an audio or video file, or `count` samples of it from `start` on (fewer at its end).
 
     Returns float32 (N,) in [-1, 1], mono, `SAMPLE_RATE` Hz: the mean of the channels, or the louder one of two that
-    would cancel each other. Of several tracks the one marked as default is read, and a line says which.
+    would cancel each other. Of several tracks the one marked as default is read, which is logged.
     Raises `MediaError` for a file that is missing, empty or not audio, for audio that is shorter than `MIN_SECONDS`
     or longer than `moda.media.track.MAX_SECONDS` as a whole and for samples that are not finite. Silence is fine.
     """
@@ -54,7 +54,7 @@ def read_audio(path: Path | str, start: int = 0, count: int | None = None) -> np
 def mixed(channels: np.ndarray, source: Path | str) -> np.ndarray:
     """The mean (N,) of (2, N) samples at `SAMPLE_RATE`, or the louder channel if the two would cancel each other.
 
-    source: what to call the audio in the line that says so.
+    source: name of the audio in the log.
     """
     mean = channels.mean(axis=0)
     frames = max(1, math.ceil(len(mean) * FPS / SAMPLE_RATE))

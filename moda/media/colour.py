@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 def to_srgb(picture: Image.Image, profile: bytes | None, source: Path | str) -> Image.Image:
     """A picture of any mode without transparency as sRGB of mode RGB.
 
-    profile: its ICC profile, if it has one; one that is damaged or does not fit the picture is left out and said.
+    profile: its ICC profile, if it has one; one that is damaged or does not fit the picture is ignored with a warning.
     """
     if picture.mode == "LAB":
         lab = ImageCms.createProfile("LAB")

@@ -1,7 +1,7 @@
-"""Opening audio and video files of others: which kinds, how large, and nothing beyond the file itself.
+"""Opening audio and video files: which formats, how large, and no access to any other file.
 
-The libraries of FFmpeg (PyAV) read them, through a file that Python has opened. They get no way to open another one:
-a playlist, a manifest or a reference inside a file leads nowhere, whatever it names.
+FFmpeg's libraries (PyAV) read them through a file that Python has opened, and cannot open another one: whatever a
+playlist, a manifest or a reference inside a file names is refused.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ KINDS = (
 MAX_PIXELS = 8192 * 4352
 """Of a video's picture: 8K, either way round."""
 MAX_SECONDS = 48 * 3600.0
-"""Of a file, as it says itself."""
+"""Of a file, by its header."""
 SAMPLE_RATES_HZ = (2_000, 768_000)
 MAX_CHANNELS = 64
 _WITHOUT_TIMES = {"aac", "ac3", "aiff", "amr", "au", "caf", "dts", "eac3", "flac", "mp3", "tta", "w64", "wav", "wv"}
-"""Audio alone, one packet after the other: what the library says of their times is reckoned from the first rate."""
+"""Audio alone, one packet after the other: the library computes their times from the first sample rate."""
 
 log = logging.getLogger(__name__)
 av.logging.set_level(None)
@@ -48,7 +48,7 @@ class _File:
 
     def __init__(self, path: Path, part: Part) -> None:
         self._file = path.open("rb")
-        self._begin, self._end, self._mended = part.begin, part.end, part.mended
+        self._begin, self._end, self._patches = part.begin, part.end, part.patches
         suffix = "".join(letter for letter in path.suffix if letter.isascii() and letter.isalnum())
         self.name = f"media.{suffix}" if suffix else "media"  # a hint to its kind; the name itself may be any
         self._file.seek(self._begin)
@@ -56,7 +56,7 @@ class _File:
     def read(self, count: int) -> bytes:
         at = self._file.tell()
         got = self._file.read(max(0, min(count, self._end - at)))
-        for where, right in self._mended:
+        for where, right in self._patches:
             low, high = max(where, at), min(where + len(right), at + len(got))
             if low < high:
                 got = got[: low - at] + right[low - where : high - where] + got[high - at :]
@@ -73,7 +73,7 @@ class _File:
         self._file.close()
 
 
-def _nothing_else(url: str, flags: int, options: dict[str, str]) -> Any:
+def _refuse_other_files(url: str, flags: int, options: dict[str, str]) -> Any:
     raise PermissionError("a media file may not open another file")
 
 
@@ -81,8 +81,8 @@ def _nothing_else(url: str, flags: int, options: dict[str, str]) -> Any:
 def open_container(path: Path, what: str, part: Part | None = None) -> Iterator[InputContainer]:
     """Open a file, or a part of it (`audio_parts`). what: "video" or "audio file", for messages.
 
-    Raises `MediaError` for a file that is missing, empty, of no kind among `KINDS`, or says that it is larger than
-    the limits of this file allow.
+    Raises `MediaError` for a file that is missing, empty, of no kind among `KINDS`, or whose header exceeds
+    the limits above.
     """
     require_file(path, what)
     if part is None:
@@ -91,7 +91,9 @@ def open_container(path: Path, what: str, part: Part | None = None) -> Iterator[
     file = _File(path, part)
     try:
         try:
-            container = av.open(file, options=options | part.options, metadata_errors="replace", io_open=_nothing_else)
+            container = av.open(
+                file, options=options | part.options, metadata_errors="replace", io_open=_refuse_other_files
+            )
         except (FFmpegError, ValueError, OSError) as error:
             raise MediaError(f"not {_article(what)} that can be read: {path} ({reason(error)})") from error
         assert isinstance(container, InputContainer)
@@ -107,7 +109,7 @@ def _article(what: str) -> str:
 
 
 def reason(error: Exception) -> str:
-    """Why the libraries failed to open a file or to decode a part of it, in a few words."""
+    """Why the libraries could not open a file or decode a part of it, in a few words."""
     if isinstance(error, av.error.ArgumentError):
         megapixels = f"or a picture of more than {MAX_PIXELS / 1e6:.0f} megapixels"
         return f"not a kind of media file that is read here, {megapixels}"
@@ -133,7 +135,7 @@ def main_track(container: InputContainer, kind: str) -> AudioStream | VideoStrea
 
 
 def start_of(container: InputContainer) -> Fraction:
-    """The second at which the first of audio and picture starts; this moment is 0 to all who read the file."""
+    """The second at which the first of audio and picture starts: time 0 of the file."""
     starts = [
         stream.start_time * stream.time_base
         for kind in ("audio", "video")
@@ -144,12 +146,12 @@ def start_of(container: InputContainer) -> Fraction:
 
 
 def has_times(container: InputContainer) -> bool:
-    """Does the file say when its samples are heard, rather than only in which order?"""
+    """Whether the file stores times of its samples, not only their order."""
     return not _WITHOUT_TIMES & set(container.format.name.split(","))
 
 
 def seconds_of(container: InputContainer) -> float | None:
-    """The length that the file says, or that its bit rate allows to guess; None if nothing is known."""
+    """The length by the file's header, or estimated from its bit rate; None if unknown."""
     return None if container.duration is None else container.duration / av.time_base
 
 
@@ -177,7 +179,9 @@ def _check_claims(container: InputContainer, path: Path) -> None:
             check_audio(stream.codec_context.sample_rate, stream.codec_context.channels, path)
         if isinstance(stream, VideoStream):
             check_picture(stream.codec_context.width, stream.codec_context.height, path)
-            stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # a picture may be larger than its file says
+            stream.codec_context.options = {
+                "max_pixels": str(MAX_PIXELS)
+            }  # a picture may be larger than the header has it
     seconds = seconds_of(container)
     if seconds is not None and seconds > MAX_SECONDS:
-        raise MediaError(f"the file says that it lasts {seconds / 3600:,.0f} hours, wanted at most 48: {path}")
+        raise MediaError(f"the file lasts {seconds / 3600:,.0f} hours by its header, wanted at most 48: {path}")

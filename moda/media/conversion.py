@@ -1,4 +1,4 @@
-"""Single frames of a video become pictures of one size and format, upright and in the colours of a screen.
+"""Frames of a video become pictures of one size and pixel format, upright, HDR tone-mapped.
 
 The filters here keep no state, so they can be made anew wherever the frames change their kind.
 """
@@ -20,7 +20,7 @@ from av.video.reformatter import ColorPrimaries, ColorTrc
 from moda.media.container import check_picture
 
 _MAX_ASPECT = 10.0
-"""Pixels stretched by more are a damaged header's."""
+"""A header with pixels stretched by more is damaged."""
 _HDR = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
 _WIDE = (ColorPrimaries.BT2020, ColorPrimaries.SMPTE431, ColorPrimaries.SMPTE432)
 _TO_SCREEN = "out_primaries=bt709:out_transfer=iec61966-2-1:flags=accurate_rnd"
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 def upright(frame: VideoFrame) -> tuple[list[str], int]:
-    """Filters that turn a frame as it says it must be, and the degrees they turn it by, counter-clockwise."""
+    """Filters that turn a frame by its display matrix, and the degrees they turn it by, counter-clockwise."""
     matrix: Any = frame.side_data.get(Type.DISPLAYMATRIX)  # type: ignore[call-overload]
     if matrix is not None:
         a, b, _, c, d = struct.unpack("=5i", bytes(matrix)[:20])

@@ -1,7 +1,7 @@
-"""One decode of a source video, two outputs: a file is written while Python looks at small pictures.
+"""One decode of a source video, two outputs: a file is written while the caller analyses small pictures.
 
-Frames never pass through Python's arrays on their way to the file, so their colours are converted once and copied
-never; the pictures that are looked at come as small as the one who looks can use them.
+Frames do not pass through Python's arrays on their way to the file, so their colours are converted once and never
+copied; the pictures for the caller are as small as it can use.
 """
 
 from __future__ import annotations
@@ -104,16 +104,16 @@ def frames_while_storing(
     check_crop(info, path, *crop)
     assert side % 2 == 0 and size % 2 == 0, "4:2:0 pictures have even sides"
     box = (crop[2], crop[2])
-    picture = Picture((info.width, info.height), crop, (size, size), "yuv420p", scaling(box, (size, size)) + FOR_VIDEO)
-    whole = Conversion(picture, info.pixel_aspect, path)
-    look = Conversion(Picture((size, size), None, (side, side), "yuv420p", "flags=bilinear"), 1.0, path)
+    wanted = Picture((info.width, info.height), crop, (size, size), "yuv420p", scaling(box, (size, size)) + FOR_VIDEO)
+    whole = Conversion(wanted, info.pixel_aspect, path)
+    small = Conversion(Picture((size, size), None, (side, side), "yuv420p", "flags=bilinear"), 1.0, path)
     try:
         stored.unlink(missing_ok=True)  # it may have another name, too (`data_prepare.own_files.link_files`)
         with Mp4File(stored, (size, size), Fraction(FPS), STORED, tags) as store:
             for _, frame in _frames(path, start, stop):
-                kept = whole(frame)
-                planes = look(kept).to_ndarray()
-                store.write(kept)
+                picture = whole(frame)
+                planes = small(picture).to_ndarray()
+                store.write(picture)
                 yield cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420)
     except (OSError, FFmpegError) as error:
         raise OutputError(f"cannot write {stored}: {error.strerror or error}") from error

@@ -1,6 +1,6 @@
 """Audio and pictures that a caller holds in memory: arrays of any usual kind become what files become.
 
-Arrays are numpy's, torch's on any device, or what numpy makes an array of. What cannot be told for sure is refused.
+Arrays are numpy's, torch's on any device, or what numpy makes an array of. What is ambiguous is refused.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from moda.representation import SAMPLE_RATE
 MAX_CHANNELS = 8
 """Of audio: an array of two dimensions has the smaller one for its channels."""
 _FULL_SCALE = {"int8": 2.0**7, "int16": 2.0**15, "int32": 2.0**31, "uint8": 2.0**7}
-"""What stands for 1 in audio of whole numbers; int64 and others say nothing of it."""
+"""The number that stands for 1 in audio of whole numbers; other types have none."""
 _COLOURS = (1, 3, 4)
 """Channels of a picture: grey, RGB, RGB with transparency."""
 _OVERSHOOT = 0.1
@@ -34,7 +34,7 @@ def audio_from_array(audio: Any, sample_rate: Any = SAMPLE_RATE) -> np.ndarray:
 
     audio: (N,), (N, channels) or (channels, N); floats of -1 .. 1, or int8, int16, int32, uint8 of full scale.
     sample_rate: Hz. Channels are averaged, but of two that would cancel the louder is taken (`mixed`); floats beyond 1
-    are scaled down to it, and a line says so. Raises `MediaError` that says what was wrong: shape, type, no samples,
+    are scaled down to it, which is logged. Raises `MediaError` for a wrong shape or type, no samples,
     NaN, rate, under `MIN_SECONDS`.
     """
     rate = _checked_rate(sample_rate)
@@ -81,7 +81,7 @@ def picture_from_array(image: Any) -> np.ndarray:
 
     image: (H, W), (H, W, C) or (C, H, W) with C 1 (grey), 3 (RGB) or 4 (RGBA, laid over white), or one of Pillow's;
     whole numbers of 0 .. 255 (uint16: to 65535 where they exceed 255), floats of 0 .. 1 or 0 .. 255. OpenCV's BGR
-    looks the same as RGB: turn it first. Raises `MediaError` that says what was wrong.
+    looks the same as RGB: convert it first. Raises `MediaError` for another shape, type or range.
     """
     if (
         isinstance(image, Image.Image)

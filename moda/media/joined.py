@@ -1,7 +1,7 @@
-"""Audio files made of several, one behind the other, and WAV files that are wrong about their length.
+"""Audio files made of several, one behind the other, and files whose header has a wrong length.
 
-The libraries read the first file of such a chain, or lose their way where the next begins with another rate. Here
-the places are found where files begin, and each is then read by itself.
+The libraries read only the first file of such a chain, or fail where the next one has another rate. Here the starts of
+the files are found, so that each can be read by itself, and wrong lengths are patched.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _PADDING_BYTES = 65536
 
 @dataclass(frozen=True)
 class Part:
-    """The bytes [begin, end) of a file, options for its demuxer, and bytes to read otherwise: where, and which."""
+    """The bytes [begin, end) of a file, options for its demuxer, and patches: position, and the bytes to read there."""
 
     begin: int
     end: int
     options: dict[str, str] = field(default_factory=dict)
-    mended: tuple[tuple[int, bytes], ...] = ()
+    patches: tuple[tuple[int, bytes], ...] = ()
 
 
 def audio_parts(path: Path) -> list[Part]:
@@ -45,9 +45,9 @@ def audio_parts(path: Path) -> list[Part]:
             elif data[:4] in _WAVES and data[8:12] == b"WAVE":
                 return list(_waves(data))
             elif data[:4] == b"riff" and data[24:28] == b"wave":
-                return [Part(0, size, mended=_mended_w64(data))]
+                return [Part(0, size, patches=_patches_of_w64(data))]
             elif data[:4] == b"FORM" and data[8:12] in (b"AIFF", b"AIFC"):
-                return [Part(0, size, mended=_mended_aiff(data))]
+                return [Part(0, size, patches=_patches_of_aiff(data))]
             elif data[:3] == b"ID3" or (data[0] == 0xFF and _mpeg_layer(data[1])):
                 starts = list(_mp3_starts(data))
             else:
@@ -93,12 +93,12 @@ def _mp3_starts(data: mmap.mmap) -> Iterator[int]:
 
 
 def _mpeg_layer(second: int) -> bool:
-    """Is this, after 0xFF, the second byte of an MPEG audio frame (layers 1 to 3; AAC says layer 0)?"""
+    """Is this, after 0xFF, the second byte of an MPEG audio frame (layers 1 to 3; AAC has layer 0)?"""
     return second & 0xE0 == 0xE0 and second & 0x06 != 0 and second & 0x18 != 0x08
 
 
 def _chunks(data: mmap.mmap, at: int, order: str = "<") -> Iterator[tuple[bytes, int, int]]:
-    """The chunks of a RIFF or AIFF file from `at` on: name, where the content starts, its bytes as the header has it."""
+    """The chunks of a RIFF or AIFF file from `at` on: name, where the content starts, its bytes by the header."""
     while at + 8 <= len(data):
         (size,) = struct.unpack(f"{order}I", data[at + 4 : at + 8])
         yield data[at : at + 4], at + 8, size
@@ -113,7 +113,7 @@ def _waves(data: mmap.mmap) -> Iterator[Part]:
         if size == _UNKNOWN or end >= len(data):
             wide = data.find(b"ds64", begin, samples)
             unknown = ((wide + 16, struct.pack("<Q", len(data) - samples)),) if wide > 0 else ()
-            yield Part(begin, len(data), mended=unknown)
+            yield Part(begin, len(data), patches=unknown)
             return
         following, well_formed = _behind_samples(data, end)
         if following is None:
@@ -146,8 +146,8 @@ def _behind_samples(data: mmap.mmap, at: int) -> tuple[int | None, bool]:
     return None, at <= len(data) + 1
 
 
-def _mended_w64(data: mmap.mmap) -> tuple[tuple[int, bytes], ...]:
-    """The size of the samples of a Wave64 file, where it is not said or larger than the file."""
+def _patches_of_w64(data: mmap.mmap) -> tuple[tuple[int, bytes], ...]:
+    """The size of the samples of a Wave64 file, where it is missing or larger than the file."""
     at = 40
     while at + 24 <= len(data):
         size = struct.unpack("<Q", data[at + 16 : at + 24])[0]
@@ -158,8 +158,8 @@ def _mended_w64(data: mmap.mmap) -> tuple[tuple[int, bytes], ...]:
     return ()
 
 
-def _mended_aiff(data: mmap.mmap) -> tuple[tuple[int, bytes], ...]:
-    """The number and size of the samples of an AIFF file, where they are not said."""
+def _patches_of_aiff(data: mmap.mmap) -> tuple[tuple[int, bytes], ...]:
+    """The number and size of the samples of an AIFF file, where they are missing."""
     common = 0
     for name, start, size in _chunks(data, 12, ">"):
         if name == b"COMM":

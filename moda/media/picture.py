@@ -27,14 +27,14 @@ MAX_PIXELS_OF = {"JPEG2000": 25_000_000, "WEBP": 40_000_000, "AVIF": 40_000_000}
 """Formats whose decoders take more memory for a pixel."""
 MAX_JPEG_PIXELS = 400_000_000
 """Even at an eighth of its size a JPEG is decoded block by block: a larger one takes seconds."""
-ROOMY_PIXELS = 32_000_000
-"""A picture larger than this shows no more in a video than at half its size, and is read so."""
+MAX_FULL_SIZE_PIXELS = 32_000_000
+"""A larger picture is read at half its size, which shows as much in a video."""
 DRAFT_SIDE_PX = 3000
 """A larger JPEG is decoded at the smallest of 1/2, 1/4 and 1/8 whose larger side is not under this, pixels."""
 MAX_FILE_BYTES = 1 << 28
 """A larger file is not searched for damaged metadata."""
 HEAD_BYTES = 1 << 16
-"""Where a file says how its colours are coded."""
+"""Bytes from the start of a file in which its colour coding is looked for."""
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -45,7 +45,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What makes a picture upright, by the value of EXIF's orientation; any other value says nothing."""
+"""What makes a picture upright, by the value of EXIF's orientation; any other value: nothing."""
 _ORIENTATION, _BITS = 0x0112, 0x0102
 """Tags of TIFF, and so of EXIF."""
 _ROWS = 256
@@ -62,7 +62,7 @@ def read_picture(path: Path | str) -> np.ndarray:
     """Read a picture as sRGB uint8 (H, W, 3), upright; of a video or an animation, its first frame.
 
     Turned as its EXIF says, if that can be read; a colour profile and HDR are converted to sRGB; 16-bit, grey, palette
-    and CMYK are converted; transparency is laid over white. A picture of more than `ROOMY_PIXELS` is scaled down.
+    and CMYK are converted; transparency is laid over white. Above `MAX_FULL_SIZE_PIXELS` it is scaled down.
     Raises `MediaError` for a file that is missing, truncated, too large or no picture.
     """
     path = Path(path)
@@ -78,7 +78,7 @@ def read_picture(path: Path | str) -> np.ndarray:
         raise MediaError(f"there is not enough memory to decode the picture {path}") from error
     except _DAMAGED as error:
         bare, cause = _without_metadata(path), error
-    if bare is not None:  # is it only what is said about the picture that is damaged?
+    if bare is not None:  # is only the metadata damaged?
         try:
             picture = _decoded(io.BytesIO(bare), path)
         except _DAMAGED:
@@ -102,7 +102,7 @@ def _decoded(file: Path | io.BytesIO, path: Path) -> np.ndarray:
 def _any_claimed_size() -> Iterator[None]:
     """Let Pillow open a header that claims any size: `_check_size` decides, before a pixel is decoded.
 
-    What Pillow warns of (odd EXIF) is not said either: it is no trouble, or it becomes an error.
+    Pillow's warnings (odd EXIF) are suppressed: they are harmless, or an error follows.
     """
     before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
@@ -124,23 +124,23 @@ def _check_size(picture: Image.Image, path: Path) -> None:
             f"the picture is too large: {width}x{height} ({pixels / 1e6:.0f} megapixels), wanted at most "
             f"{most / 1e6:.0f} megapixels of a {picture.format}; scale it down first: {path}"
         )
-    if in_blocks and pixels > ROOMY_PIXELS:
+    if in_blocks and pixels > MAX_FULL_SIZE_PIXELS:
         larger = max(width, height)
         picture.draft(None, (width * DRAFT_SIDE_PX // larger, height * DRAFT_SIDE_PX // larger))  # type: ignore[arg-type]
         log.info("%s: %dx%d is read at %dx%d", path, width, height, *picture.size)
 
 
-def _roomy(picture: Image.Image, path: Path) -> Image.Image:
-    """Half the size, where that is enough."""
+def _halved_if_large(picture: Image.Image, path: Path) -> Image.Image:
+    """Half the size above `MAX_FULL_SIZE_PIXELS`."""
     width, height = picture.size
-    if width * height <= ROOMY_PIXELS:
+    if width * height <= MAX_FULL_SIZE_PIXELS:
         return picture
     log.info("%s: %dx%d is read at half of that", path, width, height)
     return picture.reduce(2)
 
 
 def _upright(picture: Image.Image) -> Image.Image:
-    """Turned as its EXIF says; EXIF that cannot be read says nothing."""
+    """Turned as its EXIF says; EXIF that cannot be read is ignored."""
     try:
         orientation = picture.getexif().get(_ORIENTATION)
     except _DAMAGED:
@@ -153,15 +153,15 @@ def _over_white(picture: Image.Image, path: Path) -> np.ndarray:
     """Colours of sRGB, uint8 (H, W, 3); what is transparent shows a white page."""
     profile = picture.info.get("icc_profile")
     if picture.mode.startswith("I") or picture.mode == "F":
-        return np.asarray(to_srgb(_roomy(Image.fromarray(_eight_bits(picture)), path), profile, path))
+        return np.asarray(to_srgb(_halved_if_large(Image.fromarray(_eight_bits(picture)), path), profile, path))
     if picture.has_transparency_data:
-        picture = _roomy(picture if picture.mode == "RGBA" else picture.convert("RGBA"), path)
+        picture = _halved_if_large(picture if picture.mode == "RGBA" else picture.convert("RGBA"), path)
         page = Image.new("RGB", picture.size, (255, 255, 255))
         page.paste(to_srgb(picture.convert("RGB"), profile, path), mask=picture.getchannel("A"))
         return np.asarray(page)
     if picture.mode in ("1", "P"):
         picture = picture.convert("RGB")
-    return np.asarray(to_srgb(_roomy(picture, path), profile, path))
+    return np.asarray(to_srgb(_halved_if_large(picture, path), profile, path))
 
 
 def _eight_bits(picture: Image.Image) -> np.ndarray:

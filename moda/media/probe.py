@@ -1,4 +1,4 @@
-"""What a video file holds."""
+"""Size, rate, length and streams of a video file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from moda.representation import FPS
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video holds.
+    """Properties of a video.
 
     width, height: pixels as shown (rotation and pixel aspect applied, as `read_frames` yields).
     fps: nominal frames per second. seconds: length, 0 if it is not known. rotation: degrees that were applied.

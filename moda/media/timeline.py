@@ -1,7 +1,7 @@
-"""What a file holds, frame by frame, each with its moment: one clock for audio and picture, whatever happens inside.
+"""The decoded frames of a file with their times: one clock for audio and picture, also where recordings are joined.
 
-Filters that keep a state (resampling by time, padding) start anew wherever a stream changes its size, rate or
-colours. So times are decided here, from each frame's own, and filters see single frames only.
+Filters with a state (resampling by time, padding) start anew wherever a stream changes its size, rate or colours. So
+times are computed here, from each frame's own, and filters get single frames only.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from moda.media.container import has_times, main_track, open_container, reason, 
 from moda.media.joined import audio_parts
 
 _BACK_SECONDS, _FAR_SECONDS = 0.2, 10.0
-"""Times that fall back by more, or leap ahead by more in a file that may be joined, are another recording's."""
+"""Times that fall back by more, or leap ahead by more in a file that may be joined, belong to another recording."""
 _JOINABLE = {"mpegts", "mpeg", "flv", "ogg", "avi", "mpegvideo"}
 """Kinds of files that are joined by appending one to the other, so that the clock starts anew in the middle."""
-_HONEST = {"flac", "mov", "matroska", "wav"}
+_WITH_EXACT_LENGTH = {"flac", "mov", "matroska", "wav"}
 _SHORT_SECONDS = 1.0
-"""A file of these kinds that ends so much before it says is cut off."""
+"""A file of these kinds that ends so much before its header's length is cut off."""
 
 _Track = AudioStream | VideoStream
 
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Moment:
+class TimedFrame:
     """A decoded frame. start: seconds since the file's start, None if the file has no times. seconds: 0 = unknown."""
 
     start: Fraction | None
@@ -50,12 +50,12 @@ class Moment:
 
 def decoded(
     path: Path, kind: str, what: str, *, start: float = 0.0, threads: int = 1, quiet: bool = False
-) -> Iterator[Moment]:
+) -> Iterator[TimedFrame]:
     """Yield the frames of a file's main audio or video track in the order of their times.
 
     kind: "audio" or "video". what: "audio file" or "video", for messages. start: frames before this second may be
     left out, those after it are all there. quiet: which track was taken is not logged.
-    A damaged frame is left out; that is logged, and so is a file that ends before it says.
+    A damaged frame is left out; that is logged, and so is a file that ends before its header's length.
     Raises `MediaError` for a file that cannot be opened, has no such track, or not one frame of it can be decoded.
     """
     clock, claimed, reached = Fraction(0), 0.0, 0.0
@@ -71,7 +71,7 @@ def decoded(
                     continue
                 raise MediaError(_missing(container, kind, path))
             if number == 0 and not quiet:
-                _say_which(container, stream, kind, path)
+                _log_choice(container, stream, kind, path)
             timeline = _Timeline(container, stream, clock, path)
             stream.codec_context.thread_count = threads
             stream.codec_context.thread_type = "AUTO"
@@ -89,12 +89,12 @@ def decoded(
                     begun = timeline.moment(frame)
                     if sought and count == 1 and (begun is None or begun > start):
                         break
-                    yield Moment(begun, timeline.seconds(frame.duration), frame)
+                    yield TimedFrame(begun, timeline.seconds(frame.duration), frame)
                     reached += frame.samples / frame.sample_rate if isinstance(frame, AudioFrame) else 0.0
                 else:
                     continue
                 sought, count = False, 0
-                yield from decoded(path, kind, what, threads=threads, quiet=True)  # its index leads astray
+                yield from decoded(path, kind, what, threads=threads, quiet=True)  # its index is wrong
                 return
             clock, why = timeline.end, timeline.stopped or why
             claimed += _claim(container)
@@ -104,13 +104,13 @@ def decoded(
     if bad or why:
         log.warning("%s: %d frames read, %d parts damaged: %s", path, count, bad, why)
     elif claimed > reached + _SHORT_SECONDS:
-        log.warning("%s says that it lasts %.1f s, but %.1f s could be read: it may be cut off", path, claimed, reached)
+        log.warning("%s: %.1f s by its header, %.1f s could be read: it may be cut off", path, claimed, reached)
 
 
 def length_of(path: Path) -> float:
-    """Seconds from the file's start to the end of the last of audio and picture; 0 if nothing is known.
+    """Seconds from the file's start to the end of the last of audio and picture; 0 if unknown.
 
-    What the file says, or, where files are joined by appending, what its packets do.
+    By its header, or, where files are joined by appending, by its packets.
     """
     with open_container(path, "video") as container:
         seconds = seconds_of(container)
@@ -145,9 +145,9 @@ def _kinds(container: InputContainer) -> set[str]:
 
 
 def _claim(container: InputContainer) -> float:
-    """Seconds that the file says it lasts; 0 where that is no more than a guess."""
-    said = seconds_of(container)
-    return said if said is not None and _kinds(container) & _HONEST else 0.0
+    """Seconds of the file by its header; 0 for kinds whose header holds an estimate."""
+    seconds = seconds_of(container)
+    return seconds if seconds is not None and _kinds(container) & _WITH_EXACT_LENGTH else 0.0
 
 
 def _missing(container: InputContainer, kind: str, path: Path) -> str:
@@ -159,14 +159,14 @@ def _missing(container: InputContainer, kind: str, path: Path) -> str:
     return f"no picture in {path}; wanted a video"
 
 
-def _say_which(container: InputContainer, stream: _Track, kind: str, path: Path) -> None:
+def _log_choice(container: InputContainer, stream: _Track, kind: str, path: Path) -> None:
     found = tracks(container, kind)
     if len(found) > 1:
         name = stream.metadata.get("title") or stream.language
-        said = f" ({name})" if name and name != "und" else ""
+        label = f" ({name})" if name and name != "und" else ""
         log.warning(
             "%s has %d %s tracks: took number %d%s, which is %s", path, len(found), kind, found.index(stream) + 1,
-            said, "marked as default" if stream.disposition & 1 else "the first",
+            label, "marked as default" if stream.disposition & 1 else "the first",
         )  # fmt: skip
 
 
@@ -205,7 +205,7 @@ class _Timeline:
             log.info("%s was joined from %d recordings, whose clocks each start anew", self._path, self.joins + 1)
 
     def moment(self, frame: AudioFrame | VideoFrame) -> Fraction | None:
-        """When a frame is heard or shown, in seconds."""
+        """The time of a frame, seconds."""
         if not self._timed:
             return None
         ticks = frame.pts if frame.pts is not None else frame.dts
@@ -224,8 +224,8 @@ class _Timeline:
         shift = self._shift.setdefault(index, self._newest)
         time, due = float(ticks * base), self._due.get(index)
         begun = 0
-        if due is not None and self._astray(time + float(shift) - due):
-            if shift == self._newest or self._astray(time + float(self._newest) - due):
+        if due is not None and self._is_jump(time + float(shift) - due):
+            if shift == self._newest or self._is_jump(time + float(self._newest) - due):
                 first = packet.pts if packet.pts is not None else ticks
                 self._newest, begun = self.end - first * base, 1
             shift = self._shift[index] = self._newest
@@ -239,5 +239,5 @@ class _Timeline:
         self._due[index] = time + float(shift) + float(length)
         return begun
 
-    def _astray(self, jump: float) -> bool:
+    def _is_jump(self, jump: float) -> bool:
         return jump < -_BACK_SECONDS - 1e-9 or (self._joinable and jump > _FAR_SECONDS)

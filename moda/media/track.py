@@ -14,7 +14,7 @@ from av.filter import Graph
 
 from moda.errors import MediaError
 from moda.media.container import check_audio
-from moda.media.timeline import Moment, decoded
+from moda.media.timeline import TimedFrame, decoded
 from moda.representation import SAMPLE_RATE
 
 STEP_SECONDS = 0.04
@@ -74,7 +74,7 @@ def _on_grid(start: Fraction, rate: int, latest: float) -> bool:
 
 
 class _Track:
-    """Pieces of audio at one rate, one behind the other; only those of the stretch that is wanted are kept."""
+    """Pieces of audio at one rate, one behind the other; only those of the wanted stretch are stored."""
 
     def __init__(self, start: int, stop: int | None, rate: int, path: Path) -> None:
         self._start, self._stop, self._rate, self._path = start, stop, rate, path
@@ -90,20 +90,20 @@ class _Track:
     def full(self) -> bool:
         return self._stop is not None and self._at >= self._stop
 
-    def add(self, moment: Moment) -> None:
-        """Append a frame, at its moment."""
-        frame = moment.frame
+    def add(self, timed: TimedFrame) -> None:
+        """Append a frame, at its time."""
+        frame = timed.frame
         assert isinstance(frame, AudioFrame)
         check_audio(frame.sample_rate, frame.layout.nb_channels, self._path)
         first = self._due is None
         self._due = self._due or Fraction(0)
         length = Fraction(frame.samples, frame.sample_rate)
-        exact = (moment.seconds * frame.sample_rate).denominator == 1 and 0 < moment.seconds < length
-        self._padding = float(length - moment.seconds) if exact else 0.0
+        exact = (timed.seconds * frame.sample_rate).denominator == 1 and 0 < timed.seconds < length
+        self._padding = float(length - timed.seconds) if exact else 0.0
         changed = self._resampler is None or not self._resampler.fits(frame)
         tolerated = 0.0 if first else JOIN_SECONDS if changed else STEP_SECONDS
-        if moment.start is not None and abs(moment.start - self._due) > tolerated:
-            self._jump(moment.start)
+        if timed.start is not None and abs(timed.start - self._due) > tolerated:
+            self._jump(timed.start)
         if self._resampler is None or not self._resampler.fits(frame):
             self.finish()
             self._resampler = _Resampler(frame, self._rate)
@@ -112,7 +112,7 @@ class _Track:
         self._due += length
 
     def finish(self) -> None:
-        """Take what the resampler still holds."""
+        """Append what the resampler still holds."""
         if self._resampler is not None:
             for piece in self._resampler.push(None):
                 self._append(piece)
@@ -127,9 +127,8 @@ class _Track:
 
     def taken(self, last: bool = False) -> list[np.ndarray]:
         """Hand over the pieces so far, and the last one, too, if it is whole."""
-        kept = [] if last else self._pieces[-1:]
-        taken = self._pieces if last else self._pieces[:-1]
-        self._pieces = kept
+        stop = len(self._pieces) if last else -1
+        taken, self._pieces = self._pieces[:stop], self._pieces[stop:]
         return taken
 
     def _jump(self, start: Fraction) -> None:

@@ -1,4 +1,4 @@
-"""What a reference face makes impossible, or what has to be assumed of it."""
+"""Checks of a reference face: what is refused, and what is reported of it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ NOTED_YAW_DEGREES = 35.0
 """Degrees from which on a turned face is noted."""
 OPEN_MOUTH_PX = 8.0
 """Lip opening that is noted, canonical pixels (14 are a centimetre of a usual face)."""
-COVERED, NOTED_COVER = 0.5, 0.25
+MAX_HIDDEN_SHARE, NOTED_HIDDEN_SHARE = 0.5, 0.25
 """Shares of the lips that something hides from which on a face is refused, and from which on that is noted."""
 MIN_UPRIGHT_PROBABILITY = 0.2
-"""Under this certainty that the landmarks are in place (`FaceView.upright`) they are not believed."""
+"""Landmarks less likely than this to be in place (`FaceView.upright`) are refused."""
 ACCEPT = "--accept-face, or accept=True in Python"
 CLOSED_EYES_RATIO = 0.12
 """Eyelid distance under which eyes are closed, as a share of eye width (open: 0.2 to 0.4)."""
@@ -29,11 +29,11 @@ CUT_OFF_SHARE = 0.05
 """Share of landmarks outside the picture that is noted."""
 
 
-class Seen(NamedTuple):
+class ReferenceFace(NamedTuple):
     """A face as a picture shows it.
 
     landmarks: (478, 3) pixels of the picture, whose width and height is `picture`; canonical: the same in canonical
-    pixels; pose: one frame's; view: what a look at it tells.
+    pixels; pose: one frame's; view: the estimates of `look_at`.
     """
 
     landmarks: np.ndarray
@@ -43,8 +43,8 @@ class Seen(NamedTuple):
     view: FaceView
 
 
-def check_face(face: Seen, source: Path | str, *, accept: bool = False) -> list[str]:
-    """Remarks on a face, one line each; nothing to say of a usual one.
+def check_face(face: ReferenceFace, source: Path | str, *, accept: bool = False) -> list[str]:
+    """Remarks on a face, one line each; none for a usual one.
 
     Raises `FaceError` if it cannot be animated well: a covered mouth, a profile, a mouth that is not in the picture,
     landmarks that are not in place. accept: these are remarks too.
@@ -58,12 +58,12 @@ def check_face(face: Seen, source: Path | str, *, accept: bool = False) -> list[
         refused.append(f"the face is turned by {yaw:.0f} degrees, wanted at most {MAX_YAW_DEGREES:.0f}")
     if outside[list(LIPS)].any():
         refused.append("the mouth is not whole in the picture; wanted a face that is not cut off")
-    if face.view.hidden > COVERED:
+    if face.view.hidden > MAX_HIDDEN_SHARE:
         refused.append(f"something covers the mouth ({face.view.hidden:.0%} of the lips); wanted one that is free")
     if refused and not accept:
         raise FaceError(f"{refused[0]} (to animate it all the same: {ACCEPT}): {source}")
     remarks = [f"{reason}; accepted all the same, the result may be poor" for reason in refused]
-    if NOTED_COVER < face.view.hidden <= COVERED:
+    if NOTED_HIDDEN_SHARE < face.view.hidden <= MAX_HIDDEN_SHARE:
         remarks.append("something may cover a part of the mouth; what it hides is an estimate")
     if NOTED_YAW_DEGREES < yaw <= MAX_YAW_DEGREES:
         remarks.append(f"the face is turned by {yaw:.0f} degrees; its far side is known only in part")

@@ -27,7 +27,7 @@ MAX_TILE_LEVELS = 3
 MAX_ROLL_DEGREES = 45.0
 """Degrees that an upright head leans at most."""
 MIN_UPRIGHT_PROBABILITY = 0.5
-"""How sure the network must be that a face is upright and its landmarks in place."""
+"""Least probability that a face is upright and its landmarks in place."""
 NOT_UPRIGHT = FaceView(hidden=0.0, upright=0.0)
 QUARTERS = {3: "90 degrees clockwise", 1: "90 degrees counter-clockwise", 2: "180 degrees"}
 
@@ -58,7 +58,7 @@ def upright_face(
 
 
 def certainty(image: np.ndarray, face: np.ndarray) -> FaceView:
-    """The look at a face (478, 3) of a picture; a head that leans far is not upright."""
+    """The estimates for a face (478, 3) of a picture; a head that leans far is not upright."""
     pose = fit_head_pose(face[None])[0]
     return NOT_UPRIGHT if abs(float(pose.rotation[2])) > MAX_ROLL_DEGREES else look_at(image, face, pose)
 

@@ -1,8 +1,8 @@
-"""A look at a face by a small network: which of its pixels something before it hides, and whether it is upright.
+"""A small network that estimates which pixels of a face are hidden by something before it, and whether it is upright.
 
 It was trained on free faces before which masks, scarves, microphones, cups, phones, hands and odd shapes were drawn
-(benchmarks/face_view_training.py), so it knows none of them by name: it tells skin, lips, teeth and beard from
-whatever is not. Turned the wrong way, the same faces taught it what wrong landmarks look like.
+(benchmarks/face_view_training.py): it separates skin, lips, teeth and beard from anything else. The same faces turned
+the wrong way were the examples of wrong landmarks.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ VIEW_CENTRE = np.array([0.0, 30.0, -60.0])
 """Its middle: between nose and mouth, canonical pixels."""
 INPUT_SIDE_PX = 96
 """Side of what the network sees, pixels; it answers at a quarter of that."""
-LEAST_SPREAD, FAINTEST_SPREAD = 45.0, 4.0
-"""Standard deviation of grey levels that a view is stretched to, and under which there is nothing to stretch."""
+MIN_GREY_STD, FAINT_GREY_STD = 45.0, 4.0
+"""Standard deviation of grey levels to which a fainter view is stretched, and the least one it is taken to have."""
 MIN_DOWNSCALE = 0.7
 """A view that shrinks the picture by more than this is blurred before."""
 CHANNELS = (12, 24, 40, 56)
@@ -106,10 +106,10 @@ def _network() -> FaceViewNet:
 
 
 class FaceView(NamedTuple):
-    """What a look at a face tells, 0..1.
+    """The network's estimates for a face, 0..1.
 
-    hidden: the share of the lips that something before them hides. upright: how sure it is that the face is upright
-    and the landmarks are in place.
+    hidden: the share of the lips that something before them hides. upright: probability that the face is upright and
+    the landmarks are in place.
     """
 
     hidden: float
@@ -117,7 +117,7 @@ class FaceView(NamedTuple):
 
 
 def look_at(image: np.ndarray, landmarks: np.ndarray, pose: HeadPose) -> FaceView:
-    """Look at one head of a picture (H, W, 3) uint8 RGB: its landmarks (478, 3) and pose, pixels of that picture."""
+    """Estimates for a head of a picture (H, W, 3) uint8 RGB: landmarks (478, 3) and pose, pixels of that picture."""
     matrix = view_of(pose)
     view = torch.from_numpy(_contrasted(take_view(image, matrix))).permute(2, 0, 1)[None] / 255
     with torch.inference_mode():
@@ -130,9 +130,9 @@ def look_at(image: np.ndarray, landmarks: np.ndarray, pose: HeadPose) -> FaceVie
 def _contrasted(view: np.ndarray) -> np.ndarray:
     """A view as float32, 0..255, stretched about mid-grey if it is faint: the first frame of a fade, a dim room."""
     values, spread = view.astype(np.float32), float(view.std())
-    if spread >= LEAST_SPREAD:
+    if spread >= MIN_GREY_STD:
         return values
-    stretched = (values - values.mean()) * (LEAST_SPREAD / max(spread, FAINTEST_SPREAD)) + 128
+    stretched = (values - values.mean()) * (MIN_GREY_STD / max(spread, FAINT_GREY_STD)) + 128
     return np.asarray(np.clip(stretched, 0, 255), np.float32)
 
 

@@ -19,7 +19,7 @@ MODEL_SIDE_PX = 256
 SHOULDER_COLUMNS = 64
 """Columns of the mask that are looked at, a shoulder."""
 MIN_SHOULDER_COLUMNS = SHOULDER_COLUMNS // 8
-"""Columns that must show a shoulder for it to be believed."""
+"""Columns that must show a shoulder for it to count as seen."""
 ROBUST_FIT_ROUNDS, FULL_WEIGHT_PX = 5, 1.0
 """Rounds of the robust line through a shoulder's motion, and the pixels within which a column counts in full."""
 TILT_STIFFNESS = 0.05
@@ -88,7 +88,7 @@ def upper_edge(mask: np.ndarray) -> np.ndarray:
 
 
 def _resample(line: np.ndarray, points: int) -> np.ndarray:
-    """(K, 2) polyline -> (points, 2), equally spaced along its length; both ends are kept."""
+    """(K, 2) polyline -> (points, 2), equally spaced along its length; both ends included."""
     length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
     at = np.linspace(0.0, length[-1], points)
     return np.stack([np.interp(at, length, line[:, axis]) for axis in (0, 1)], axis=1)

@@ -17,7 +17,7 @@ from moda.imaging.margin import crop_margin, margin_of, photo_goes_on, wide_box
 from moda.landmarks import FACE_OVAL, INNER_LIP_PAIRS, N_LANDMARKS
 from moda.media.in_memory import picture_from_array
 from moda.representation import FRAME, Portrait
-from moda.tracking.checks import Seen, check_face
+from moda.tracking.checks import ReferenceFace, check_face
 from moda.tracking.face import FaceTracker
 from moda.tracking.face_choice import MIN_FACE_PX, nearest_face, upright_face
 from moda.tracking.face_view import look_at
@@ -94,8 +94,9 @@ def make_reference(
     pose = fit_head_pose(landmarks[None])
     canonical = to_canonical(landmarks[None], pose)
     height, width = image.shape[:2]
-    seen = Seen(from_frame(landmarks, box), (width, height), canonical[0], pose[0], look_at(square, landmarks, pose[0]))
-    for remark in check_face(seen, source, accept=accept):
+    view = look_at(square, landmarks, pose[0])
+    found = ReferenceFace(from_frame(landmarks, box), (width, height), canonical[0], pose[0], view)
+    for remark in check_face(found, source, accept=accept):
         log.warning("%s: %s", source, remark)
     with PersonSegmenter() as segmenter:
         mask = _of_the_face(segmenter.mask(square), landmarks)

@@ -15,15 +15,15 @@ def test_what_is_not_known_is_taken_to_be_like_the_rest(synthetic_video: Path, t
     videos = [source(synthetic_video), source(synthetic_video), source(tmp_path / "none.mp4")]
     forecast = Forecast(videos, 40)
     assert forecast.frames == 40
-    forecast.look()
+    forecast.read_next_length()
     assert forecast.frames == 2 * 3 * 75 + 40
     for _ in range(5):
-        forecast.look()
+        forecast.read_next_length()
     assert forecast.frames == 2 * 2 * 75 + 40
 
 
 def test_a_listed_part_is_as_long_as_the_list_says(synthetic_video: Path) -> None:
     part = ListedPart(25, 60, HdtfCut(synthetic_video, "a", "a", 1.0, 2.4, None, None))
     forecast = Forecast([source(synthetic_video, part)], 0)
-    forecast.look()
+    forecast.read_next_length()
     assert forecast.frames == 2 * 35

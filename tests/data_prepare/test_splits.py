@@ -186,7 +186,7 @@ def test_a_person_in_two_given_lists_is_refused_unless_allowed(tmp_path):
         make_splits(CLIPS, PublishedLists.read(tmp_path))
     splits = make_splits(CLIPS, PublishedLists.read(tmp_path, allow_shared=True))
     assert splits.lists["train"] == ["WDA_A0_000"] and splits.lists["test"] == ["WDA_A1_000"]
-    assert splits.notes == ("people in two lists: 1 (WDA_A)", "clips of the store in none of the given lists: 4")
+    assert splits.notes == ("people in two lists: 1 (WDA_A)", "clips of the store in none of the lists: 4")
 
 
 def test_given_lists_that_cannot_be_used_are_refused(tmp_path):

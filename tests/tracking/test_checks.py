@@ -9,7 +9,7 @@ from moda.errors import FaceError
 from moda.geometry import fit_head_pose, to_canonical, to_image
 from moda.landmarks import INNER_LIP_PAIRS, LEFT_EYELID_PAIRS, RIGHT_EYELID_PAIRS
 from moda.representation import HeadPose
-from moda.tracking.checks import Seen, check_face, eyes_closed
+from moda.tracking.checks import ReferenceFace, check_face, eyes_closed
 from moda.tracking.face_view import FaceView
 from tests.tracking.detect import detect_faces
 
@@ -36,7 +36,7 @@ def remarks(
     accept: bool = False,
 ) -> list[str]:
     pose = HeadPose(np.array([0.0, yaw, 0.0]), np.array([x, y, 0.0]), np.array(1.0))
-    return check_face(Seen(to_image(canonical, pose), PICTURE, canonical, pose, view), "a.png", accept=accept)
+    return check_face(ReferenceFace(to_image(canonical, pose), PICTURE, canonical, pose, view), "a.png", accept=accept)
 
 
 def test_of_a_usual_face_there_is_nothing_to_say(face: np.ndarray) -> None:

@@ -43,13 +43,13 @@ def test_a_good_clip_and_one_at_the_limits_are_within():
             "lip_opening_range",
             0.09,
             "there is audio, but the lips stand still (in a second they move by 3.00 px, wanted 1.4; they open by "
-            "0.09 px, wanted 0.1): a photo, or somebody who listens",
+            "0.09 px, wanted 0.1): a photo, or a person who only listens",
         ),
         (
             "lip_motion",
             1.39,
             "there is audio, but the lips stand still (in a second they move by 1.39 px, wanted 1.4; they open by "
-            "12.00 px, wanted 0.1): a photo, or somebody who listens",
+            "12.00 px, wanted 0.1): a photo, or a person who only listens",
         ),
         ("out_of_crop", 0.51, "the face leaves the crop in 51% of the frames, wanted 50%"),
     ],
