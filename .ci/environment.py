@@ -46,7 +46,7 @@ def install(folder: Path, extra: str | None) -> None:
     with open(folder / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if any(stamp.is_file() and stamp.read_text() == wanted for stamp in stamps):
-            know_checkout(folder)
+            link_checkout(folder)
             print(f"environment: {folder} is up to date", flush=True)
             return
         print(f"environment: installing into {folder} (about 7 GB, a few minutes the first time)", flush=True)
@@ -59,7 +59,7 @@ def install(folder: Path, extra: str | None) -> None:
         requirements = folder / "requirements.txt"
         requirements.write_text("\n".join(needed) + "\n")
         subprocess.run([*pip(folder), "install", "-c", CONSTRAINTS, "-r", requirements], check=True)
-        know_checkout(folder)
+        link_checkout(folder)
         subprocess.run([*pip(folder), "check"], check=True)
         stamps[0].write_text(wanted)
         print(f"environment: done in {time.monotonic() - began:.0f} s", flush=True)
@@ -70,7 +70,7 @@ def pip(folder: Path) -> list[str | Path]:
     return [folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "-qq"]
 
 
-def know_checkout(folder: Path) -> None:
+def link_checkout(folder: Path) -> None:
     """Install the checkout into the environment as a link to it, unless the environment is another's.
 
     One that really lies in this checkout (no link leads out of it) is its own. Any other is linked only if it was

@@ -40,7 +40,7 @@ def make(checkout: Path, folder: Path) -> None:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.know_checkout(folder)
+    module.link_checkout(folder)
 
 
 def used(folder: Path, pythonpath: str = "") -> Path:
