@@ -103,26 +103,31 @@ def check(words: list[str]) -> None:
 
 def read(command: str, arguments: argparse.Namespace) -> None:
     """The configuration that a `moda` command would use, with its overrides: unknown keys are refused."""
-    from moda.animation import InferenceConfig
-    from moda.cli.prepare import PrepareConfig
-    from moda.evaluation.ablation import AblationConfig
-    from moda.evaluation.config import read_config
-    from moda.stages.registry import parse_sections
-    from moda.training.config import TrainConfig
 
     def tree(default: str) -> Tree:
         return apply_overrides(load_yaml(arguments.config or default), arguments.set)
 
     if command == "train":
+        from moda.stages.registry import parse_sections
+        from moda.training.config import TrainConfig
+
         config = parse(TrainConfig, tree(""), source="docs")
         parse_sections(config.stage, config.data, config.network, config.loss, source="docs")
     elif command == "infer":
+        from moda.animation import InferenceConfig
+
         parse(InferenceConfig, tree("default/infer"), source="docs")
     elif command == "prepare":
+        from moda.cli.prepare import PrepareConfig
+
         parse(PrepareConfig, tree("default/prepare"), source="docs")
     elif command == "ablate":
+        from moda.evaluation.ablation.plan import AblationConfig
+
         parse(AblationConfig, tree(""), source="docs").only(arguments.variants)
     else:
+        from moda.evaluation.config import read_config
+
         evaluation = read_config(arguments)
         evaluation.animations()
         evaluation.printed_table()
