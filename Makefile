@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null && echo $$p && break; done)
 RUN := $(VENV)/bin/python
 
-# An environment that several checkouts share is linked to one of them: the one at hand is found here.
+# An environment that several checkouts share is linked to one of them; the current checkout has precedence.
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .PHONY: help env env-test fingerprint demo lint test clean

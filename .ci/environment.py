@@ -1,8 +1,8 @@
 """Make or reuse the virtual environment: `environment.py install VENV [--extra test]`, `environment.py fingerprint`.
 
 The dependencies, then this checkout as `pip install -e .`, which brings the `moda` command. Several checkouts may
-share one environment: it stays with the first, and the Makefile puts the checkout at hand on PYTHONPATH, which goes
-first. Standard library only.
+share one environment: its `moda` stays the first checkout's, and the Makefile puts the current one on PYTHONPATH, which
+has precedence. Standard library only.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def project() -> dict[str, Any]:
 
 
 def fingerprint() -> str:
-    """Hash of all that decides what is installed: dependencies, pins, commands, Python's version."""
+    """Hash of everything that determines the installation: dependencies, pins, commands, Python's version."""
     table = project()
     parts = [table.get(key) for key in ("requires-python", "dependencies", "optional-dependencies", "scripts")]
     text = json.dumps([*parts, CONSTRAINTS.read_text(), sys.version_info[:2]], sort_keys=True)
@@ -40,7 +40,7 @@ def fingerprint() -> str:
 def install(folder: Path, extra: str | None) -> None:
     """Bring an environment up to date; seconds if it already is."""
     wanted = fingerprint()
-    # what `test` holds is enough without it too
+    # an environment with the test tools serves without them too
     stamps = [folder / ".moda-test"] if extra else [folder / ".moda-run", folder / ".moda-test"]
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".lock", "w") as lock:
@@ -73,8 +73,8 @@ def pip(folder: Path) -> list[str | Path]:
 def link_checkout(folder: Path) -> None:
     """Install the checkout into the environment as a link to it, unless the environment is another's.
 
-    One that really lies in this checkout (no link leads out of it) is its own. Any other is linked only if it was
-    named as what it is, and holds no moda yet or the link to a checkout that is gone.
+    An environment inside this checkout, not behind a symbolic link, is its own. Any other is linked only if its path
+    was given without such a link, and if it holds no moda yet or the link to a checkout that no longer exists.
     """
     holds, linked = installed(folder)
     own = all(site.resolve().is_relative_to(ROOT) for site in sites(folder))

@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     rng = np.random.default_rng(1)
     free: dict[str, Counter[str]] = {}
-    kept: list[tuple[str, np.ndarray, np.ndarray]] = []
+    free_faces: list[tuple[str, np.ndarray, np.ndarray]] = []
     with FaceTracker(video=False, max_faces=MAX_FACES) as tracker:
         for name, image in pictures(arguments.folders):
             verdict, seen, landmarks = verdict_on(tracker, image, name)
@@ -97,18 +97,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             if verdict != "passed":
                 print(f"{verdict}: {name}" + (f" hidden {seen.view.hidden:.2f}" if seen else ""), flush=True)
             elif landmarks is not None:
-                kept.append((name, image, landmarks))
+                free_faces.append((name, image, landmarks))
         table("free mouths", free)
 
         covered: dict[str, Counter[str]] = {}
         shares: dict[str, Counter[str]] = {
             f"{low:.0%} to {min(high, 1):.0%} of the lips": Counter() for low, high in SHARES
         }
-        for number in rng.permutation(len(kept))[: arguments.covered]:
-            name, image, landmarks = kept[number]
+        for number in rng.permutation(len(free_faces))[: arguments.covered]:
+            name, image, landmarks = free_faces[number]
             for kind in KINDS:
                 shift = tuple(rng.normal(0, 0.12, 2))
-                drawn, hidden = cover(image, landmarks, kind, rng, [other for _, other, _ in kept[:20]], shift)
+                drawn, hidden = cover(image, landmarks, kind, rng, [other for _, other, _ in free_faces[:20]], shift)
                 share = float(hidden[Face(image, landmarks).mouth_area()].mean())
                 verdict = verdict_on(tracker, drawn, name)[0]
                 row = next(row for row, (low, high) in zip(shares, SHARES, strict=True) if low <= share < high)
@@ -119,8 +119,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         table(f"by share (limits {NOTED_HIDDEN_SHARE:.0%}, {MAX_HIDDEN_SHARE:.0%})", shares)
 
         turned: dict[str, Counter[str]] = {}
-        for number in rng.permutation(len(kept))[: arguments.turned]:
-            name, image, landmarks = kept[number]
+        for number in rng.permutation(len(free_faces))[: arguments.turned]:
+            name, image, landmarks = free_faces[number]
             for quarters in (1, 2, 3):
                 verdict, _, placed = verdict_on(tracker, np.ascontiguousarray(np.rot90(image, quarters)), name)
                 if placed is not None and verdict in ("passed", "noted"):

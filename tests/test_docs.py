@@ -272,6 +272,14 @@ def test_a_newcomer_has_ten_questions_answered() -> None:
     assert sum(page == "extending.md" for page, *_ in symbols()) >= 10
 
 
+def test_controls_have_the_names_of_the_report() -> None:
+    from moda.evaluation.controls import CONTROLS
+
+    readme, page = ((ROOT / name).read_text() for name in ("README.md", "docs/evaluation.md"))
+    for name in CONTROLS:
+        assert f"\n| *{name}* |" in readme and f"\n| {name} |" in page, name
+
+
 @cache
 def texts() -> list[str]:
     """Strings of the code, with `...` where values go."""
