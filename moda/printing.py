@@ -64,12 +64,12 @@ class _Once(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self.said: set[str] = set()
+        self.logged: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
         line = record.getMessage()
-        again = record.name.startswith("moda.media") and line in self.said
-        self.said.add(line)
+        again = record.name.startswith("moda.media") and line in self.logged
+        self.logged.add(line)
         return not again
 
 
@@ -77,8 +77,8 @@ _ONCE = _Once()
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:
-    """Show what this program's packages log, once; a worker process asks for it, too."""
-    _ONCE.said.clear()
+    """Show what this program's packages log, once; a worker process calls it, too."""
+    _ONCE.logged.clear()
     for name in ("moda", "data_prepare"):
         log = logging.getLogger(name)
         if not log.handlers:

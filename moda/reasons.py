@@ -1,4 +1,4 @@
-"""Reasons and remarks that reports would repeat: those that differ in figures alone are said once."""
+"""Reasons and remarks that reports would repeat: those that differ in figures alone are merged."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 _NUMBER = re.compile(r"(?<![A-Za-z0-9_.])[-+]?\d+(?:\.\d+)?")
 MAX_LISTED_NAMES = 3
-"""Clips that are named; of more their number is said."""
+"""Clips that are named; of more the number is given."""
 
 
 def reason_group(reason: str) -> str:
@@ -24,13 +24,13 @@ def summed_up(reasons: Sequence[str]) -> str:
     return _NUMBER.sub(lambda match: next(spans), reasons[0])
 
 
-def folded(said: Iterable[tuple[str, str, str]], clips: Mapping[str, int]) -> list[tuple[str, str]]:
+def folded(found: Iterable[tuple[str, str, str]], clips: Mapping[str, int]) -> list[tuple[str, str]]:
     """Each group of reasons once, in the order of their first ones: of which rows and clips, and the reason.
 
-    said: row, clip, reason. clips: number of clips by row, so that all of them need not be named.
+    found: row, clip, reason. clips: number of clips by row, so that all of them need not be named.
     """
     groups: dict[str, list[tuple[str, str, str]]] = {}
-    for entry in said:
+    for entry in found:
         groups.setdefault(reason_group(entry[2]), []).append(entry)
     return [(_where(entries, clips), summed_up([why for *_, why in entries])) for entries in groups.values()]
 

@@ -1,6 +1,6 @@
 """The result of every video: the record behind report.json and report.html.
 
-It holds nothing that differs between two runs that end alike: no times, no order of work.
+It holds nothing that differs between two runs with the same result: no times, no order of work.
 """
 
 from __future__ import annotations

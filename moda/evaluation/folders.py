@@ -31,7 +31,7 @@ class TrueClips:
 class MadeClip:
     """How one video was generated, by generation.json.
 
-    shown: the square of the true picture that it shows. real_time_factor: seconds of work a second of video.
+    shown: the square of the true picture that it shows. real_time_factor: seconds of work per second of video.
     """
 
     shown: Box | None = None

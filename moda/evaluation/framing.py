@@ -63,7 +63,7 @@ def frame_pair(true: VideoTrack, generated: VideoTrack, shown: Box | None = None
 
     shown: the square of the true picture that the generated video is known to show, where it is a crop of
     it. Otherwise both should show the same picture, at any resolution; where the head is not as large and
-    in the same place, or the shape of the picture is another, `other_framing` says so.
+    in the same place, or the shape of the picture is another, `other_framing` is set.
     """
     face = true_face(true)
     if isinstance(face, NotScored):

@@ -240,7 +240,7 @@ def _facts(path: Path) -> VideoInfo | None:
 class ClipCache:
     """Values of one clip of one row, in one file named by a digest of all that they depend on.
 
-    Within the file, each value stands with its metric's `key` (version and variant). Only numbers are cached: the
+    Within the file, each value is stored with its metric's `key` (version and variant). Only numbers are cached: the
     reason why there is none may be gone in the next call.
     """
 

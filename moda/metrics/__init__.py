@@ -2,8 +2,8 @@
 
 To add a metric: write one function of a `ClipPair` in the file that fits, or in a new file that is imported below,
 and decorate it with `@metric(...)` (`moda.metrics.registry`). It returns a number, or `NotAvailable(why)`. The first
-paragraph of its docstring is the definition that reports print. Tables, intervals and comparisons then have it;
-which table it stands in is in `moda/evaluation/report/cells.py` (GROUPS), the last one by default.
+paragraph of its docstring is the definition that reports print. Tables, intervals and comparisons then include it;
+which table shows it is in `moda/evaluation/report/cells.py` (GROUPS), the last one by default.
 """
 
 from moda.metrics.pictures import PicturePair
@@ -12,8 +12,9 @@ from moda.metrics.tracks import FaceTrack, PairedTracks, VideoTrack
 
 # The order of these imports is that of the columns.
 from moda.metrics import landmark  # isort: skip
-from moda.metrics import niqe, temporal, image, seam, motion, diversity, generation  # isort: skip
+from moda.metrics import niqe, temporal, image, seam, motion  # isort: skip
 from moda.metrics.sync import scores as sync  # isort: skip
+from moda.metrics import diversity, generation  # isort: skip
 
 __all__ = [
     "METRICS",

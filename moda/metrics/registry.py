@@ -1,4 +1,4 @@
-"""The registry of metrics: what a metric is given (`ClipPair`), what it returns (`Value`), and `@metric`."""
+"""The registry of metrics: their input (`ClipPair`), their result (`Value`) and the decorator `@metric`."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class ClipPair:
 Better = Literal["lower", "higher", "one", "zero", "none"]
 """Which way a value is better; "one" and "zero": the closer to 1 or 0, from either side; "none": it describes."""
 Need = Literal["tracks", "frame", "pictures", "audio", "samples", "generation"]
-"""What a metric needs of a `ClipPair`.
+"""A part of a `ClipPair` that a metric needs.
 
 tracks: both faces (always there). frame: pixel positions of both are comparable (`other_framing` is None).
 pictures: frames of both videos. audio: `wave`. samples: several seeds. generation: `real_time_factor`.

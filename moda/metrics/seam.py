@@ -6,7 +6,7 @@ Dimension letters: H W height and width. Pictures are RGB uint8, (H, W, 3).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
 
@@ -54,7 +54,7 @@ def seam(clip: ClipPair) -> Value:
     around = np.abs(luma(first) - luma(source))[~inside].mean()
     if around > MAX_SAME_PICTURE_GREY_LEVELS:
         return NotAvailable("the picture around the square is not the true video's first frame")
-    return seam_ratio(islice(_with(first, frames), 0, None, FRAME_STEP), source, inside)
+    return seam_ratio(islice(chain([first], frames), 0, None, FRAME_STEP), source, inside)
 
 
 def square_mask(height: int, width: int, square: Square) -> np.ndarray:
@@ -90,8 +90,3 @@ def seam_ratio(frames: Iterable[np.ndarray], source: np.ndarray, inside: np.ndar
     """(mean `border_step` of the frames + 1) / (`border_step` of the source + 1)."""
     steps = [border_step(frame, inside) for frame in frames]
     return (float(np.mean(steps)) + STEP_FLOOR_GREY_LEVELS) / (border_step(source, inside) + STEP_FLOOR_GREY_LEVELS)
-
-
-def _with(first: np.ndarray, rest: Iterable[np.ndarray]) -> Iterable[np.ndarray]:
-    yield first
-    yield from rest

@@ -23,8 +23,8 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Sync", ("sync_d", "sync_offset", "sync_c0")),
     ("Head and eyes", ("jitter", "head_spread", "head_speed", "blink_rate", "blink_duration")),
 )
-"""Which metrics stand in one table, by title; those of no group come last, under `OTHER_GROUP_TITLE`."""
-OTHER_GROUP_TITLE = "Picture and making"
+"""Metrics of each table, by title; those of no group are in the last, `OTHER_GROUP_TITLE`."""
+OTHER_GROUP_TITLE = "Picture and speed"
 NONE = "n/a"
 """Text of a cell without a value; the reason is in the list below the tables, once."""
 EXPLANATION = (
@@ -66,7 +66,7 @@ class Cell:
 
 
 def groups(metrics: Mapping[str, Metric]) -> list[tuple[str, list[Metric]]]:
-    """Titles and metrics of the tables, in order; none is empty."""
+    """Titles and metrics of the tables that have any, in order."""
     found = [(title, [metrics[name] for name in names if name in metrics]) for title, names in GROUPS]
     known = {name for _, names in GROUPS for name in names}
     found.append((OTHER_GROUP_TITLE, [metric for name, metric in metrics.items() if name not in known]))

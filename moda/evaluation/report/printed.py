@@ -1,4 +1,4 @@
-"""Numbers printed in a paper, to stand beside measured ones and never among them."""
+"""Numbers printed in a paper, shown in a table of their own beside the measured ones."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ MARK = "printed in the paper, not measured here"
 
 
 class _PrintedFile(Config):
-    """What the YAML file of printed numbers holds."""
+    """Contents of the YAML file of printed numbers."""
 
     source: str
     """Which table of which paper."""
     note: str
-    """What keeps its numbers from being compared with measured ones."""
+    """Why its numbers are not comparable with measured ones."""
     columns: dict[str, str]
     """Metric names to the titles printed."""
     settings: dict[str, dict[str, list[float]]]
@@ -42,7 +42,7 @@ class PrintedTable(Config):
     source: str
     """Which table of which paper."""
     note: str
-    """What keeps its numbers from being compared with measured ones."""
+    """Why its numbers are not comparable with measured ones."""
     columns: tuple[str, ...]
     """Titles."""
     rows: dict[str, tuple[float, ...]]
@@ -50,7 +50,7 @@ class PrintedTable(Config):
 
 
 def read_printed(path: Path, setting: str) -> PrintedTable:
-    """The numbers of one setting; raises `ConfigError` for a file that is not such a table or lacks the setting."""
+    """The numbers of one setting; raises `ConfigError` for a file that is no such table or lacks the setting."""
     tree: dict[str, Any] = load_yaml(path)
     found = parse(_PrintedFile, tree, source=str(path))
     if setting not in found.settings:

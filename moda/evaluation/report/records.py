@@ -43,7 +43,7 @@ def write_report(evaluation: Evaluation, output: Path, printed: PrintedTable | N
 
 
 def clips_text(evaluation: Evaluation) -> str:
-    """The whole of clips.csv: a line a clip and row; a cell is a number or says why there is none."""
+    """The whole of clips.csv: one line per clip and row; a cell is a number or the reason why there is none."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     names = list(evaluation.metrics)

@@ -16,13 +16,13 @@ from moda.metrics.pictures import PicturePair
 from moda.metrics.registry import NotAvailable
 
 STRIPS_FOLDER = "frames"
-"""Of the pictures, inside the output folder."""
+"""Folder of the pictures, inside the output folder."""
 FRAME_SIDE_PX, STRIP_FRAMES, JPEG_QUALITY = 160, 8, 85
 """Side of a frame in pixels, frames in a strip, and JPEG quality."""
 
 
 def moments_of(opening: np.ndarray) -> tuple[int, ...]:
-    """Frames worth a look: of `STRIP_FRAMES` equal parts in turn the most open and the most closed mouth.
+    """Frames to show: of `STRIP_FRAMES` equal parts in turn the most open and the most closed mouth.
 
     opening: (T,) the true lip opening, NaN without a face; parts without one give their middle frame.
     """
@@ -44,7 +44,7 @@ def write_strip(
     side: Literal["true", "generated"],
     moments: tuple[int, ...],
 ) -> str | None:
-    """Write the frames at `moments` as one JPEG under `output`/frames, if it is not there yet.
+    """Write the frames at `moments` as one JPEG under `output`/frames, if it does not exist yet.
 
     Moments past the end stay blank. Returns its path relative to `output`, None where there are no pictures.
     Raises `OutputError`.

@@ -75,7 +75,7 @@ def published_curve(picture: Tensor, audio: Tensor) -> np.ndarray:
 def masked_curve(picture: Tensor, audio: Tensor, tracked: Tensor, audible: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Embeddings (F, E), (F,) bool each where they are valid -> sums of distances (31,) and counts (31,).
 
-    Only pairs of two real embeddings count: nothing stands in for what lies beyond the clip.
+    Only pairs of two real embeddings count: nothing is compared beyond the clip's ends.
     """
 
     def distance(one: Tensor, two: Tensor) -> Tensor:
