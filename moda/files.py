@@ -124,6 +124,18 @@ def hold(lock: Path, busy: str) -> Iterator[None]:
         yield
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it; raises `OutputError` if it cannot be made or written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make the folder {folder}: {error.strerror or error}; choose another output"
+        ) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write into the folder {folder}: no permission; choose another output")
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file whole or not at all; raises `OutputError` if the place cannot be written."""
     with replacing(path) as temporary:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from moda.processes import in_processes
+
 POOL = """
 import multiprocessing, os, time
 from concurrent.futures import ProcessPoolExecutor
@@ -39,3 +41,9 @@ def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
     while worker.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not worker.exists()
+
+
+def test_results_come_with_their_jobs_and_a_dead_process_gives_none() -> None:
+    assert sorted(in_processes(abs, [-3, 4, -5], 2)) == [(-5, 5), (-3, 3), (4, 4)]
+    assert list(in_processes(os._exit, [1, 2], 1)) == [(1, None), (2, None)]
+    assert list(in_processes(abs, [], 2)) == []

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import statistics
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from moda.errors import DataError, OutputError
+from moda.errors import DataError
 from moda.evaluation.controls import CONTROLS
 from moda.evaluation.folders import find_generated, find_true
 from moda.evaluation.framing import NotScored
@@ -20,10 +16,10 @@ from moda.evaluation.report.strips import STRIPS_FOLDER
 from moda.evaluation.results import Evaluation, MethodScores
 from moda.evaluation.scoring import CACHE_FOLDER, Result, score_clip
 from moda.evaluation.tracking import track_videos
-from moda.files import clear_litter
+from moda.files import clear_litter, make_folder
 from moda.metrics import METRICS
 from moda.metrics.registry import MetricSettings, chosen_metrics
-from moda.processes import end_with_parent
+from moda.processes import in_processes
 
 TRACKS_FOLDER = "tracks"
 """Folder of cached tracks inside the output folder."""
@@ -62,7 +58,8 @@ def evaluate(
     methods = {name: find_generated(folder) for name, folder in generated.items()}
     paired = paired_clips(true_dir, true, generated, methods)
     for folder in (output, output / CACHE_FOLDER, output / STRIPS_FOLDER, output / TRACKS_FOLDER):
-        _make_folder(folder)
+        make_folder(folder)
+        clear_litter(folder)
 
     videos = videos_to_track(true, methods, paired)
     report = progress or (lambda *_: None)
@@ -87,19 +84,6 @@ def evaluate(
     return Evaluation(true_dir, dict(generated), rows, clips, _out_of_sync(rows), columns, settings, seconds)
 
 
-def _make_folder(folder: Path) -> None:
-    """Make a folder and be sure that it can be written, before any work is done."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot make the folder {folder}: {error.strerror or error}; choose another output"
-        ) from error
-    clear_litter(folder)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"cannot write into the folder {folder}: no permission; choose another output")
-
-
 def score_clips(jobs: Sequence[ClipJob], processes: int, done: Callable[[str], None]) -> dict[str, dict[str, Result]]:
     """Results by clip and row. done: called with each clip's name. Raises `OutputError`."""
     results: dict[str, dict[str, Result]] = {}
@@ -109,20 +93,12 @@ def score_clips(jobs: Sequence[ClipJob], processes: int, done: Callable[[str], N
             results[job.clip] = score_clip(job)
             done(job.clip)
         return results
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(processes, len(jobs)), mp_context=context, initializer=end_with_parent)
-    try:
-        futures = {pool.submit(_score_in_process, job): job for job in jobs}
-        for future in as_completed(futures):
-            job = futures[future]
-            try:
-                results[job.clip] = future.result()
-            except BrokenProcessPool:
-                died = NotScored("a scoring process died while this clip was waiting or being scored")
-                results[job.clip] = dict.fromkeys([*(m.name for m in job.methods), *CONTROLS], died)
-            done(job.clip)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    for job, result in in_processes(_score_in_process, jobs, processes):
+        if result is None:
+            died = NotScored("a scoring process died while this clip was waiting or being scored")
+            result = dict.fromkeys([*(m.name for m in job.methods), *CONTROLS], died)
+        results[job.clip] = result
+        done(job.clip)
     return results
 
 

@@ -20,11 +20,11 @@ import torch
 import moda
 from moda.config import to_dict
 from moda.device import choose_device, describe_device
-from moda.errors import CheckpointError, ConfigError, MediaError, OutputError
+from moda.errors import CheckpointError, ConfigError, MediaError
 from moda.evaluation.config import EvaluationConfig
 from moda.evaluation.folders import GENERATION_RECORD, audio_file, find_true
 from moda.evaluation.tracking import content_hash
-from moda.files import clear_litter, write_json
+from moda.files import clear_litter, make_folder, write_json
 from moda.imaging.crop import Box, square_box
 from moda.locations import find_checkpoint, locate
 from moda.media.audio import read_audio
@@ -149,10 +149,7 @@ class _Record:
 
     def __init__(self, folder: Path, made_by: CheckpointSet, device: torch.device) -> None:
         self.folder, self.path = folder, folder / GENERATION_RECORD
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot make the folder {folder}: {error.strerror or error}") from error
+        make_folder(folder)
         clear_litter(folder)
         old: dict[str, Any] = read_json(self.path) if self.path.is_file() else {}
         self.clips: dict[str, Any] = dict(old.get("clips") or {})

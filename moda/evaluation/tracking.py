@@ -5,21 +5,18 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import logging
-import multiprocessing
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from moda.errors import DataError, ModaError, OutputError
-from moda.files import write_npz
+from moda.files import make_folder, write_npz
 from moda.landmarks import N_LANDMARKS
 from moda.metrics.tracks import VideoTrack
-from moda.processes import end_with_parent
+from moda.processes import end_with_parent, in_processes
 from moda.reading import read_arrays
 from moda.representation import FPS
 
@@ -45,11 +42,8 @@ def tracker_version() -> str:
 
 def content_hash(path: Path) -> str:
     """SHA-256 of a file's bytes, the first 32 hex digits."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()[:32]
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
 
 
 def track_videos(
@@ -61,10 +55,7 @@ def track_videos(
     as each video is done. Raises `OutputError` when the cache cannot be written; a video that cannot
     be read comes back as `Unreadable`.
     """
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {cache}: {error.strerror or error}") from error
+    make_folder(cache)
     done: dict[Path, VideoTrack | Unreadable] = {}
 
     def finish(path: Path, result: VideoTrack | Unreadable) -> None:
@@ -84,45 +75,25 @@ def track_videos(
             todo.setdefault(cached, []).append(path)
         else:
             finish(path, track)
-    if todo:
-        _track_all(todo, jobs, finish)
+    files = [(videos[0], cached) for cached, videos in todo.items()]
+    for (path, cached), result in in_processes(_track_file, files, jobs, _begin):
+        died = Unreadable(f"a tracking process died while {path} was waiting or being tracked")
+        for video in todo[cached]:
+            finish(video, died if result is None else result)
     return done
 
 
-def _track_all(
-    todo: dict[Path, list[Path]], jobs: int, finish: Callable[[Path, VideoTrack | Unreadable], None]
-) -> None:
-    """Track what is not in the cache, in fresh processes.
-
-    Fresh, since a forked one would inherit native threads in an unknown state; and always apart from
-    this process, so that the log lines of native code can be muted without muting anything else.
-    """
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(jobs, len(todo)), mp_context=context, initializer=_begin)
-    try:
-        futures = {pool.submit(track_file, paths[0], cached): paths for cached, paths in todo.items()}
-        for future in as_completed(futures):
-            paths = futures[future]
-            try:
-                result = future.result()
-            except BrokenProcessPool:
-                result = Unreadable(f"a tracking process died while {paths[0]} was waiting or being tracked")
-            for path in paths:
-                finish(path, result)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
 def _begin() -> None:
-    """End with the parent; point this process's stderr at nothing; exceptions still travel to the parent."""
+    """End with the parent, and mute the log lines of native code: this process's stderr is closed."""
     end_with_parent()
     sink = os.open(os.devnull, os.O_WRONLY)
     os.dup2(sink, 2)
     os.close(sink)
 
 
-def track_file(path: Path, cached: Path) -> VideoTrack | Unreadable:
-    """Track one video and write the track to `cached`; raises `OutputError` when that cannot be written."""
+def _track_file(job: tuple[Path, Path]) -> VideoTrack | Unreadable:
+    """Track a video and write the track to a file; raises `OutputError` when that cannot be written."""
+    path, cached = job
     try:
         track = _track(path)
     except OutputError:

@@ -21,7 +21,6 @@ NO_FACE = NotAvailable("no frame with a face in all samples")
     label="diversity, head",
     unit="degrees",
     better="higher",
-    version=1,
     source=SOURCE,
     needs=("samples",),
 )
@@ -38,7 +37,6 @@ def head_diversity(clip: ClipPair) -> Value:
     label="diversity, eyes",
     unit="px",
     better="higher",
-    version=1,
     source=SOURCE,
     needs=("samples",),
 )

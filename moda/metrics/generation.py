@@ -10,7 +10,6 @@ from moda.metrics.registry import ClipPair, Value, metric
     label="RTF",
     unit="s/s",
     better="lower",
-    version=1,
     source="usual definition",
     needs=("generation",),
 )

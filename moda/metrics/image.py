@@ -32,7 +32,6 @@ SIDE_PX, FRAME_STEP = 256, 5
     label="SSIM",
     unit="1",
     better="higher",
-    version=1,
     digits=3,
     source="Wang et al. 2004",
     needs=("tracks", "frame", "pictures"),
@@ -50,7 +49,6 @@ def ssim_metric(clip: ClipPair) -> Value:
     label="PSNR",
     unit="dB",
     better="higher",
-    version=1,
     source="usual definition",
     needs=("tracks", "frame", "pictures"),
 )
@@ -67,7 +65,6 @@ def signal_to_noise(clip: ClipPair) -> Value:
     label="identity distance",
     unit="1",
     better="lower",
-    version=1,
     source="usual definition",
 )
 def identity_distance(clip: ClipPair) -> Value:

@@ -29,7 +29,6 @@ CHUNK_FRAMES = 256
     label="LMD",
     unit="px",
     better="lower",
-    version=1,
     source="the paper; form inferred, docs/method.md, section 6",
     needs=("tracks", "frame"),
 )
@@ -48,7 +47,6 @@ def lmd(clip: ClipPair) -> Value:
     label="LMD-v",
     unit="px/frame",
     better="lower",
-    version=1,
     source="the paper; form inferred, docs/method.md, section 6",
     needs=("tracks", "frame"),
 )
@@ -65,7 +63,6 @@ def lmd_v(clip: ClipPair) -> Value:
     label="LMD aligned",
     unit="% eyes",
     better="lower",
-    version=1,
     source="ours: LMD without head motion",
 )
 def lmd_aligned(clip: ClipPair) -> Value:
@@ -83,7 +80,6 @@ def lmd_aligned(clip: ClipPair) -> Value:
     label="LMD-v aligned",
     unit="% eyes/frame",
     better="lower",
-    version=1,
     source="ours: LMD-v without head motion",
 )
 def lmd_v_aligned(clip: ClipPair) -> Value:
@@ -102,7 +98,6 @@ def lmd_v_aligned(clip: ClipPair) -> Value:
     label="MA",
     unit="IoU",
     better="higher",
-    version=1,
     source="the paper",
     needs=("tracks", "frame"),
 )
@@ -120,7 +115,7 @@ def mouth_area(clip: ClipPair) -> Value:
     return float(np.nanmean(overlap))
 
 
-@metric(name="lip_corr", label="lip corr", unit="r", better="higher", version=1, source="ours")
+@metric(name="lip_corr", label="lip corr", unit="r", better="higher", source="ours")
 def lip_correlation(clip: ClipPair) -> Value:
     """Pearson correlation, at lag 0, of generated and true lip opening (mean distance of the three central
     inner-lip pairs after rigid alignment to the canonical face).
@@ -128,21 +123,21 @@ def lip_correlation(clip: ClipPair) -> Value:
     return _correlation(clip.tracks, 0)
 
 
-@metric(name="lip_corr_best", label="lip corr, best lag", unit="r", better="higher", version=1, source="ours")
+@metric(name="lip_corr_best", label="lip corr, best lag", unit="r", better="higher", source="ours")
 def best_lip_correlation(clip: ClipPair) -> Value:
     """The highest lip-opening correlation over lags of -10 to +10 frames."""
     best = _best_lag(clip.tracks)
     return best if isinstance(best, NotAvailable) else best[1]
 
 
-@metric(name="lip_lag", label="best lag", unit="frames", better="zero", version=1, digits=1, source="ours")
+@metric(name="lip_lag", label="best lag", unit="frames", better="zero", digits=1, source="ours")
 def best_lip_lag(clip: ClipPair) -> Value:
     """The lag of that highest correlation; positive means the generated lips move later than the true ones."""
     best = _best_lag(clip.tracks)
     return best if isinstance(best, NotAvailable) else float(best[0])
 
 
-@metric(name="opening_ratio", label="opening ratio", unit="ratio", better="one", version=1, source="ours")
+@metric(name="opening_ratio", label="opening ratio", unit="ratio", better="one", source="ours")
 def opening_ratio(clip: ClipPair) -> Value:
     """Standard deviation of the generated lip opening over that of the true one; under 1 the lips move too little."""
     pair = clip.tracks
@@ -154,7 +149,7 @@ def opening_ratio(clip: ClipPair) -> Value:
     return float(pair.generated.opening[pair.valid].std() / true_spread)
 
 
-@metric(name="jitter", label="jitter", unit="px", better="lower", version=1, source="ours")
+@metric(name="jitter", label="jitter", unit="px", better="lower", source="ours")
 def jitter(clip: ClipPair) -> Value:
     """Mean length of the second difference over time, in x and y, of the 33 rigid landmarks of the generated
     face; holds the tracker's noise and true head motion too, so read it against the ground truth's row.

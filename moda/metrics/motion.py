@@ -34,7 +34,6 @@ REST_OPENING_SHARE = 0.15
     label="blinks",
     unit="1/min",
     better="none",
-    version=1,
     digits=1,
     source="ours; the truth's own value is the ground truth's row",
 )
@@ -53,7 +52,6 @@ def blink_rate(clip: ClipPair) -> Value:
     label="blink duration",
     unit="s",
     better="none",
-    version=1,
     source="ours; the truth's own value is the ground truth's row",
 )
 def blink_duration(clip: ClipPair) -> Value:
@@ -69,7 +67,6 @@ def blink_duration(clip: ClipPair) -> Value:
     label="head spread ratio",
     unit="ratio",
     better="one",
-    version=1,
     source="ours",
 )
 def head_spread(clip: ClipPair) -> Value:
@@ -88,7 +85,6 @@ def head_spread(clip: ClipPair) -> Value:
     label="head speed ratio",
     unit="ratio",
     better="one",
-    version=1,
     source="ours",
 )
 def head_speed(clip: ClipPair) -> Value:
@@ -128,7 +124,6 @@ def spread_ratio(true: np.ndarray, generated: np.ndarray) -> float | None:
     label="lips at rest in silence",
     unit="share",
     better="higher",
-    version=1,
     source="this project",
     needs=("tracks", "audio"),
 )

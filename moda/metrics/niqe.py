@@ -40,7 +40,6 @@ FRAME_STEP = 10
     label="NIQE",
     unit="1",
     better="lower",
-    version=1,
     source="Mittal et al. 2013; in the paper's table",
     needs=("tracks", "pictures"),
 )

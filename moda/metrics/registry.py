@@ -161,9 +161,9 @@ def metric(
     label: str,
     unit: str,
     better: Better,
-    version: int,
-    digits: int = 2,
     source: str,
+    version: int = 1,
+    digits: int = 2,
     needs: tuple[Need, ...] = ("tracks",),
     variant: Callable[[MetricSettings], str] | None = None,
 ) -> Callable[[Compute], Compute]:

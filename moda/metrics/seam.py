@@ -29,7 +29,6 @@ MAX_SAME_PICTURE_GREY_LEVELS = 8.0
     label="seam",
     unit="1",
     better="one",
-    version=1,
     source="usual definition: gradient across the border against that of the source",
     needs=("tracks", "pictures"),
 )

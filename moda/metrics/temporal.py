@@ -26,7 +26,6 @@ MIN_RESIDUAL_GREY_LEVELS_SQUARED = 1e-3
     label="TCM",
     unit="1",
     better="higher",
-    version=1,
     source="the paper's variables; form inferred, docs/method.md, section 6",
     needs=("tracks", "frame", "pictures"),
 )

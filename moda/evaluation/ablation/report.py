@@ -11,6 +11,7 @@ from typing import Any
 from scipy.stats import t
 
 from moda.evaluation.ablation.plan import REFERENCE_VARIANT, AblationConfig, ClaimConfig, Trial
+from moda.evaluation.report.tables import markdown
 from moda.evaluation.results import Evaluation
 from moda.evaluation.statistics import LEVEL
 from moda.files import write_json, write_text
@@ -54,7 +55,7 @@ def common_clips(trials: Sequence[Trial], evaluation: Evaluation, metric: str) -
 def verdict(claim: ClaimConfig, scores: Scores) -> tuple[str, str]:
     """The verdict on a claim, and the numbers behind it.
 
-    A difference is shown where the `LEVEL` t interval of its mean over seeds, paired by seed, leaves out 0, unless
+    A difference is shown where the `LEVEL` t interval of its mean over seeds, paired by seed, excludes 0, unless
     the mean would be printed as 0; one seed shows none. Returns "agrees", "does not agree", "no difference shown" or
     "not available", and why.
     """
@@ -96,7 +97,7 @@ def write_ablation(
 ) -> list[Path]:
     """Write ablation.md and ablation.json into the output folder; returns their paths.
 
-    failed: why a trial is not among the scores, by its name.
+    failed: why a trial has no scores, by its name.
     """
     scores = collect(trials, evaluation)
     run = {trial.variant for trial in trials}
@@ -147,8 +148,8 @@ def report(
             result, why = verdict(claim, scores)
             lines.append(f"- {claim.says} ({claim.metric}): **{result}** ({why})")
         rule = (
-            f"A difference is shown where the {LEVEL:.0%} t interval of its mean over seeds leaves out 0, unless it "
-            "rounds to 0; it speaks of other seeds, not of other clips, and is not corrected for the number of claims."
+            f"A difference is shown where the {LEVEL:.0%} t interval of its mean over seeds excludes 0, unless it "
+            "rounds to 0; it holds for other seeds, not for other clips, and is not corrected for the number of claims."
         )
         parts += ["## The paper's claims", rule, "\n".join(lines)]
     return "\n\n".join(parts) + "\n"
@@ -167,17 +168,17 @@ def _shown(scores: Scores, metrics: Mapping[str, Metric]) -> list[Metric]:
 
 def _table(scores: Scores, metrics: Mapping[str, Metric]) -> str:
     """A line a metric, a column a variant."""
-    lines = [["metric", *scores], ["---"] * (len(scores) + 1)]
+    lines = []
     for metric in _shown(scores, metrics):
         cells = [_cell(list(found.get(metric.name, {}).values()), metric.digits) for found in scores.values()]
         lines.append([f"{metric.label} [{metric.unit}]", *cells])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return markdown(["metric", *scores], lines)
 
 
 def _differences(scores: Scores, metrics: Mapping[str, Metric]) -> str:
     """Variant less "full", paired by seed."""
     others = [name for name in scores if name != REFERENCE_VARIANT]
-    lines = [["metric", *others], ["---"] * (len(others) + 1)]
+    lines = []
     for metric in _shown(scores, metrics):
         full = scores[REFERENCE_VARIANT].get(metric.name, {})
         cells = []
@@ -186,4 +187,4 @@ def _differences(scores: Scores, metrics: Mapping[str, Metric]) -> str:
             gaps = [found[seed] - full[seed] for seed in sorted(set(found) & set(full))]
             cells.append(", ".join(f"{gap:+.{metric.digits}f}" for gap in gaps) or "not available")
         lines.append([metric.label, *cells])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return markdown(["metric", *others], lines)

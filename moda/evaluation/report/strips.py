@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from moda.errors import MediaError, OutputError
-from moda.files import replacing
+from moda.errors import MediaError
+from moda.files import make_folder, replacing
 from moda.metrics.pictures import PicturePair
 from moda.metrics.registry import NotAvailable
 
@@ -68,9 +68,6 @@ def write_strip(
 
 
 def _write_jpeg(path: Path, picture: np.ndarray) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {path.parent}: {error.strerror or error}") from error
+    make_folder(path.parent)
     with replacing(path) as temporary:
         Image.fromarray(picture).save(temporary, format="JPEG", quality=JPEG_QUALITY)

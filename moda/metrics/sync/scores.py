@@ -32,7 +32,7 @@ def sync_network(settings: MetricSettings) -> str:
 
 
 @metric(
-    name="sync_c", label="Sync-C", unit="distance", better="higher", version=1, source=SOURCE,
+    name="sync_c", label="Sync-C", unit="distance", better="higher", source=SOURCE,
     needs=("tracks", "audio"), variant=sync_network,
 )  # fmt: skip
 def sync_confidence(clip: ClipPair) -> Value:
@@ -44,7 +44,7 @@ def sync_confidence(clip: ClipPair) -> Value:
 
 
 @metric(
-    name="sync_d", label="Sync-D", unit="distance", better="lower", version=1, source=SOURCE,
+    name="sync_d", label="Sync-D", unit="distance", better="lower", source=SOURCE,
     needs=("tracks", "audio"), variant=sync_network,
 )  # fmt: skip
 def sync_distance(clip: ClipPair) -> Value:
@@ -54,7 +54,7 @@ def sync_distance(clip: ClipPair) -> Value:
 
 
 @metric(
-    name="sync_offset", label="Sync offset", unit="frames", better="zero", version=1, digits=1, source=SOURCE,
+    name="sync_offset", label="Sync offset", unit="frames", better="zero", digits=1, source=SOURCE,
     needs=("tracks", "audio"), variant=sync_network,
 )  # fmt: skip
 def sync_offset(clip: ClipPair) -> Value:
@@ -64,7 +64,7 @@ def sync_offset(clip: ClipPair) -> Value:
 
 
 @metric(
-    name="sync_c0", label="Sync-C0", unit="distance", better="higher", version=1,
+    name="sync_c0", label="Sync-C0", unit="distance", better="higher",
     source="ours: Sync-C that does not look for the offset",
     needs=("tracks", "audio"), variant=sync_network,
 )  # fmt: skip
