@@ -31,21 +31,8 @@ TARGET_SPAN_FRAMES = 12
 OPEN_MOUTH_DRAWS = 3
 """Of this many random spans the one with the widest mouth is taken: the inside of the mouth is what
 the refining renderer has to learn, and most frames show none."""
-TIME_TOLERANCE_SECONDS = 1e-9
-"""Seconds that do not count: a frame begins this much early."""
 MAX_TIME_SHIFT_FRAMES = 6000
 """Training shifts the time of a clip by up to this many frames, so that it tells nothing by itself."""
-
-
-def frame_at(seconds: float, fps: float, frames: int) -> int:
-    """Number of the frame whose interval [i / fps, (i + 1) / fps) holds a time; the last one after the end.
-
-    Exact to `TIME_TOLERANCE_SECONDS`: neither 30000/1001 nor most times are floats, and a frame's own time must give
-    that frame. Raises `DataError` for a time before the beginning.
-    """
-    if not seconds >= 0:
-        raise DataError(f"no frame at {seconds} s, wanted a time from 0 on")
-    return min(int((seconds + TIME_TOLERANCE_SECONDS) * fps), frames - 1)
 
 
 def tracked_frames(clip: Clip, frames: range) -> np.ndarray:

@@ -27,8 +27,6 @@ VIDEO_FRAMES, CEPSTRAL_FRAMES = 5, 20
 """What one embedding looks at: frames of video, and cepstral frames."""
 CEPSTRA_A_VIDEO_FRAME = 4
 """Cepstral frames a video frame."""
-FACE_SIDE_PX = 224
-"""Side of the face picture, pixels."""
 EMBEDDING_CHANNELS = 1024
 AUDIO_BATCH_WINDOWS = 64
 """Windows of audio that go through at once."""
