@@ -10,7 +10,7 @@ from moda.errors import TrainingError
 from moda.moments import Moments
 
 MIN_STD = 1e-3
-"""Smallest standard deviation used: a channel that never moves is not blown up by its noise."""
+"""Smallest standard deviation used: the noise of a channel that never moves is not amplified."""
 
 
 class Normalizer(nn.Module):
