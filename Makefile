@@ -12,7 +12,7 @@ RUN := $(VENV)/bin/python
 # An environment that several checkouts share is linked to one of them; the current checkout has precedence.
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
-.PHONY: help env env-test fingerprint demo lint test clean
+.PHONY: help env env-test fingerprint demo lint test test-gpu clean
 .DEFAULT_GOAL := help
 
 help:
@@ -42,6 +42,10 @@ lint: env-test
 # One thread a process: several processes share the cores.
 test: lint
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile
+
+# What needs a GPU, where there is one; skipped elsewhere.
+test-gpu: env-test
+	$(RUN) -m pytest -m gpu
 
 clean:
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info demo.mp4

@@ -1,6 +1,1 @@
-"""The program that evaluates.
-
-folders, framing, jobs: which videos are compared, and how they are brought into one frame. tracking: their faces.
-controls: rows made from the truth. scoring: one clip, evaluate: all. generate: our own videos. statistics: intervals
-and comparisons. report/: what is written. ablation/: variants, trained, scored and compared.
-"""
+"""The program that evaluates: inputs, tracking, controls, scoring, generation, ablation, statistics, reports."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 
@@ -119,7 +118,7 @@ def scores_record(evaluation: Evaluation, printed: PrintedTable | None = None) -
         "seconds": {part: round(seconds, 2) for part, seconds in evaluation.seconds.items()},
     }
     if printed is not None:
-        record["printed"] = {"mark": MARK, **asdict(printed)}
+        record["printed"] = {"mark": MARK, **printed.model_dump(mode="json")}
     return record
 
 

@@ -62,7 +62,9 @@ class SyncStage(Stage):
     def prepare(self, train: Dataset[Any]) -> None:
         assert isinstance(train, SyncPairs)
         moved, levels = [], []
-        for lips, tracked, wave in train.whole_clips():
+        device = next(self.net.parameters()).device
+        for clip in train.whole_clips():
+            lips, tracked, wave = (part.to(device) for part in clip)
             moved.append(lip_motion(lips[None], tracked[None])[0, ::STATISTICS_FRAME_STEP])
             levels.append(self.net.mel(wave[None], len(lips))[0, ::STATISTICS_FRAME_STEP])
         self.net.fit(torch.cat(moved), torch.cat(levels))

@@ -1,0 +1,118 @@
+"""CUDA without a GPU: torch's FakeTensorMode, which has shapes, types and devices but no values.
+
+An operation on tensors of two devices raises, as on a GPU. Values that are read (`item`, `tolist`, `numpy`) are
+ones, so that what follows runs; `numpy()` of a tensor on the GPU raises, as there. The backward pass does not run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import GeneratorType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.cuda.amp.common
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
+from torch.utils._pytree import tree_map_only
+
+from moda.stages.speech.network import _mel_bank
+
+CUDA = "cuda"
+
+
+@contextmanager
+def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
+    """Tensors made in the block are fake."""
+    with monkeypatch.context() as patch, FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=False) as mode:
+        patch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
+        patch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)
+        patch.setattr(FakeTensor, "item", lambda self: _ones(self).flat[0].item(), raising=False)
+        patch.setattr(FakeTensor, "tolist", lambda self: _ones(self).tolist(), raising=False)
+        patch.setattr(FakeTensor, "__float__", lambda self: 1.0, raising=False)
+        patch.setattr(FakeTensor, "__int__", lambda self: 1, raising=False)
+        patch.setattr(FakeTensor, "__bool__", lambda self: True, raising=False)
+        patch.setattr(FakeTensor, "numpy", _numpy, raising=False)
+        _mel_bank.cache_clear()  # a tensor that is kept: neither a real one here nor a fake one after
+        try:
+            yield mode
+        finally:
+            _mel_bank.cache_clear()
+
+
+def _ones(tensor: Tensor) -> np.ndarray:
+    """An array of its shape; of 2 where the shape depends on values."""
+    shape = [side if isinstance(side, int) else 2 for side in tensor.shape]
+    return np.ones(shape, str(tensor.dtype).removeprefix("torch."))
+
+
+def _numpy(tensor: Tensor) -> Any:
+    if tensor.device.type != "cpu":
+        raise TypeError(f"can't convert {tensor.device} tensor to numpy; use Tensor.cpu() first")
+    return _ones(tensor)
+
+
+def moved(tree: Any, mode: FakeTensorMode, device: str = CUDA) -> Any:
+    """Every tensor of a tree as a fake one on the device."""
+    with mode:
+        return tree_map_only(Tensor, lambda tensor: mode.from_tensor(tensor, static_shapes=True).to(device), tree)
+
+
+def move_module(module: nn.Module, mode: FakeTensorMode) -> None:
+    """Parameters and buffers of a real module as fake ones on the GPU, as `module.to("cuda")` does."""
+    shared: dict[Tensor, Tensor] = {}
+    for part in module.modules():
+        for values in (part._parameters, part._buffers):
+            for name, value in values.items():
+                if value is not None:
+                    if value not in shared:
+                        with unset_fake_temporarily():
+                            plain = value.detach()
+                        fake = moved(plain, mode)
+                        shared[value] = nn.Parameter(fake, value.requires_grad) if values is part._parameters else fake
+                    values[name] = shared[value]  # type: ignore[assignment]
+
+
+def loaded_outside(dataset: Any) -> Any:
+    """The dataset, whose methods compute with real tensors and return fake ones, on the CPU."""
+    kind = type(dataset)
+
+    def wrapped(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with unset_fake_temporarily() as mode:
+                result = method(*args, **kwargs)
+            return _fake(result, mode)
+
+        return call
+
+    class Outside(kind):  # type: ignore[misc, valid-type]
+        def __getattribute__(self, name: str) -> Any:
+            value = super().__getattribute__(name)
+            return wrapped(value) if callable(value) and not name.startswith("__") else value
+
+        def __getitem__(self, index: Any) -> Any:
+            return wrapped(super().__getitem__)(index)
+
+    dataset.__class__ = Outside
+    return dataset
+
+
+def _fake(result: Any, mode: FakeTensorMode | None) -> Any:
+    if mode is None:
+        return result
+    if isinstance(result, GeneratorType):
+        return _each(result, mode)
+    return moved(result, mode, "cpu")
+
+
+def _each(items: Iterator[Any], mode: FakeTensorMode) -> Iterator[Any]:
+    while True:
+        with unset_fake_temporarily():
+            item = next(items, None)
+        if item is None:
+            return
+        yield moved(item, mode, "cpu")
