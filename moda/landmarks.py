@@ -34,7 +34,7 @@ LIPS = _ids(
 EYES = LEFT_IRIS + LEFT_EYE + LEFT_EYEBROW + RIGHT_IRIS + RIGHT_EYE + RIGHT_EYEBROW
 N_LIPS, N_EYES = len(LIPS), len(EYES)
 OTHERS = sorted(set(range(N_LANDMARKS)) - set(LIPS) - set(EYES))
-"""Points that are in no group: what stage 2 adds. A list, as it indexes arrays."""
+"""Points that are in no group, which stage 2 predicts. A list, as it indexes arrays."""
 
 SHOULDER_POINTS = 9
 N_TORSO = 2 * SHOULDER_POINTS
@@ -85,7 +85,7 @@ class CanonicalFace(NamedTuple):
 
 
 PIXELS_PER_CM = 14.0
-"""The canonical face is kept in centimetres; this many pixels of the square frame make a
+"""The canonical face is stored in centimetres; this many pixels of the square frame make a
 centimetre at head scale 1, so a face in our crop has a scale near 1."""
 
 

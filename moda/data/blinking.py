@@ -1,7 +1,7 @@
-"""Windows of motion whose blinks are known: for a network that draws blinks as events.
+"""Windows of motion with their blinks, for a network that models blinks as events.
 
-Blinks are found in the whole clip, since a window of three seconds does not tell how far eyes are
-usually open, and once, when the set is made: the landmarks are read from start to end, a clip at a time.
+Blinks are detected in the whole clip, as the usual eye opening cannot be estimated from a window of three
+seconds, and once, when the set is made: the landmarks are read from start to end, a clip at a time.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from moda.nn.blinks import BlinkSample
 from moda.representation import FPS
 
 CHUNK_FRAMES = 1500
-"""Frames whose eyes are looked at together: a minute."""
+"""Frames whose eye opening is computed at once: a minute."""
 PRIOR_FRAMES = 60 * FPS
-"""Frames of the average person that are added to each one's own, to tell how often he or she blinks."""
+"""Frames at the mean rate that are added to each person's own, to estimate his or her rate."""
 MAX_BLINKS_A_PERSON = 20
-"""Blinks measured of a person at most, evenly over the footage, so that nobody's are the rule."""
+"""Largest number of blinks measured of a person, evenly over the footage, so that no person dominates."""
 
 
 class BlinkingSequences(MotionSequences):
@@ -67,19 +67,19 @@ class BlinkingSequences(MotionSequences):
 
     @cached_property
     def usual_rates(self) -> dict[str, float]:
-        """Identity -> blinks a frame; people of whom little is seen are taken to be more like the average."""
+        """Identity -> blinks a frame; for people with little footage closer to the mean."""
         return {
             identity: (number + self.mean_rate * PRIOR_FRAMES) / (frames + PRIOR_FRAMES)
             for identity, (number, frames) in self._counts.items()
         }
 
     def blink_samples(self) -> list[BlinkSample]:
-        """Blinks of every person as they look, at most `MAX_BLINKS_A_PERSON` of each."""
-        of_whom: dict[str, list[tuple[Clip, Blink]]] = {}
+        """Measured blinks of every person, at most `MAX_BLINKS_A_PERSON` of each."""
+        by_identity: dict[str, list[tuple[Clip, Blink]]] = {}
         for clip, blinks in zip(self.clips, self.blinks, strict=True):
-            of_whom.setdefault(clip.identity, []).extend((clip, blink) for blink in _apart(blinks))
+            by_identity.setdefault(clip.identity, []).extend((clip, blink) for blink in _apart(blinks))
         samples = []
-        for candidates in of_whom.values():
+        for candidates in by_identity.values():
             picked = np.unique(
                 np.linspace(0, len(candidates) - 1, min(MAX_BLINKS_A_PERSON, len(candidates))).round().astype(int)
             )
@@ -110,7 +110,7 @@ def blink_sample(clip: Clip, blink: Blink) -> BlinkSample | None:
 
 
 def _apart(blinks: Sequence[Blink]) -> list[Blink]:
-    """Those that have open eyes before and after: whose anchors no other's reach."""
+    """Those with open eyes before and after: whose anchors overlap no other's."""
     reach = [blink.anchors for blink in blinks]
     return [
         blink

@@ -5,11 +5,11 @@
                      audio.wav  16 kHz mono, in time with the picture; absent if the source is silent
                      *.npy      one array each, see `arrays.ARRAYS`
                      moments.npz  sums for training statistics, see `moments`
-                     clip.json  who and what, written last: a folder without it is not a clip
+                     clip.json  the clip's record, written last: a folder without it is not a clip
     STORE/splits/{train,val,test}.txt  clip ids, one a line; no identity is in two of them
 
 Frame `t` is the picture at `t / 25` seconds in all of these. A clip holds no arrays and no open
-files: what is asked for is mapped, and only the part that is looked at is read.
+files: an array is memory-mapped on access, and only the part in use is read.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ SPLITS = ("train", "val", "test")
 MAX_SIDE_PX = 1 << 14
 MAX_NAME = 255
 MAX_FRAMES = 1 << 31
-"""No clip has so many: two years."""
+"""Limit of a clip's frames: more than two years."""
 
 
 def _checked(path: Path, record: dict[str, Any], name: str, kind: type, default: object = None) -> Any:
@@ -65,7 +65,7 @@ class Clip:
     def __init__(self, folder: Path, record: dict[str, Any]) -> None:
         self.folder = folder
         self.record = record
-        """What clip.json says."""
+        """The contents of clip.json."""
         path = folder / "clip.json"
         self.id: str = _checked(path, record, "id", str)
         self.identity: str = _checked(path, record, "identity", str)

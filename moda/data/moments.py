@@ -1,10 +1,10 @@
-"""Sums of a clip that training statistics are made of, so that a training reads no footage to begin.
+"""Sums of a clip from which training statistics are computed, so that a training run need not read all footage first.
 
     moments.npz   rest     rotation 3, translation 3, scale 1, torso 54: what the motion is relative to
                   <group>  count 1, mean K, squares K and, for the groups of COVARIANCE_GROUPS, the upper triangle of
                            the scatter matrix, K (K + 1) / 2; groups: lips, eyes, head, torso, face
 
-All float64, one row each. What they mean: `moda.normalization.Moments`, `moda.geometry.Rest`.
+All float64, one row each. Their meaning: `moda.normalization.Moments`, `moda.geometry.Rest`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FILE = "moments.npz"
 GROUPS = ("lips", "eyes", "head", "torso")
 """Parts of a motion."""
 COVARIANCE_GROUPS = ("eyes", "head", "torso")
-"""Groups whose covariance stage 1 needs, for the basis its flow draws motion in."""
+"""Groups whose covariance stage 1 needs, for the PCA basis of its flow."""
 SHAPES: dict[str, tuple[int, ...]] = {**MOTION_SHAPES, "face": (N_LANDMARKS, 3)}
 CHUNK_FRAMES = 1500
 """Frames summed at a time: a minute."""

@@ -35,7 +35,7 @@ class Crop(NamedTuple):
 
 
 class SpeechMeta(NamedTuple):
-    """Who labelled the speech, with which symbols; the last symbol is the blank."""
+    """The teacher that labelled the speech, and its symbols; the last symbol is the blank."""
 
     teacher: str
     symbols: tuple[str, ...]
@@ -58,9 +58,9 @@ def read_meta(root: Path) -> SpeechMeta:
 class SpeechCrops(Dataset[dict[str, Tensor]]):
     """Crops of `frames` frames of one split; items are addressed by `Crop` or, in validation, by number.
 
-    An item holds, T = frames: wave (640 T,), what the network hears; clean (640 T,), the same before
+    An item holds, T = frames: wave (640 T,), the network's input; clean (640 T,), the same before
     augmentation; posteriors (2 T, symbols), the teacher's log posteriors; valid (2 T,), 0 behind the
-    end of an audio recording shorter than the crop. All recordings are kept in memory, about 3 MB a minute.
+    end of an audio recording shorter than the crop. All recordings are held in memory, about 3 MB a minute.
     """
 
     def __init__(self, config: SpeechDataConfig, *, training: bool) -> None:

@@ -1,4 +1,4 @@
-"""Pairs of lips and audio, moved against each other by a known number of frames, for the stage "sync"."""
+"""Pairs of lips and audio, shifted against each other by a known number of frames, for the stage "sync"."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class SyncPairs(Dataset[dict[str, Tensor]]):
     """Windows of one split; items are addressed by `SyncWindow` or, in validation, by number.
 
     An item holds, T = config.frames: lips (T, 40, 3) canonical pixels; tracked (T,) bool; wave (640 T,);
-    audible (T,) bool, False where the moved audio lies outside the clip; late (), frames by which the
+    audible (T,) bool, False where the shifted audio lies outside the clip; late (), frames by which the
     picture comes late.
     """
 
@@ -84,7 +84,7 @@ class SyncPairs(Dataset[dict[str, Tensor]]):
         return clips_fingerprint(self.clips, sorted((self.own or {}).items()))
 
     def _fixed_windows(self) -> list[SyncWindow]:
-        """Every clip cut into windows, each moved by a few offsets that are spread evenly."""
+        """Every clip cut into windows, each shifted by a few evenly spaced offsets."""
         windows = []
         for number, clip in enumerate(self.clips):
             for start in range(0, clip.frames - self.config.frames + 1, self.config.frames):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from moda.nn.blocks import LEAKY_RELU_SLOPE
 
 FeatureMaps = list[Tensor]
-"""What one scale returns: the maps of its inner layers, then its logits (B, 1, H', W')."""
+"""The output of one scale: the maps of its inner layers, then its logits (B, 1, H', W')."""
 
 
 class PatchDiscriminator(nn.Module):

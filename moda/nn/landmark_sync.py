@@ -42,7 +42,7 @@ class Block(nn.Module):
         self.dropout = nn.Dropout1d(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        # each frame is normed by itself: what it gets must not depend on how long the clip is
+        # each frame is normalised by itself: the result must not depend on the length of the clip
         normed = self.norm(x.transpose(1, 2)).transpose(1, 2)
         change: Tensor = self.dropout(self.outer(F.gelu(self.inner(normed))))
         return x[..., self.dilation : -self.dilation] + change
@@ -122,7 +122,7 @@ class LipSyncNet(nn.Module):
 
 
 def lip_motion(lips: Tensor, tracked: Tensor) -> Tensor:
-    """Lips (B, T, 40, 3) -> (B, T, 120): departure from the median mouth, over its spread in the clip."""
+    """Lips (B, T, 40, 3) -> (B, T, 120): deviation from the median mouth, over its RMS in the clip."""
     flat = lips.flatten(2)
     seen = tracked.bool()[..., None]
     middle = flat.masked_fill(~seen, torch.nan).nanmedian(dim=1, keepdim=True).values.nan_to_num()

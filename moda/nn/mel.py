@@ -24,7 +24,7 @@ MIN_POWER, LOG_CENTRE, LOG_SCALE = 1e-3, -3.0, 3.0
 
 
 class LogMel(nn.Module):
-    """Waveform (B, N), T -> (B, T, 4 M): the four spectra of each video frame, about zero mean and unit spread."""
+    """Waveform (B, N), T -> (B, T, 4 M): the four spectra of each video frame, of about zero mean and unit variance."""
 
     window: Tensor
     filters: Tensor
@@ -54,7 +54,7 @@ class MelFront(nn.Module):
     """Log-mel spectra through convolutions in place of wav2vec2's CNN: waveform (B, N), T -> (B, width, T).
 
     Four spectra a video frame, halved in rate twice by strided convolutions; each step normalised by itself,
-    so that what a frame gets does not depend on the window around it (but for the wave's loudness).
+    so that the features of a frame do not depend on the window around it (but for the wave's loudness).
     """
 
     def __init__(self, bands: int, width: int, quiet: float) -> None:

@@ -1,4 +1,4 @@
-"""The paper's renderer, generator: a U-Net of residual blocks (docs/method.md, section 5).
+"""The generator of the paper's renderer (section 3.3): a U-Net of residual blocks (docs/method.md, section 5).
 
 Dimension letters: B batch, C channels, H W picture height and width.
 """

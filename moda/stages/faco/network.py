@@ -1,6 +1,6 @@
 """Stage 2 networks, FaCo-Net: lips and eyes to the dense face, frame by frame.
 
-docs/method.md, section 3. No norm layers; LeakyReLU 0.2 between linear layers. G has 1,900,442
+Paper, section 3.2; docs/method.md, section 3. No norm layers; LeakyReLU 0.2 between linear layers. G has 1,900,442
 parameters, D 792,705; there is one size only.
 
 Dimension letters: B batch, T frames, P points.
@@ -40,7 +40,7 @@ def _flat(statistics: nn.ModuleDict, name: str, points: Tensor) -> Tensor:
 
 
 def _with_given(face: Tensor, lips: Tensor, eyes: Tensor) -> Tensor:
-    """Face offsets (B, T, 478, 3) with the given lips and eyes in their places."""
+    """Face offsets (B, T, 478, 3) whose lips and eyes are replaced by the input's."""
     face = face.clone()
     face[:, :, list(LIPS)] = lips.to(face.dtype)
     face[:, :, list(EYES)] = eyes.to(face.dtype)
@@ -50,7 +50,7 @@ def _with_given(face: Tensor, lips: Tensor, eyes: Tensor) -> Tensor:
 class FaCoNet(nn.Module):
     """G of docs/method.md, section 3: offsets of all 478 points from lips, eyes and the subject's mesh.
 
-    Takes and returns pixels; statistics are buffers in `normalizers`, fitted by the stage.
+    Inputs and outputs are pixels; statistics are buffers in `normalizers`, fitted by the stage.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -75,7 +75,7 @@ class FaCoNet(nn.Module):
 
 
 class RestingFace(nn.Module):
-    """No FaCo-Net (the paper's ablation): the lips and eyes given, every other point at rest."""
+    """No FaCo-Net (the paper's ablation): lips and eyes of the input, every other point at rest."""
 
     def forward(self, lips: Tensor, eyes: Tensor, subject: Tensor) -> Tensor:
         """As `FaCoNet`; subject gives the face's type and number of points."""
@@ -83,9 +83,9 @@ class RestingFace(nn.Module):
 
 
 class FaCoDiscriminator(nn.Module):
-    """D of docs/method.md, section 3, conditional on the subject: is this face one of true footage?
+    """D of docs/method.md, section 3, conditional on the subject: logits of whether the face is real.
 
-    `statistics` are the generator's `normalizers`, so that both see the same scale.
+    `statistics` are the generator's `normalizers`, so that both use the same scale.
     """
 
     def __init__(self, config: NetworkConfig, statistics: nn.ModuleDict) -> None:

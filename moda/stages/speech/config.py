@@ -35,9 +35,9 @@ class LossConfig(Config):
     kl: float = Field(1.0, ge=0)
     """Kullback-Leibler divergence from the teacher, nats a frame."""
     mel: float = Field(0.5, ge=0)
-    """L1 of log-mel frames (spread about 1)."""
+    """L1 of log-mel frames (standard deviation about 1)."""
     phonetic: float = Field(1.0, ge=0)
-    """Squared error of the phonetic channels (whitened components of the teacher's log posteriors), weighed by their
-    spread; unused where the encoder has none."""
+    """Squared error of the phonetic channels (whitened components of the teacher's log posteriors), weighted by their
+    variance; unused where the encoder has none."""
     temperature: float = Field(2.0, ge=1)
-    """tau: 1 takes the posteriors as they are, more brings out what the blank hides."""
+    """tau: 1 leaves the posteriors as they are, more raises the symbols other than the blank."""

@@ -1,7 +1,7 @@
-"""Network of the speech stage: the speech encoder of stage 1 with heads that are thrown away.
+"""Network of the speech stage: the speech encoder of stage 1, with heads for training alone.
 
-Not in the paper, which starts from wav2vec2-base. Where no such weights can be had, the small
-encoder learns phonetics here, at the 25 frames a second at which stage 1 will use it.
+Not in the paper, which starts from wav2vec2-base. Here the small encoder learns phonetics, at the
+25 frames a second at which stage 1 uses it.
 
 Dimension letters: B batch, N audio samples, T video frames, S phoneme symbols, M mel bands.
 """
@@ -31,7 +31,7 @@ HOP_SAMPLES, WINDOW_SAMPLES, MEL_FLOOR, MEL_SPREAD = 320, 400, 1e-6, 4.0
 class SpeechPrediction:
     """logits: (B, 2T, S) of the phoneme symbols. mel: (B, 2T, M), in the units of `log_mel`.
 
-    features: (B, T, channels), what stage 1 will be given.
+    features: (B, T, channels), the input of stage 1.
     """
 
     logits: Tensor
@@ -48,7 +48,7 @@ class SpeechNet(nn.Module):
         self.wav2vec = SpeechEncoder(config.wav2vec)
         self.phonemes = nn.Linear(config.wav2vec.hidden, TEACHER_FRAMES_A_VIDEO_FRAME * config.symbols)
         self.mel = nn.Linear(config.wav2vec.hidden, TEACHER_FRAMES_A_VIDEO_FRAME * config.mels)
-        # Principal components of the teacher's log posteriors: what `wav2vec.phonetic` channels are taught to be.
+        # Principal components of the teacher's log posteriors: the targets of the `wav2vec.phonetic` channels.
         self.basis = LinearBasis(TEACHER_FRAMES_A_VIDEO_FRAME * config.symbols, max(1, config.wav2vec.phonetic))
 
     def forward(self, wave: Tensor) -> SpeechPrediction:
@@ -81,7 +81,7 @@ def _mel_bank(mels: int) -> Tensor:
 def log_mel(wave: Tensor, mels: int) -> Tensor:
     """Log-mel frames at 50 Hz: (B, N) -> (B, N // 320, M), frame i centred on sample 320 i.
 
-    The mean over the crop is taken off, so that loudness does not count; spread is about 1.
+    The mean over the crop is subtracted, so that loudness has no effect; the standard deviation is about 1.
     """
     window = torch.hann_window(WINDOW_SAMPLES, device=wave.device)
     spectrum = torch.stft(

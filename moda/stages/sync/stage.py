@@ -1,11 +1,11 @@
-"""Sync stage: name the lag between lips and audio that were moved against each other.
+"""Sync stage: estimate the lag between lips and audio that were shifted against each other.
 
     L = w_frames * (CE(lips -> audio) + CE(audio -> lips)) / 2 + w_curve * CE(curve)
 
-Frames: each lip frame picks its audio out of all audio of the window, and the reverse (InfoNCE).
-Curve: the similarity averaged over the window picks the lag, which is what the estimator will do.
-Only audio of the same clip competes: telling speakers apart would be easier than telling moments
-apart. Targets are triangles about the true lag, since it is no whole number and known to a frame at best.
+Frames: each lip frame is matched with its audio among all audio of the window, and the reverse (InfoNCE).
+Curve: the similarity averaged over the window gives the lag, as in the estimator at inference.
+Negatives are of the same clip: those of other speakers would be too easy. Targets are triangles about the
+true lag, which is fractional and known to a frame at best.
 """
 
 from __future__ import annotations
