@@ -1,7 +1,7 @@
 """Speed of `moda infer` by stage, and its memory, at several lengths of audio.
 
 Each length is a whole process at 256 px: stages as the command prints them; "start" is what is left of the wall time
-(interpreter, imports); CPU adds up all threads and ffmpeg. The audio is repeated or cut to length. --untrained makes
+(interpreter, imports); CPU adds up all threads. The audio is repeated or cut to length. --untrained makes
 checkpoints with random weights from configs/default: the speed is the same.
 """
 

@@ -1,7 +1,7 @@
 """Speed of preparation by step: frames a second of one core.
 
-The video goes through the scan and all steps in this process, ffmpeg beside it, all on one core, twice: the first time
-warms up (imports, models), the second is measured. CPU adds up all threads and processes, so frames a CPU second is
+The video goes through the scan and all steps in this process, on one core, twice: the first time
+warms up (imports, models), the second is measured. CPU adds up all threads, so frames a CPU second is
 the speed of that core. The projection for HDTF is its length at that speed.
 """
 

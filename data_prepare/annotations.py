@@ -43,7 +43,7 @@ from moda.errors import DataError
 from moda.geometry import fit_head_pose, fit_under_rotation
 from moda.imaging.crop import Box, to_frame
 from moda.reading import read_arrays
-from moda.representation import FRAME, HeadPose
+from moda.representation import FRAME, HeadPose, interpolate
 
 POSE_FILE, MASK_FILES = "pose.npz", ("person.npz", "person.mp4", "parsing.npz")
 FILE_NAMES = (POSE_FILE, *MASK_FILES)
@@ -154,9 +154,7 @@ class Annotations:
     def _at(self, values: np.ndarray, fps: float, times: np.ndarray) -> np.ndarray:
         """(N, ...) at (T,) seconds, linear in time."""
         place = covered(self.folder / POSE_FILE, np.asarray(times, np.float64) * fps, len(values), fps)
-        flat = values.reshape(len(values), -1)
-        columns = [np.interp(place, np.arange(len(values)), column) for column in flat.T]
-        return np.stack(columns, axis=1).reshape(len(place), *values.shape[1:])
+        return interpolate(values, place)
 
     def _read_pose(self) -> _Pose:
         path = self.folder / POSE_FILE

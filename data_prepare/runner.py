@@ -79,11 +79,11 @@ def prepare(
     store = ClipStore.create(out, options.size)
     with _locked(out):
         _check_owners(store, sources)
-        outcomes = _run(sources, out, options, jobs, began, on_progress)
-        _remove_orphans(store, outcomes)
-        whole = all(outcome.status != "failed" for outcome in outcomes)
+        results = _Run(options, jobs, began, on_progress).results(sources, out)
+        _remove_orphans(store, results)
+        whole = all(result.status != "failed" for result in results)
         splits = write_splits(ClipStore.open(out), rule, whole=whole)
-        rows = tuple(_row(out, outcome, splits) for outcome in outcomes)
+        rows = tuple(_row(out, result, splits) for result in results)
         report = Report(rows, splits, tuple(missing), options, time.monotonic() - began)
         write_json(out / "report.json", report.as_json())
         write_page(out, report.as_json())
@@ -118,65 +118,66 @@ def _check_owners(store: ClipStore, sources: Sequence[SourceVideo]) -> None:
             )
 
 
-def _run(
-    sources: Sequence[SourceVideo],
-    out: Path,
-    options: Options,
-    jobs: int,
-    began: float,
-    on_progress: Callable[[PreparationProgress], None],
-) -> list[ClipResult]:
-    """Outcomes of all clips, and of videos without one, in the order of the sources and their shots."""
-    outcomes: dict[str, list[ClipResult]] = {source.clip_id: [] for source in sources}
-    done, total = 0, len(sources)
-    pool: Pool[Task, ClipResult] = Pool(work, initialise, max(1, jobs), lambda: report())
+class _Run:
+    """The scans and clips of one call: what is done so far, and how much is still to be done."""
 
-    def report() -> None:
-        seconds, frames = time.monotonic() - began, pool.counter.value
-        forecast.read_next_length()
-        expected = frames if done == total else max(forecast.frames, frames)
-        eta = seconds / done * (total - done) if done else None
+    def __init__(
+        self, options: Options, jobs: int, began: float, on_progress: Callable[[PreparationProgress], None]
+    ) -> None:
+        self._options, self._began, self._on_progress = options, began, on_progress
+        self._results: dict[str, list[ClipResult]] = {}
+        self._done = self._total = 0
+        self._forecast = Forecast((), 0)
+        self._pool: Pool[Task, ClipResult] = Pool(work, initialise, max(1, jobs), self._report)
+
+    def results(self, sources: Sequence[SourceVideo], out: Path) -> list[ClipResult]:
+        """Of all clips, and of videos without one, in the order of the sources and their shots."""
+        self._results = {source.clip_id: [] for source in sources}
+        self._total = len(sources)
+        self._report()
+        waiting: list[Task] = []
+        for task in [Task(out, source, self._options, source.clip_id) for source in sources]:
+            known = scanned(task)
+            if known is None:
+                waiting.append(task)
+            else:
+                self._note(known)
+                waiting += self._clips_of(known)
+        clip_frames = sum(task.shot.stop - task.shot.start for task in waiting if task.shot is not None)
+        self._forecast = Forecast([task.source for task in waiting if task.shot is None], clip_frames)
+        for task, result in self._pool.run(waiting, self._clips_of):
+            self._note(result or ClipResult(task, "failed", DIED, "scan" if task.shot is None else "clip"))
+            self._report()
+        by_source = (self._results[source.clip_id] for source in sources)
+        return [result for results in by_source for result in sorted(results, key=lambda each: each.task.clip_id)]
+
+    def _report(self) -> None:
+        seconds, frames = time.monotonic() - self._began, self._pool.counter.value
+        self._forecast.read_next_length()
+        expected = frames if self._done == self._total else max(self._forecast.frames, frames)
+        eta = seconds / self._done * (self._total - self._done) if self._done else None
         if 0 < frames < expected:
             eta = seconds / frames * (expected - frames)
-        on_progress(PreparationProgress(done, total, frames, expected, seconds, eta))
+        self._on_progress(PreparationProgress(self._done, self._total, frames, expected, seconds, eta))
 
-    def note(outcome: ClipResult) -> None:
-        nonlocal done
-        done += 1
-        if outcome.scan is not None and not outcome.scan.shots:
-            outcome = ClipResult(outcome.task, "rejected", outcome.scan.reason, "scan")
-        if outcome.status != "scanned":
-            outcomes[outcome.task.source.clip_id].append(outcome)
+    def _note(self, result: ClipResult) -> None:
+        self._done += 1
+        if result.scan is not None and not result.scan.shots:
+            result = ClipResult(result.task, "rejected", result.scan.reason, "scan")
+        if result.status != "scanned":
+            self._results[result.task.source.clip_id].append(result)
 
-    def clips_of(outcome: ClipResult) -> list[Task]:
-        """The clips of a scanned video that are to be made; those that need nothing are done at once."""
-        nonlocal total
+    def _clips_of(self, result: ClipResult) -> list[Task]:
+        """The clips of a scanned video that are to be made; those that are up to date are noted at once."""
         tasks = []
-        for task in clip_tasks(outcome.task, outcome.scan):
-            total += 1
+        for task in clip_tasks(result.task, result.scan):
+            self._total += 1
             known = finished(task)
             if known is None:
                 tasks.append(task)
             else:
-                note(known)
+                self._note(known)
         return tasks
-
-    forecast = Forecast((), 0)
-    report()
-    waiting: list[Task] = []
-    for task in [Task(out, source, options, source.clip_id) for source in sources]:
-        known = scanned(task)
-        if known is None:
-            waiting.append(task)
-        else:
-            note(known)
-            waiting += clips_of(known)
-    clip_frames = sum(task.shot.stop - task.shot.start for task in waiting if task.shot is not None)
-    forecast = Forecast([task.source for task in waiting if task.shot is None], clip_frames)
-    for task, result in pool.run(waiting, clips_of):
-        note(result or ClipResult(task, "failed", DIED, "scan" if task.shot is None else "clip"))
-        report()
-    return [outcome for source in sources for outcome in sorted(outcomes[source.clip_id], key=lambda o: o.task.clip_id)]
 
 
 def scanned(task: Task) -> ClipResult | None:
@@ -224,27 +225,27 @@ def finished(task: Task) -> ClipResult | None:
     return None
 
 
-def _remove_orphans(store: ClipStore, outcomes: Sequence[ClipResult]) -> None:
+def _remove_orphans(store: ClipStore, results: Sequence[ClipResult]) -> None:
     """Remove clips of these videos that are no shot of theirs any more, and old rejections of clips that were made."""
-    kept = {outcome.task.clip_id for outcome in outcomes if outcome.status == "kept"}
-    failed = {outcome.task.clip_id for outcome in outcomes if outcome.status == "failed"}
-    names = {(str(outcome.task.source.folder), outcome.task.source.name) for outcome in outcomes}
+    kept = {result.task.clip_id for result in results if result.status == "kept"}
+    failed = {result.task.clip_id for result in results if result.status == "failed"}
+    names = {(str(result.task.source.folder), result.task.source.name) for result in results}
     for clip in readable_clips(store):
         ours = (clip.record.get("source_folder"), clip.record.get("source")) in names
         if ours and clip.id not in kept | failed and not any(clip.id.startswith(f"{name}_") for name in failed):
             remove_clip(clip.folder)
-    for outcome in outcomes:
-        if outcome.status == "kept":
+    for result in results:
+        if result.status == "kept":
             with contextlib.suppress(OSError):
-                rejection_path(outcome.task).unlink()
+                rejection_path(result.task).unlink()
 
 
-def _row(out: Path, outcome: ClipResult, splits: Splits) -> ReportRow:
-    task = outcome.task
+def _row(out: Path, result: ClipResult, splits: Splits) -> ReportRow:
+    task = result.task
     record = {}
-    if outcome.status == "kept":
+    if result.status == "kept":
         record = read_json(out / "clips" / task.clip_id / "clip.json")
-    return ReportRow.of(out, outcome, record, splits.identities.get(task.source.identity, ""))
+    return ReportRow.of(out, result, record, splits.identities.get(task.source.identity, ""))
 
 
 def readable_clips(store: ClipStore) -> list[Clip]:

@@ -1,4 +1,4 @@
-"""How loud speech is in each frame of video, whatever else the microphone heard: rumble, hum, a steady noise."""
+"""Level of speech in each frame of video, robust to rumble, hum and steady noise."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SPEECH_FROM_HZ, RUMBLE_TO_HZ = 240.0, 65.0
 STEADY_DB, NEAR_FLOOR_DB, NOISE_BELOW_SPEECH_DB = 6.0, 6.0, 15.0
 """Noise keeps its level within this, lies so near the quietest of its surroundings, and so far below speech."""
 _SURROUNDINGS_FRAMES = 500
-"""Frames in which the quietest stretch is looked for."""
+"""Frames of the running minimum of the level."""
 _BLOCK_FRAMES = 1500
 """Frames whose samples are squared at once: a minute."""
 
@@ -38,7 +38,7 @@ def frame_power(wave: np.ndarray, frames: int) -> np.ndarray:
 
 
 def steady_noise(level: np.ndarray, speech: float, shortest: int) -> np.ndarray:
-    """(T,) bool: frames of stretches in which nothing but a steady background is heard.
+    """(T,) bool: frames of stretches that hold nothing but a steady background.
 
     level: (T,) dB of each frame. speech: dB of speech. shortest: frames of a stretch, at the least.
     """

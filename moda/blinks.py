@@ -20,7 +20,7 @@ MIN_BLINK_SECONDS, MAX_BLINK_SECONDS = 0.08, 0.5
 CLOSING_FRAMES, OPENING_FRAMES = 2, 3
 """Frames that lids take from open to `OPEN_SHARE` and back: eyes close faster than they open."""
 COURSE_TIMES = np.linspace(-1.0, 2.0, 61)
-"""Times at which a blink's course is kept, in its durations from its start."""
+"""Times at which a blink's course is sampled, in its durations from its start."""
 
 
 class Blink(NamedTuple):
@@ -105,7 +105,7 @@ def without_blinks(values: np.ndarray, blinks: Sequence[Blink]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class BlinkShape:
-    """What one blink looks like, measured against the line between the open eyes before and after it.
+    """The shape of one blink, measured against the line between the open eyes before and after it.
 
     seconds: its duration. depth: the largest share of the eye opening that it takes. course: (61,) the
     share that it takes, over its depth, at the times `COURSE_TIMES`. deepest: frame of the depth, counted from

@@ -1,4 +1,4 @@
-"""What is done to predicted lips before they are filtered: contrast, and a mouth that closes in silence."""
+"""Post-processing of predicted lips before they are filtered: contrast, and a mouth that closes in silence."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from moda.representation import FPS
 from moda.smoothing import gaussian
 
 SPEECH_PERCENTILE = 95.0
-"""Of an audio recording's levels, the one that stands for its speech."""
+"""Percentile of an audio recording's levels that is taken as the level of its speech."""
 _CLOSING, _EASE = 2, 1.0
 """Frames from the end of the audio until lips begin to close, and the sigma of their easing."""
 
 
 class PauseConfig(Config):
-    """When the mouth closes, whatever the network says.
+    """When the mouth closes, whatever the network predicts.
 
-    Networks that learned from people leave lips parted in a pause, as people do; the encoder normalises what it
-    hears, so what is left of silence would be heard as loud noise.
+    Trained networks leave lips parted in a pause, as people do; and the encoder normalises the level of its
+    input, so that the noise of a silence would be amplified.
     """
 
     level_db: float = -70.0

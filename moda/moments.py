@@ -1,4 +1,4 @@
-"""Sums that mean and spread of many values are made of: light to import, what is stored of a clip needs no network."""
+"""Sums from which mean and variance are computed. Light to import: those stored of a clip need no network."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Moments:
-    """What mean and spread of many values need, in float64; those of parts merge to those of the whole.
+    """Sums for mean and variance of many values, in float64; those of parts merge to those of the whole.
 
     count: number of values. mean: (*shape). squares: (*shape) sums of squared deviations from the
     mean. scatter: (K, K) sums of products of deviations, K channels flattened, or None.

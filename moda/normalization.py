@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -12,7 +10,7 @@ from moda.errors import TrainingError
 from moda.moments import Moments
 
 MIN_STD = 1e-3
-"""Smallest standard deviation used: a channel that never moves is not blown up by its noise."""
+"""Smallest standard deviation used: the noise of a channel that never moves is not amplified."""
 
 
 class Normalizer(nn.Module):
@@ -37,40 +35,6 @@ class Normalizer(nn.Module):
     def denormalize(self, values: Tensor) -> Tensor:
         """The exact inverse of `normalize`."""
         return values * self.std + self.mean
-
-    @classmethod
-    def fit(
-        cls,
-        arrays: Iterable[np.ndarray | Tensor | tuple[str, np.ndarray | Tensor]],
-        *,
-        source: str = "training data",
-        axes: int = 1,
-        floor: float = MIN_STD,
-    ) -> Normalizer:
-        """Mean and standard deviation over everything in `arrays`, read once (Chan's merged Welford).
-
-        arrays: each (..., *shape) in physical units, or (name, array) to have the name in a message.
-        axes: how many trailing axes make `shape`. floor: smallest standard deviation.
-        Raises `TrainingError` naming the array that holds NaN or infinity or has another shape, and
-        when there are fewer than two values.
-        """
-        total: Moments | None = None
-        for index, item in enumerate(arrays):
-            name, array = item if isinstance(item, tuple) else (f"array {index}", item)
-            values = np.asarray(array.detach().cpu() if isinstance(array, Tensor) else array)
-            if values.ndim < axes:
-                raise TrainingError(f"{source}, {name}: shape {values.shape}, wanted {axes} trailing axes or more")
-            shape = values.shape[values.ndim - axes :]
-            if total is not None and shape != total.mean.shape:
-                raise TrainingError(f"{source}, {name}: channels {shape}, wanted {total.mean.shape} as in those before")
-            if not np.isfinite(values).all():
-                raise TrainingError(f"{source}, {name}: holds values that are not finite; repair or remove it")
-            here = Moments.of(values.reshape(-1, *shape))
-            total = here if total is None else total.merge(here)
-        count = 0 if total is None else total.count
-        if total is None or count < 2:
-            raise TrainingError(f"{source}: {count} values, wanted two or more to compute statistics")
-        return cls.from_moments(total, floor=floor)
 
     @classmethod
     def from_moments(cls, moments: Moments, *, floor: float = MIN_STD) -> Normalizer:

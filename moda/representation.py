@@ -59,6 +59,15 @@ def samples_at(frame: int, fps: float = FPS, sample_rate: int = SAMPLE_RATE) -> 
     return round(frame * sample_rate / fps)
 
 
+def interpolate(values: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Values (N, ...) at fractional indices (T,) -> (T, ...), linear, held at the ends; of the values' dtype."""
+    at = np.clip(at, 0, len(values) - 1)
+    low = np.floor(at).astype(int)
+    high = np.minimum(low + 1, len(values) - 1)
+    weight = (at - low).reshape(-1, *[1] * (values.ndim - 1)).astype(values.dtype)
+    return np.asarray(values[low] * (1 - weight) + values[high] * weight)
+
+
 @dataclass(frozen=True)
 class HeadPose:
     """Where the head is: image = scale * R(rotation) @ canonical + translation.
@@ -102,15 +111,9 @@ class Motion:
         """Resample by time to `frames` frames at `fps` (linear); the same motion if nothing changes."""
         if fps == self.fps and frames == len(self):
             return self
-        position = np.clip(np.arange(frames) * self.fps / fps, 0, len(self) - 1)
-        low = np.floor(position).astype(int)
-        high = np.minimum(low + 1, len(self) - 1)
-
-        def mix(values: np.ndarray) -> np.ndarray:
-            weight = (position - low).reshape(-1, *[1] * (values.ndim - 1)).astype(values.dtype)
-            return values[low] * (1 - weight) + values[high] * weight
-
-        return Motion(mix(self.lips), mix(self.eyes), mix(self.head), mix(self.torso), fps)
+        at = np.arange(frames) * self.fps / fps
+        lips, eyes, head, torso = (interpolate(part, at) for part in (self.lips, self.eyes, self.head, self.torso))
+        return Motion(lips, eyes, head, torso, fps)
 
     def scaled(self, lips: float = 1.0, eyes: float = 1.0, head: float = 1.0, torso: float = 1.0) -> Motion:
         """The same motion, each part larger or smaller about the subject's rest; 0 freezes it there."""

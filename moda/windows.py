@@ -1,6 +1,6 @@
-"""The sliding window: the only place in the project that slides (paper, section 4: 300 by 150).
+"""The sliding window at inference (paper, section 4: 300 frames, one every 150).
 
-A clip is cut into spans as long as a training window; what each span gives is added up with
+A clip is cut into spans as long as a training window; the outputs of the spans are added up with
 weights that fall towards the span's ends, so that neighbours blend and cutting, then merging, is the identity.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,7 +15,6 @@ from torch import Tensor
 
 from moda.representation import STRIDE, WINDOW
 
-Array = TypeVar("Array", np.ndarray, Tensor)
 Span = tuple[int, int]
 
 
@@ -49,51 +47,12 @@ class SlidingWindow:
         rising = np.arange(1, length + 1, dtype=np.float64)
         return np.minimum(rising, rising[::-1]) / (length + 1)
 
-    def merge(self, pieces: Sequence[Array], spans: Sequence[Span], frames: int, *, axis: int = 0) -> Array:
-        """Weighted overlap-add of pieces (numpy or torch, floating point) along their time axis.
-
-        pieces: one per span, of that span's length on `axis`. Returns the same kind, dtype and
-        device with `frames` on `axis`. Raises `ValueError` if a length is wrong or a frame is not covered.
-        """
-        if len(pieces) != len(spans):
-            raise ValueError(f"{len(pieces)} pieces for {len(spans)} spans")
-        for piece, span in zip(pieces, spans, strict=True):
-            _check(piece, span, axis)
-        out = _blank(pieces[0], frames, axis)
-        for piece, span, share in zip(pieces, spans, self._shares(spans, frames), strict=True):
-            _add(out, piece, span, share, axis)
-        return out
-
     def _shares(self, spans: Sequence[Span], frames: int) -> list[np.ndarray]:
-        """What part of each frame comes from each span: sums to 1 over the spans, at every frame."""
+        """The weights of each span's frames, normalised: they sum to 1 over the spans, at every frame."""
         total = np.zeros(frames)
         for span in spans:
             total[span[0] : span[1]] += self.weights(span)
-        if not np.all(total > 0):
-            raise ValueError(f"frame {int(np.argmin(total > 0))} of {frames} is in no span")
         return [self.weights(span) / total[span[0] : span[1]] for span in spans]
-
-
-def _check(piece: Array, span: Span, axis: int) -> None:
-    if piece.shape[axis] != span[1] - span[0]:
-        raise ValueError(f"a piece of {piece.shape[axis]} frames for the span {span}")
-
-
-def _blank(piece: Array, frames: int, axis: int) -> Array:
-    """Zeros as the piece, but with `frames` on the axis."""
-    shape = list(piece.shape)
-    shape[axis] = frames
-    return np.zeros(shape, piece.dtype) if isinstance(piece, np.ndarray) else piece.new_zeros(shape)
-
-
-def _add(out: Array, piece: Array, span: Span, share: np.ndarray, axis: int) -> None:
-    """Add a piece, weighted frame by frame, to its place in `out`."""
-    sized = share.reshape(-1, *[1] * (piece.ndim - 1))
-    if isinstance(piece, np.ndarray):
-        place = np.moveaxis(out, axis, 0)[span[0] : span[1]]  # a view
-        place += np.moveaxis(piece, axis, 0) * sized.astype(piece.dtype)
-    else:
-        out.movedim(axis, 0)[span[0] : span[1]].add_(piece.movedim(axis, 0) * torch.from_numpy(sized).to(piece))
 
 
 def run_windowed(
@@ -112,10 +71,13 @@ def run_windowed(
     window = window or SlidingWindow()
     spans = window.spans(frames)
     merged: dict[str, Tensor] = {}
-    for span, share in zip(spans, window._shares(spans, frames), strict=True):
-        for name, piece in fn(*span).items():
-            _check(piece, span, axis)
+    for (start, stop), share in zip(spans, window._shares(spans, frames), strict=True):
+        for name, piece in fn(start, stop).items():
+            if piece.shape[axis] != stop - start:
+                raise ValueError(f"a piece of {piece.shape[axis]} frames for the span {(start, stop)}")
+            piece = piece.movedim(axis, 0)
             if name not in merged:
-                merged[name] = _blank(piece, frames, axis)
-            _add(merged[name], piece, span, share, axis)
-    return merged
+                merged[name] = piece.new_zeros((frames, *piece.shape[1:]))
+            weights = torch.from_numpy(share.reshape(-1, *[1] * (piece.ndim - 1))).to(piece)
+            merged[name][start:stop].add_(piece * weights)
+    return {name: values.movedim(0, axis) for name, values in merged.items()}

@@ -272,6 +272,15 @@ def test_a_newcomer_has_ten_questions_answered() -> None:
     assert sum(page == "extending.md" for page, *_ in symbols()) >= 10
 
 
+def test_sections_that_the_code_cites_exist() -> None:
+    sections = set(re.findall(r"^## (\d)\. ", (ROOT / "docs" / "method.md").read_text(), re.MULTILINE))
+    sources = [path for name in ("moda", "data_prepare", "configs") for path in (ROOT / name).rglob("*.*")]
+    texts = [path.read_text() for path in sources if path.suffix in (".py", ".yaml", ".j2")]
+    cited = re.findall(r"method\.md((?:,\s+sections?\s+[\d, and]+)?)", "\n".join(texts))
+    assert all(cited) and set(re.findall(r"\d", " ".join(cited))) == sections
+    assert not [text for text in texts if re.search(r"\bissue \d", text)]
+
+
 def test_controls_have_the_names_of_the_report() -> None:
     from moda.evaluation.controls import CONTROLS
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from moda.errors import DataError
 from moda.landmarks import N_EYES, N_LIPS, N_TORSO
-from moda.representation import HEAD, Motion, frames_of, samples_at
+from moda.representation import HEAD, Motion, frames_of, interpolate, samples_at
 
 
 def motion(frames: int = 12, seed: int = 0) -> Motion:
@@ -156,3 +156,11 @@ def test_a_motion_that_claims_gigabytes_is_refused_before_it_is_read(tmp_path: P
         assert tracemalloc.get_traced_memory()[1] < 4 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_interpolation_is_exact_for_straight_lines_and_holds_the_ends() -> None:
+    values = np.stack([np.arange(4), 2 * np.arange(4)], axis=1).astype(np.float32)
+    found = interpolate(values, np.array([-1, 0, 0.25, 1.5, 3, 9]))
+    np.testing.assert_array_equal(found[:, 1], [0, 0, 0.5, 3, 6, 6])
+    assert found.dtype == np.float32
+    assert interpolate(np.ones((1, 18, 3)), np.zeros(4)).shape == (4, 18, 3)

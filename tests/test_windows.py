@@ -20,10 +20,9 @@ from moda.windows import SlidingWindow, run_windowed
 @example(frames=5000)
 def test_cutting_and_merging_is_the_identity(frames: int) -> None:
     window = SlidingWindow()
-    spans = window.spans(frames)
-    values = np.random.default_rng(frames).normal(size=(frames, 2)) * 100
-    merged = window.merge([values[a:b] for a, b in spans], spans, frames)
-    np.testing.assert_allclose(merged, values, rtol=1e-12)
+    values = torch.from_numpy(np.random.default_rng(frames).normal(size=(frames, 2)) * 100)
+    merged = run_windowed(lambda start, stop: {"x": values[start:stop]}, frames, window=window)["x"]
+    torch.testing.assert_close(merged, values, rtol=1e-12, atol=0)
 
 
 def test_every_length_is_covered_by_windows_as_long_as_in_training() -> None:
@@ -58,22 +57,13 @@ def test_any_window_and_any_axis(frames: int, length: int, data: st.DataObject) 
 def test_neighbours_blend_without_a_step() -> None:
     """Windows that disagree by 1 meet on a ramp, not on a cliff."""
     window = SlidingWindow(10, 5)
-    spans = window.spans(15)
-    merged = window.merge([np.full(10, float(i)) for i in range(2)], spans, 15)
+    merged = run_windowed(lambda start, stop: {"x": torch.full((10,), float(start > 0))}, 15, window=window)[
+        "x"
+    ].numpy()
     assert np.all(merged[:5] == 0) and np.all(merged[10:] == 1)
     assert np.all(np.diff(merged) >= 0) and np.diff(merged).max() < 0.21
     weights = window.weights((0, 10))
     assert np.all(weights > 0) and np.array_equal(weights, weights[::-1]) and weights.argmax() in (4, 5)
-
-
-def test_numpy_and_torch_agree() -> None:
-    window = SlidingWindow(7, 3)
-    spans = window.spans(20)
-    pieces = [np.random.default_rng(i).normal(size=(7, 2)).astype(np.float32) for i in range(len(spans))]
-    a = window.merge(pieces, spans, 20)
-    b = window.merge([torch.from_numpy(piece) for piece in pieces], spans, 20)
-    assert a.dtype == np.float32
-    np.testing.assert_allclose(a, b.numpy(), rtol=1e-5, atol=1e-6)
 
 
 def test_a_short_clip_is_one_call_and_gradients_pass() -> None:
@@ -107,9 +97,3 @@ def test_misuse_is_refused() -> None:
             SlidingWindow(length, stride)
     with pytest.raises(ValueError, match="0 frames"):
         window.spans(0)
-    with pytest.raises(ValueError, match="1 pieces for 2 spans"):
-        window.merge([np.zeros(4)], [(0, 4), (2, 6)], 6)
-    with pytest.raises(ValueError, match="piece of 3 frames"):
-        window.merge([np.zeros(3)], [(0, 4)], 4)
-    with pytest.raises(ValueError, match="frame 4 of 6 is in no span"):
-        window.merge([np.zeros(4)], [(0, 4)], 6)

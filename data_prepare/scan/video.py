@@ -32,7 +32,7 @@ from moda.errors import DataError
 from moda.files import temporary_file, write_json
 from moda.imaging.crop import square_box
 from moda.imaging.landmark_strip import write_strip
-from moda.media.decode_and_store import frames_with_thumbnails, read_thumbnails
+from moda.media.decode_and_store import VideoRange, frames_with_thumbnails, read_thumbnails
 from moda.media.video import VideoInfo
 from moda.reading import read_json
 from moda.representation import FPS
@@ -115,53 +115,45 @@ def scan_video(source: SourceVideo, folder: Path, options: Options, tick: Callab
     """
     info = read_info(source.path)
     check(info, options)
-    start, stop = (0, None) if source.part is None else (source.part.start, source.part.stop)
+    wanted = VideoRange(source.path, info, *(() if source.part is None else (source.part.start, source.part.stop)))
     with temporary_file(folder / f"{source.clip_id}.raw") as path:
-        samples, pictures = _sample_faces(source.path, info, path, start, stop, tick)
+        samples, pictures = _sample_faces(wanted, path, tick)
         thumbnails = read_thumbnails(path, THUMBNAIL_SIDE_PX)
         frames = len(thumbnails)
-        _check_whole(frames, info, start, stop)
+        _check_whole(frames, wanted.expected_frames)
         cuts = picture_cuts(thumbnails) if source.part is None else []
     write_strip(folder / f"{source.clip_id}.jpg", *pictures)
     if source.part is not None:
-        return Scan((_listed_shot(source, info, samples, start, start + frames),), frames)
+        return Scan((_listed_shot(source, info, samples, wanted.start, wanted.start + frames),), frames)
     shots = _find_shots(samples, [0, *cuts, frames], info, options)
     return Scan(tuple(shots), frames)
 
 
 def _sample_faces(
-    path: Path, info: VideoInfo, thumbnails: Path, start: int, stop: int | None, tick: Callable[[int], None]
+    video: VideoRange, thumbnails: Path, tick: Callable[[int], None]
 ) -> tuple[list[Sample], tuple[list[np.ndarray], list[np.ndarray | None]]]:
     """Faces in one frame of `SAMPLE_STEP_FRAMES`, in source pixels; a few pictures and their faces for the report."""
     samples: list[Sample] = []
     pictures: list[np.ndarray] = []
     drawn: list[np.ndarray | None] = []
-    expected = (stop if stop is not None else round(info.seconds * FPS)) - start
+    expected = round(video.expected_frames)
     shown = set(np.linspace(0, max(0, expected // SAMPLE_STEP_FRAMES - 1), STRIP_FRAMES).round().astype(int).tolist())
     with FaceTracker(video=False, max_faces=MAX_FACES) as tracker:
-        looked = frames_with_thumbnails(
-            path,
-            info,
-            thumbnails,
-            every=SAMPLE_STEP_FRAMES,
-            height=MAX_HEIGHT_PX,
-            side=THUMBNAIL_SIDE_PX,
-            start=start,
-            stop=stop,
+        sampled = frames_with_thumbnails(
+            video, thumbnails, every=SAMPLE_STEP_FRAMES, height=MAX_HEIGHT_PX, side=THUMBNAIL_SIDE_PX
         )
-        for number, frame in enumerate(looked):
+        for number, frame in enumerate(sampled):
             faces = tracker.faces(frame)
             if number in shown:
                 pictures.append(frame)
                 drawn.append(faces[0] if faces else None)
-            scale = info.width / frame.shape[1]
+            scale = video.info.width / frame.shape[1]
             samples.append(Sample(number * SAMPLE_STEP_FRAMES, [face * scale for face in faces]))
             tick(1)
     return samples, (pictures, drawn)
 
 
-def _check_whole(frames: int, info: VideoInfo, start: int, stop: int | None) -> None:
-    expected = (info.seconds * FPS if stop is None else stop) - start
+def _check_whole(frames: int, expected: float) -> None:
     if frames < MIN_DECODED_SHARE * expected - 5:
         raise Rejected(f"only {frames} of about {expected:.0f} frames can be decoded: the file is cut off or broken")
 

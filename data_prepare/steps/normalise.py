@@ -20,7 +20,7 @@ from data_prepare.scan.spans import (
     small_grey,
 )
 from moda.imaging.crop import face_rectangle
-from moda.media.decode_and_store import frames_while_storing
+from moda.media.decode_and_store import VideoRange, frames_while_storing
 from moda.representation import FPS, FRAME
 from moda.tracking.face import FaceTracker
 from moda.tracking.person import PersonSegmenter, upper_edge
@@ -41,10 +41,8 @@ def contrast(picture: np.ndarray, landmarks: np.ndarray) -> float:
 
 def _frames(job: Job, path: Path, span: Span, side: int) -> Iterator[np.ndarray]:
     """Small pictures of `span`, while it is stored at `path`."""
-    return frames_while_storing(
-        job.source.path, job.info, path, size=job.options.size, side=side, crop=job.shot.box,
-        start=span.start, stop=span.stop, tags=TAGS,
-    )  # fmt: skip
+    source = VideoRange(job.source.path, job.info, *span)
+    return frames_while_storing(source, path, size=job.options.size, side=side, crop=job.shot.box, tags=TAGS)
 
 
 def run(job: Job) -> None:

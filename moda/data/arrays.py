@@ -47,7 +47,7 @@ def write_array(folder: Path, name: str, array: np.ndarray) -> None:
 
 
 def map_array(folder: Path, name: str, frames: int) -> np.ndarray:
-    """FOLDER/NAME.npy as a read-only map: only what is looked at is read from disk.
+    """FOLDER/NAME.npy as a read-only map: only what is accessed is read from disk.
 
     The file stays open as long as the array or a slice of it lives. Raises `DataError` naming the
     file if it is missing, damaged, or of another dtype or shape than a clip of `frames` frames has.

@@ -166,23 +166,6 @@ class Clip:
         lips, eyes, head, torso = (getattr(motion, name).astype(np.float32) for name in GROUPS)
         return Motion(lips, eyes, head, torso)
 
-    def motion_at(self, fps: float, start: int, frames: int) -> Motion:
-        """Frames [start, start + frames) of the clip's motion shown at another rate.
-
-        The same as `motion().at_fps(fps, ...)` cut there, value for value, of which a part is read.
-        """
-        position = np.clip((start + np.arange(frames)) * FPS / fps, 0, self.frames - 1)
-        first, last = int(position[0]), min(int(position[-1]) + 1, self.frames - 1)
-        near = self.motion(first, last + 1)
-        low = np.floor(position).astype(int) - first
-        high = np.minimum(low + 1, last - first)
-
-        def mix(values: np.ndarray) -> np.ndarray:
-            weight = (position - first - low).reshape(-1, *[1] * (values.ndim - 1)).astype(values.dtype)
-            return values[low] * (1 - weight) + values[high] * weight
-
-        return Motion(mix(near.lips), mix(near.eyes), mix(near.head), mix(near.torso), fps)
-
     def moments(self, groups: Iterable[str]) -> dict[str, Moments]:
         """Sums of "lips", "eyes", "head", "torso", "face" over the clip, and "subject", which counts as one value."""
         names = list(groups)

@@ -10,7 +10,7 @@ from moda.data.clip import Clip
 from moda.data.moments import FILE as MOMENTS
 
 _PIECES, _PIECE_BYTES = 4, 1 << 14
-"""Of every file, so many pieces of this size, evenly from its beginning to its end, are looked at."""
+"""Of every file, so many pieces of this size, evenly from its beginning to its end, are hashed."""
 
 
 def clips_fingerprint(clips: Iterable[Clip], *more: object) -> str:

@@ -27,25 +27,12 @@ from moda.representation import Portrait
 MAX_OPEN_VIDEOS = 8
 """Videos a dataset keeps open."""
 TARGET_SPAN_FRAMES = 12
-"""Frames among which the targets of an item lie: about one group of pictures, so one seek serves them."""
+"""Frames among which the targets of an item lie: about one group of pictures, so that one seek is enough."""
 OPEN_MOUTH_DRAWS = 3
 """Of this many random spans the one with the widest mouth is taken: the inside of the mouth is what
 the refining renderer has to learn, and most frames show none."""
-TIME_TOLERANCE_SECONDS = 1e-9
-"""Seconds that do not count: a frame begins this much early."""
 MAX_TIME_SHIFT_FRAMES = 6000
-"""Training shifts the time of a clip by up to this many frames, so that it tells nothing by itself."""
-
-
-def frame_at(seconds: float, fps: float, frames: int) -> int:
-    """Number of the frame whose interval [i / fps, (i + 1) / fps) holds a time; the last one after the end.
-
-    Exact to `TIME_TOLERANCE_SECONDS`: neither 30000/1001 nor most times are floats, and a frame's own time must give
-    that frame. Raises `DataError` for a time before the beginning.
-    """
-    if not seconds >= 0:
-        raise DataError(f"no frame at {seconds} s, wanted a time from 0 on")
-    return min(int((seconds + TIME_TOLERANCE_SECONDS) * fps), frames - 1)
+"""Training shifts the time of a clip by up to this many frames, so that time alone does not identify a frame."""
 
 
 def tracked_frames(clip: Clip, frames: range) -> np.ndarray:
@@ -60,7 +47,7 @@ class FramePairs(Dataset[dict[str, Tensor]]):
     """`targets` frames of one clip with one reference frame of it, as the renderer's inputs.
 
     An item stands for an identity, not a clip: identities get items in proportion to the square
-    root of their footage, so that one long recording does not drown the rest.
+    root of their footage, so that one long recording does not dominate.
     Item: dict of uint8 pictures (K, 3, h, w), float maps (K, 1, h, w) and frame (K,), K = targets;
     keys condition, reference, target, frame and, with a warp, warped, validity, region.
     """
@@ -155,7 +142,7 @@ class FramePairs(Dataset[dict[str, Tensor]]):
 
 
 class FramesInOrder(FramePairs):
-    """Parts gone through from start to end, for figures of all that is held out and not of what a draw meets.
+    """Parts from start to end, for figures of all that is held out and not of a sample of it.
 
     An item for every `TARGET_SPAN_FRAMES` tracked frames: `targets` of them, evenly, with one reference picture,
     always the same ones.

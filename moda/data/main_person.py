@@ -1,4 +1,4 @@
-"""Who a video of several shots is about."""
+"""The main person of a video of several shots."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ SAME_PERSON_CHROMATICITY = 0.03
 60 clips of 40 people (two seconds against the rest) 8 % of a person's own are taken for another's, and
 14 % of other people's for this one's."""
 COLOUR_FRAMES = 5
-"""Frames of a shot whose colour is looked at."""
+"""Frames of a shot whose colour is measured."""
 
 
 def main_person(clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip]]:
     """The clips of the person who is there longest, and those of others, by face shape and skin colour.
 
-    The longest clip says who it is; both lists keep the order given.
+    The main person is that of the longest clip; both lists are in the order given.
     """
     looks = [_look(clip) for clip in clips]
     first = max(range(len(clips)), key=lambda number: clips[number].frames)

@@ -89,7 +89,7 @@ def divided(
 ) -> tuple[list[Clip], list[Clip]]:
     """The clips of the lists train and val; of one person with nothing to validate on, the end of the time is for that.
 
-    trains, validates: whether a clip can be used for it. What is held out, or that nothing is, is said in a line.
+    trains, validates: whether a clip can be used for it. What is held out, or that nothing is, is logged.
     Raises `DataError` if the list `train` is empty.
     """
     clips, others = store.split("train"), store.split("val")
@@ -134,8 +134,8 @@ def divided(
 def hold_out_end(clips: Sequence[Clip], share: float) -> tuple[list[Part], list[Part]]:
     """Divide clips of one video, in the order of time, into what comes before its last `share` and the end.
 
-    Nothing within `GAP_FRAMES` before the end is trained on. Held-out frames get reference pictures from the part
-    of their own clip that is trained on, as a user's picture is none of the frames to be made; a clip that
+    The `GAP_FRAMES` before the held-out end are not trained on. Held-out frames get reference pictures from the part
+    of their own clip that is trained on, as at inference the picture is none of the generated frames; a clip that
     is held out whole gives its own. Raises `DataError` if either side is left without frames.
     """
     total = sum(clip.frames for clip in clips)

@@ -1,13 +1,13 @@
 """Windows of motion and audio for stages 1 and 2.
 
-Every batch has one length, drawn anew for each batch, so that the networks meet short utterances
-and long ones, and no frame is ever padding. `batch` counts windows of the longest length; shorter
-windows come as many more as keep the frames of a batch about constant.
+Every batch has one window length, sampled for each batch, so that the networks are trained on short and
+long utterances and nothing is padded. `batch` counts windows of the longest length; of shorter windows a
+batch has more, so that its number of frames is about constant.
 
-Windows are drawn so that each *identity* counts by the square root of its footage: a person with
-a hundred times the footage of another is seen ten times as often, not a hundred.
+Windows are sampled so that each *identity* has a weight of the square root of its footage: a person with
+a hundred times the footage of another is sampled ten times as often, not a hundred.
 
-Nothing is kept between windows: each reads its own stretch of the clip's files, which the system's
+Nothing is cached between windows: each reads its own stretch of the clip's files, which the system's
 file cache holds for all processes at once.
 """
 
@@ -56,12 +56,12 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
     """Windows over the clips of one split; items are addressed by `Window` or, in validation, by number.
 
     An item holds, T = window.length: subject (478, 3); lips (T, 40, 3), eyes (T, 60, 3), head (T, 7),
-    torso (T, 18, 3) in physical units; tracked (T,), 1 where the face was seen; with audio: wave (N,)
+    torso (T, 18, 3) in physical units; tracked (T,), 1 where the face was detected; with audio: wave (N,)
     in [-1, 1], N = 640 T; with face: face (T, 478, 3).
 
     Training augments the audio (gain, noise; never speed, which would break the sync) and mixes
     subjects, by the window's seed; its windows come from `window_batches`. Validation cuts each clip
-    into fixed windows, in order, and leaves it as it is.
+    into fixed windows, in order, without augmentation.
     """
 
     def __init__(
@@ -171,7 +171,7 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
         return {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in item.items()}
 
     def _mixed_subject(self, subject: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """With a few dozen people a network learns them by heart: blend each with another one, at random."""
+        """Blend the subject with another one, at random: with a few dozen people a network overfits to their meshes."""
         other_clip = self.clips[int(random.integers(len(self.clips)))]
         other = other_clip.subject
         _require_finite(other_clip, "subject", other)
@@ -196,10 +196,10 @@ def _require_finite(clip: Clip, name: str, values: np.ndarray) -> None:
 
 
 def window_batches(dataset: MotionSequences, batch: int, seed: int) -> list[list[Window]]:
-    """One training epoch: as many batches as the footage would fill, each of one length; `seed` decides all.
+    """One training epoch: as many batches as the footage would fill, each of one length; they depend on `seed` alone.
 
     A length is drawn with probability proportional to the summed weight of the identities that have
-    a clip so long, so that the few long clips are not seen more often than the many short ones.
+    a clip so long, so that the few long clips are not sampled more often than the many short ones.
     """
     random = np.random.default_rng(seed)
     longest = dataset.lengths[-1]

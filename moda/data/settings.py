@@ -1,4 +1,4 @@
-"""What data sets are told. Light to import: commands read them before they load any data."""
+"""Settings of data sets. Light to import: commands read them before they load any data."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class SyncDataConfig(Config):
         AudioAugmentation(noise=0.5, snr_db=(5.0, 40.0)), description="Training: changes to the audio."
     )
     mirror: float = Field(0.5, ge=0, le=1, description="Training: share of windows whose face is mirrored.")
-    cache_frames: int = Field(300_000, ge=0, description="Frames kept in memory (about 2 kB each).")
+    cache_frames: int = Field(300_000, ge=0, description="Frames cached in memory (about 2 kB each).")
 
     def check_files(self) -> None:
         _check_store(self.store)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import chain, islice, repeat
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -30,48 +32,49 @@ SEEK_LEAD_FRAMES = 100
 """Frames at 25 fps that are decoded at the least before a start that was sought."""
 
 
+class VideoRange(NamedTuple):
+    """Frames [start, stop) of a video at 25 fps; stop None: to its end."""
+
+    path: Path
+    info: VideoInfo
+    start: int = 0
+    stop: int | None = None
+
+    @property
+    def expected_frames(self) -> float:
+        """Number of frames, by the file's header if there is no stop."""
+        return (self.info.seconds * FPS if self.stop is None else self.stop) - self.start
+
+    def frames(self) -> Iterator[VideoFrame]:
+        """Decode them in turn; a frame that is shown for longer comes several times."""
+        lead = SEEK_LEAD_FRAMES if self.start > MIN_SEEK_SECONDS * FPS else 0
+        timed = timed_frames(self.path, FPS, start=self.start, lead=lead)
+        repeated = chain.from_iterable(repeat(frame, count) for frame, count in timed)
+        return islice(repeated, None if self.stop is None else max(0, self.stop - self.start))
+
+
 def frames_with_thumbnails(
-    path: Path,
-    info: VideoInfo,
-    thumbnails: Path,
-    *,
-    every: int,
-    height: int,
-    side: int,
-    start: int = 0,
-    stop: int | None = None,
+    source: VideoRange, thumbnails: Path, *, every: int, height: int, side: int
 ) -> Iterator[np.ndarray]:
-    """Yield one frame in `every` of the video at 25 fps; all of them go to a file as thumbnails.
+    """Yield one in `every` of the frames; all of them go to a file as thumbnails.
 
     Frames: RGB uint8, shrunk to `height` if they are taller. thumbnails: written raw, `side` x `side`
-    grey levels a frame (`read_thumbnails`). start, stop: frames at 25 fps.
+    grey levels a frame (`read_thumbnails`).
     Raises `MediaError` if not one frame can be decoded, `OutputError` if the file cannot be written.
     """
+    info = source.info
     shown = info.width, info.height
     seen = shown if info.height <= height else (max(2, round(info.width * height / info.height)), height)
-    small = Conversion(Picture(shown, None, (side, side), "gray", "flags=area"), info.pixel_aspect, path)
-    look = Conversion(Picture(shown, None, seen, "rgb24", "flags=bilinear"), info.pixel_aspect, path)
+    small = Conversion(Picture(shown, None, (side, side), "gray", "flags=area"), info.pixel_aspect, source.path)
+    look = Conversion(Picture(shown, None, seen, "rgb24", "flags=bilinear"), info.pixel_aspect, source.path)
     try:
         with thumbnails.open("wb") as file:
-            for number, frame in _frames(path, start, stop):
+            for number, frame in enumerate(source.frames()):
                 file.write(small(frame).to_ndarray().tobytes())
                 if number % every == 0:
                     yield look(frame).to_ndarray()
     except OSError as error:
         raise OutputError(f"cannot write {thumbnails}: {error.strerror or error}") from error
-
-
-def _frames(path: Path, start: int, stop: int | None) -> Iterator[tuple[int, VideoFrame]]:
-    """Frames [start, stop) at 25 fps, numbered from 0."""
-    number = 0
-    for frame, count in timed_frames(
-        path, FPS, start=start, lead=SEEK_LEAD_FRAMES if start > MIN_SEEK_SECONDS * FPS else 0
-    ):
-        for _ in range(count):
-            if stop is not None and number >= stop - start:
-                return
-            yield number, frame
-            number += 1
 
 
 def read_thumbnails(path: Path, side: int) -> np.ndarray:
@@ -83,24 +86,16 @@ def read_thumbnails(path: Path, side: int) -> np.ndarray:
 
 
 def frames_while_storing(
-    path: Path,
-    info: VideoInfo,
-    stored: Path,
-    *,
-    size: int,
-    side: int,
-    crop: tuple[int, int, int],
-    start: int,
-    stop: int,
-    tags: dict[str, str],
+    source: VideoRange, stored: Path, *, size: int, side: int, crop: tuple[int, int, int], tags: dict[str, str]
 ) -> Iterator[np.ndarray]:
-    """Yield frames [start, stop) of the video at 25 fps, cropped, `side` x `side`; they are stored at `size` x `size`.
+    """Yield the frames cropped, `side` x `side`; they are stored at `size` x `size`.
 
     crop: (left, top, side) in pixels of the shown picture. Frames: RGB uint8. The stored video is H.264
     with short groups of pictures and no B-frames, for random access (`VideoReader`). It is whole when
     the iterator ends by itself, and not before. A file that was there is removed first, not written into.
     Raises `MediaError` if not one frame can be decoded, `OutputError` if the file cannot be written.
     """
+    info, path = source.info, source.path
     check_crop(info, path, *crop)
     assert side % 2 == 0 and size % 2 == 0, "4:2:0 pictures have even sides"
     box = (crop[2], crop[2])
@@ -110,7 +105,7 @@ def frames_while_storing(
     try:
         stored.unlink(missing_ok=True)  # it may have another name, too (`data_prepare.own_files.link_files`)
         with Mp4File(stored, (size, size), Fraction(FPS), STORED, tags) as store:
-            for _, frame in _frames(path, start, stop):
+            for frame in source.frames():
                 picture = whole(frame)
                 planes = small(picture).to_ndarray()
                 store.write(picture)

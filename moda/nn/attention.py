@@ -1,7 +1,7 @@
-"""The paper's dual attentions: SpecAttn (specific: lips) and ProbAttn (probabilistic: the rest).
+"""The paper's dual attentions (section 3.1): SpecAttn, deterministic, and ProbAttn, probabilistic.
 
 Dimension letters: B batch, T frames, d model width, h heads.
-Masks are added to attention logits: 0 lets through, -inf shuts.
+Masks are added to attention logits: 0 admits a key, -inf excludes it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def causal_mask(frames: int, *, device: torch.device | None = None) -> Tensor:
 def alignment_mask(frames: int, *, device: torch.device | None = None) -> Tensor:
     """M_A of docs/method.md, section 2, (T, T): 0 on the diagonal, -inf elsewhere.
 
-    Frame i looks at the audio of frame i only, so the cross-attention's weights are one and its
+    Frame i attends to the audio of frame i only, so the cross-attention's weights are one and its
     output does not depend on the query.
     """
     mask = torch.full((frames, frames), float("-inf"), device=device)
@@ -48,7 +48,7 @@ def temporal_mask(frames: int, period: int, slopes: Tensor) -> Tensor:
 
 
 class SpecAttn(nn.Module):
-    """SpecAttn (paper, dual attention; docs/method.md, section 2, point 5): (B, T, d) -> (B, T, d).
+    """SpecAttn (paper, section 3.1; docs/method.md, section 2, point 5): s, s_a (B, T, d) -> s_sa (B, T, d).
 
     A transformer decoder, post-norm, ReLU. Target: PPE(s), masked by M_T. Memory: s_a, masked
     by M_A. The output at frame t depends on s_a up to t only.
@@ -96,7 +96,7 @@ class Latent(NamedTuple):
 
 
 class ProbAttn(nn.Module):
-    """ProbAttn, the paper's transformer VAE (docs/method.md, section 2, point 6).
+    """ProbAttn, the paper's transformer VAE (section 3.1; docs/method.md, section 2, point 6): -> s_pa (B, T, d).
 
     x = PE(tile(v_s)) + s_a;  e = Enc(x);  mu, logvar = Linear(e);  z = mu + exp(logvar / 2) * noise;
     s_pa = Linear(Dec(target x with a causal mask, memory Linear(z))). Its KL term: `losses.kl_divergence`.
@@ -121,7 +121,7 @@ class ProbAttn(nn.Module):
         """s_a: (B, T, d); v_s: (B, d); noise: (B, T, d), standard normal -> s_pa (B, T, d), Latent."""
         frames, width = s_a.shape[1:]
         x = s_a + v_s[:, None] + sinusoidal(frames, width, device=s_a.device)  # PE over time, no period
-        encoded = self.encoder(x)  # every frame sees all others
+        encoded = self.encoder(x)  # not causal: every frame attends to all
         mu, logvar = self.to_mu(encoded), self.to_logvar(encoded)
         z = mu + torch.exp(0.5 * logvar) * noise  # sigma = exp(logvar / 2); noise at inference too
         decoded = self.decoder(x, self.from_latent(z), tgt_mask=causal_mask(frames, device=x.device))

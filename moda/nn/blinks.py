@@ -1,17 +1,17 @@
 """Blinks as events: when they happen, and what the eyes' points do then.
 
-Not in the paper, whose networks hardly blink: an event of a few frames, twenty times a minute, is
-lost on losses that count every frame alike. Here blinks are a point process in time whose every
-event carries a blink taken from the training set.
+Not in the paper, whose networks hardly blink: an event of a few frames, twenty times a minute, has
+little weight in losses that average over frames. Here blinks are a marked point process in time; the mark
+of an event is a blink of the training set.
 
     onsets   a head on the features gives a rate, exp(mean + bounded), learned by Poisson likelihood
-    drawing  a frame whose noise lies below a threshold is a candidate; it lives if none lower lies
+    sampling a frame whose noise lies below a threshold is a candidate; it is an onset if no lower one lies
              within `REFRACTORY_FRAMES` frames (Matern's second hard-core process, Matern 1960), so that
-             what happens at a frame depends on its neighbourhood alone and windows agree
-    course   one curve for all, stretched to the duration and scaled to the depth of the blink drawn
+             the result at a frame depends on its neighbourhood alone and overlapping windows agree
+    course   one curve for all, stretched to the duration and scaled to the depth of the sampled blink
     points   eyes + closure * displacement * local height of the open eye
 
-Dimension letters: B batch, T frames, P the 60 points of the eyes group, Q blinks kept.
+Dimension letters: B batch, T frames, P the 60 points of the eyes group, Q stored blinks.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ from moda.representation import FPS
 REFRACTORY_FRAMES = 12
 """Frames around a blink's onset in which no other begins: half a second."""
 MAX_LOG_RATE_CHANGE = 0.7
-"""How far audio and subject move the logarithm of the rate, either way: a factor of 2. Of 770 blinks of 45 people
-the head learned nothing that held for other people (likelihood 2.59 -> 2.41 a second in training, 1.74 -> 1.75
-outside of it), so it may not do much."""
+"""Largest change of the logarithm of the rate by audio and subject, either way: a factor of 2. On 770 blinks of 45
+people the head did not generalise (negative log likelihood 2.59 -> 2.41 a second in training, 1.74 -> 1.75 outside of
+it), so its effect is bounded."""
 DEFAULT_BLINKS_A_FRAME = 20 / 60 / FPS
 """Blinks a frame of a network that was not fitted."""
 MIN_BLINK_SECONDS, MAX_BLINK_SECONDS = 0.1, 0.4
-"""Seconds a blink that is drawn may last."""
+"""Seconds a sampled blink may last."""
 MAX_STORED_BLINKS = 256
-"""Blinks of the training set that are drawn from (Q)."""
+"""Blinks of the training set to sample from (Q)."""
 SHUT_DEPTH_QUANTILE = 0.9
 """Quantile of the depths of the training set's blinks that counts as shut: the tracker leaves a gap in closed eyes."""
 MAX_BLINK_REACH_FRAMES = 24
 """Frames before and after its deepest one that a blink reaches at most."""
 MIN_MAX_BLINKS_A_FRAME = (1.0 / 60 / FPS, 0.9 / (2 * REFRACTORY_FRAMES + 1))
-"""Rates that can be drawn: one a minute, and near the most that the refractory time allows."""
+"""Smallest and largest rate: one a minute, and near the most that the refractory time allows."""
 
 
 class BlinkSample(NamedTuple):
@@ -143,9 +143,9 @@ class BlinkProcess(nn.Module):
     def loss(self, features: Tensor, onsets: Tensor, seen: Tensor, usual: Tensor) -> Tensor:
         """Negative log-likelihood a second of a Poisson process, without its constant; a scalar.
 
-        onsets, seen: (B, T), 1 where a blink starts and where the face was seen. usual: (B,) blinks a
-        frame of each window's person, an offset as in Poisson regression: how often *this* person
-        blinks can be told for no other, so the head is left to learn when.
+        onsets, seen: (B, T), 1 where a blink starts and where the face was detected. usual: (B,) blinks a
+        frame of each window's person, an offset as in Poisson regression: a person's rate does not
+        generalise to others, so the head learns only when blinks happen.
         """
         log_rate = self.rate(features.float(), usual.clamp(*MIN_MAX_BLINKS_A_FRAME).log())
         a_frame = log_rate.exp() - onsets * log_rate
@@ -157,7 +157,7 @@ class BlinkProcess(nn.Module):
         when, which = noise.float().unbind(-1)
         rate = self.rate(features.float()).exp().clamp(*MIN_MAX_BLINKS_A_FRAME)
         around = 2 * REFRACTORY_FRAMES + 1
-        # of a process that accepts a frame with p, (1 - (1 - p)^around) / around live
+        # of a process that accepts a frame with p, (1 - (1 - p)^around) / around remain
         accepted = 1 - (1 - around * rate) ** (1 / around)
         candidate = when < torch.special.ndtri(accepted)
         marks = torch.where(candidate, -when, -torch.inf)

@@ -45,9 +45,9 @@ class MLP(nn.Module):
 class TemporalContext(nn.Module):
     """Residual dilated convolutions over time: (B, T, C) -> (B, T, C), each frame sees its neighbours.
 
-    Not in the paper: there SpecAttn hears a frame through a diagonal mask and the past alone, while lips
+    Not in the paper: there SpecAttn reads the audio of the present frame (M_A) and of the past alone, while lips
     form a phoneme before it is audible. layers: the dilation doubles with each, so that `layers` of kernel k
-    see (k - 1) (2^layers - 1) / 2 frames ahead. dropout: of what each layer reads.
+    see (k - 1) (2^layers - 1) / 2 frames ahead. dropout: of the input of each layer.
     """
 
     def __init__(self, width: int, layers: int, kernel: int, dropout: float) -> None:

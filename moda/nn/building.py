@@ -1,4 +1,4 @@
-"""Networks of settings that may be anything: what cannot be built, or is far too large, is told in one line."""
+"""Building networks from untrusted settings: one line refuses those that cannot be built or are far too large."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class _Limited(TorchFunctionMode):
 
 
 def _count(name: str, args: Sequence[Any]) -> int:
-    """Values of the tensor that a factory is asked for, as far as its sizes are its first arguments."""
+    """Values of the tensor that a factory would make, as far as its sizes are its first arguments."""
     if name == "clone":
         return int(args[0].numel())
     if name not in _SIZED:

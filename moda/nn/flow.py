@@ -1,11 +1,11 @@
-"""The default probabilistic branch: conditional flow matching on low-dimensional motion.
+"""Conditional flow matching on low-dimensional motion, in the place of ProbAttn (kind: flow of stage 1).
 
-Not in the paper, whose VAE (attention.ProbAttn) tends to ignore its noise; this one makes eyes,
-head and torso vary with the noise by construction. Rectified-flow form: x_t = (1 - t) x0 + t x1,
+Not in the paper, whose VAE (attention.ProbAttn) tends to ignore its noise; here eyes, head and torso
+vary with the noise by construction. Rectified-flow form: x_t = (1 - t) x0 + t x1,
 x0 ~ N(0, 1), and the network learns the velocity x1 - x0.
 
 Dimension letters: B batch, T frames, d model width, h heads, K channels of one group,
-Z latent channels (sum over the groups of the components kept).
+Z latent channels (sum over the groups of their principal components).
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from moda.normalization import Moments
 
 
 class LinearBasis(nn.Module):
-    """Whitening PCA of one motion group, kept as buffers: (B, T, K) <-> (B, T, k).
+    """Whitening PCA of one motion group, in buffers: (B, T, K) <-> (B, T, k).
 
-    encode: (x / unit - mean) @ directions / spread; decode is its inverse on the kept subspace.
+    encode: (x / unit - mean) @ directions / spread; decode is its inverse on the subspace.
     With k = K the round trip is exact. `unit` brings channels of different units to one scale.
     """
 
@@ -53,7 +53,7 @@ class LinearBasis(nn.Module):
         return ((z * self.spread) @ self.directions.T + self.mean) * self.unit
 
     def set_moments(self, mean: np.ndarray, covariance: np.ndarray, *, per_channel: bool) -> float:
-        """Fill the buffers from mean (K,) and covariance (K, K); returns the share of variance kept.
+        """Fill the buffers from mean (K,) and covariance (K, K); returns the share of variance explained.
 
         per_channel: bring every channel to unit variance first, for groups of mixed units.
         """
@@ -76,7 +76,7 @@ class LinearBasis(nn.Module):
 class FlowAttn(nn.Module):
     """Conditional flow matching over motion groups.
 
-    groups: name -> (channels K, components k kept, per_channel). Z is the sum of the components,
+    groups: name -> (channels K, components k, per_channel). Z is the sum of the components,
     in the order of the mapping. Group tensors are physical: (B, T, K) or (B, T, P, 3).
     """
 
@@ -112,7 +112,7 @@ class FlowAttn(nn.Module):
     def fit_basis(self, moments: Mapping[str, Moments]) -> dict[str, float]:
         """Fit every group's basis to the training motion's moments, with their scatter.
 
-        Returns the share of variance that each group keeps. Raises `TrainingError` on no data.
+        Returns the share of variance explained, by group. Raises `TrainingError` on no data.
         """
         kept = {}
         for name, basis in self._named_bases():
@@ -180,7 +180,7 @@ class FlowAttn(nn.Module):
 def distance_bias(frames: int, slopes: Tensor) -> Tensor:
     """Bias of bidirectional attention, (h, T, T): -m_h * |i - j| (the form of ALiBi, Press et al. 2022).
 
-    It knows distances only, so a network trained on windows of 75 frames meets nothing new at 300.
+    It depends on distances only, so a network trained on windows of 75 frames generalises to 300.
     """
     time = torch.arange(frames, device=slopes.device, dtype=slopes.dtype)
     return -slopes[:, None, None] * (time[:, None] - time[None, :]).abs()
@@ -190,7 +190,7 @@ class FlowBlock(nn.Module):
     """Pre-norm transformer block with flow time as scale, shift and gate (adaptive norm, DiT's form).
 
     Attention over all frames with the distance bias, then a depthwise convolution over time (it
-    tells before from after, which a symmetric bias cannot), then the feed-forward part.
+    distinguishes past from future, which a symmetric bias cannot), then the feed-forward part.
     """
 
     def __init__(self, width: int, heads: int, ffn: int, kernel: int, dropout: float) -> None:

@@ -1,8 +1,8 @@
 """Least-squares adversarial losses and feature matching (docs/method.md, sections 3 and 5).
 
 A discriminator's output is one tensor of logits, or for each scale a list of maps with the logits
-last (discriminators.MultiScaleDiscriminator). All scales count, and a lone tensor counts whole:
-the released code indexed the tensor and so kept only the last item of the batch.
+last (discriminators.MultiScaleDiscriminator). All scales count, and a single tensor counts whole:
+the released code indexed the tensor, which selected only the last item of the batch.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def feature_matching_loss(
 def weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:
     """Mean of values (B, C, h, w), weighted by `weight` (B, 1, H, W) averaged down to h x w.
 
-    Where the true and the false picture are the same, a patch says nothing: weights keep the many
-    such patches from drowning the few that do.
+    Where real and generated picture are the same, a patch is uninformative: weights reduce the share of
+    the many such patches.
     """
     if weight is None:
         return values.mean()

@@ -1,11 +1,11 @@
 """The landmark sync network: lips and audio of the same moment map to the same direction (as SyncNet's pictures do).
 
-SyncNet looks at pictures of the mouth; this network looks at lip landmarks without the head's motion,
-which preparation has anyway. With half an hour of footage of a few dozen people it learns clips by
-heart, unless it is kept from the details: lips enter as their first principal components, whitened.
+SyncNet's input is pictures of the mouth; that of this network is lip landmarks without the head's motion,
+which preparation has anyway. On half an hour of footage of a few dozen people it overfits unless details
+are removed: lips enter as their first principal components, whitened.
 
 No frame is ever padded: an embedding exists only where its whole receptive field does. Padding would
-mark the ends of both inputs, and the network would align the marks.
+mark the ends of both inputs, and the network would align these.
 
 Dimension letters: B batch, N audio samples (16 kHz), T frames (25 fps), C channels, E embedding,
 F = T - 2 MARGIN_FRAMES frames that have an embedding, K lags.
@@ -27,7 +27,7 @@ DILATIONS = (1, 2, 4)
 MARGIN_FRAMES = 1 + sum(DILATIONS)
 """Frames at either end without an embedding; the receptive field is 2 MARGIN_FRAMES + 1 = 17 frames, 0.68 s."""
 MIN_LIP_STD_PX = 0.5
-"""Canonical pixels: lips that move less than this are not blown up to the size of speech."""
+"""Canonical pixels: lips that move less than this are not scaled up to the size of speech."""
 
 
 class Block(nn.Module):

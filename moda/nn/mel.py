@@ -1,7 +1,7 @@
 """Log-mel frames at the video rate: beside the speech encoder, or as its front end.
 
-Not in the paper. A small encoder that has heard an hour of speech keeps less of the spectrum than a
-face needs: on 11 unseen people the lip opening predicted from its features alone correlated 0.35 with
+Not in the paper. A small encoder trained on an hour of speech loses spectral detail that lips depend
+on: on 11 unseen people the lip opening predicted from its features alone correlated 0.35 with
 the truth, from log-mel 0.41, from both 0.43 (the same small network on each).
 
 Dimension letters: B batch, N audio samples (16 kHz), T frames (25 fps), M mel bands.

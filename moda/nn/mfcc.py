@@ -1,4 +1,4 @@
-"""Cepstra as the published SyncNet hears them: the defaults of python_speech_features, worked out anew.
+"""Cepstra as the published SyncNet reads them: the defaults of python_speech_features, implemented anew.
 
 Davis and Mermelstein 1980, in the form of that package: no window function but the rectangle, filters
 with corners on whole bins of the spectrum, liftering, and the frame's log energy as coefficient 0.

@@ -31,13 +31,13 @@ class SpeechConfig(Config):
     ffn: int = 3072
     """Width of the feed-forward part."""
     front: Literal["conv", "mel"] = "conv"
-    """What the transformer reads: wav2vec2's CNN over the samples, or convolutions over log-mel spectra, which cost
-    a twentieth and need far less speech to learn from."""
+    """Input of the transformer: wav2vec2's CNN over the samples, or convolutions over log-mel spectra, which cost
+    a twentieth and need far less speech to train."""
     mel_bands: int = Field(default=80, ge=1)
     """Bands of the spectra with front: mel; the width of its convolutions is the last of `conv_dim`."""
     phonetic: int = Field(default=0, ge=0)
-    """Features given on are a projection to so many channels, which the speech stage teaches to be the principal
-    components of a phoneme teacher's log posteriors; 0 = the transformer's own output, as in the paper."""
+    """Channels of a projection of the features, trained by the speech stage to be the principal components of a
+    phoneme teacher's log posteriors; 0 = the transformer's own output, as in the paper."""
     conv_dim: int | tuple[int, int, int, int, int, int, int] = 512
     """Channels of the seven convolutions: one number for all, or one each. The first run at 3200, 1600 and 800 Hz
     and take most of the time: narrow ones there make the CNN several times cheaper."""
@@ -57,7 +57,7 @@ class SpeechConfig(Config):
     freeze_cnn: bool = True
     """Keep the CNN as it is (the paper does, with pretrained weights). Training refuses it with random weights."""
     freeze: bool = False
-    """Keep the whole encoder as it is, the transformer too: for little footage of few people. The same holds."""
+    """Keep the whole encoder as it is, the transformer too: for little footage of few people. Refused likewise."""
     quiet: float = 3.16e-4
     """RMS under which audio counts as silence: the waveform is divided by sqrt(variance + quiet^2).
     3.16e-4 squared is the 1e-7 of wav2vec2's own feature extractor."""
@@ -79,7 +79,7 @@ class SpeechConfig(Config):
         return self
 
     def frozen_at_random(self) -> str | None:
-        """Why this cannot be trained: what it would keep as it is although no weights are named; None if nothing.
+        """Why this cannot be trained: what would stay at random weights, as none are named; None if nothing.
 
         `pretrained` has no weights for the `phonetic` projection, which `freeze` would keep too.
         """
@@ -101,17 +101,17 @@ class SpeechConfig(Config):
 
 
 class LipSyncConfig(Config):
-    """Size of the network."""
+    """Size of the lip-sync network (nn.landmark_sync)."""
 
     channels: int = 64
     """Width of both towers."""
     embedding: int = 16
     """Length of an embedding."""
     components: int = 8
-    """Principal components of the lips that are looked at."""
+    """Principal components of the lips."""
     bands: int = 80
     """Mel bands."""
     quiet: float = 0.01
     """RMS under which audio counts as silence, as in the other networks."""
     dropout: float = 0.2
-    """Of whole channels, of the input and after every block."""
+    """Dropout of whole channels, of the input and after every block."""

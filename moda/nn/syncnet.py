@@ -24,11 +24,9 @@ from moda.tensor_file import read_published
 log = logging.getLogger(__name__)
 
 VIDEO_FRAMES, CEPSTRAL_FRAMES = 5, 20
-"""What one embedding looks at: frames of video, and cepstral frames."""
+"""Receptive field of one embedding: frames of video, and cepstral frames."""
 CEPSTRA_A_VIDEO_FRAME = 4
 """Cepstral frames a video frame."""
-FACE_SIDE_PX = 224
-"""Side of the face picture, pixels."""
 EMBEDDING_CHANNELS = 1024
 AUDIO_BATCH_WINDOWS = 64
 """Windows of audio that go through at once."""
@@ -73,14 +71,14 @@ class SyncNet(nn.Module):
     def picture(self, frames: Tensor) -> Tensor:
         """BGR (B, 3, T, 224, 224) in 0..255 -> (B, T - 4, E), one embedding for every five neighbouring frames.
 
-        Only the first layer looks along time, so a run of frames gives what its windows would give one by one.
+        Only the first layer has a temporal extent, so a run of frames gives what its windows would give one by one.
         """
         maps = self.netcnnlip(frames)[..., 0, 0].transpose(1, 2)  # (B, T - 4, 512)
         return torch.as_tensor(self.netfclip(maps.flatten(0, 1)).unflatten(0, maps.shape[:2]))
 
     @torch.inference_mode()
     def embed_audio(self, cepstra: Tensor, count: int) -> Tensor:
-        """Cepstra (n, 13) of a clip -> (count, E): embedding t hears cepstral frames 4 t .. 4 t + 19.
+        """Cepstra (n, 13) of a clip -> (count, E): embedding t is of cepstral frames 4 t .. 4 t + 19.
 
         Raises ValueError where the audio is too short for `count`.
         """
@@ -91,7 +89,7 @@ class SyncNet(nn.Module):
 
     @torch.inference_mode()
     def embed_picture(self, faces: Iterable[np.ndarray]) -> Tensor:
-        """RGB uint8 faces (224, 224, 3), T of them -> (T - 4, E): embedding t sees faces t .. t + 4.
+        """RGB uint8 faces (224, 224, 3), T of them -> (T - 4, E): embedding t is of faces t .. t + 4.
 
         Takes a few at a time from `faces`. Raises ValueError for fewer than 5.
         """

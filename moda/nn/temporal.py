@@ -1,4 +1,4 @@
-"""Temporal positional embedding of the renderer (TPE; paper section 3.3, method section 5)."""
+"""Temporal positional embedding of the renderer (TPE; paper, section 3.3; docs/method.md, section 5)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TEMPORAL_CHANNELS = 1 + 2 * OCTAVES
 FRAMES_A_TIME_UNIT = 1000.0
 """t' = t / 1000."""
 WRAP_FRAMES = 2 * math.pi * FRAMES_A_TIME_UNIT
-"""Frames after which every sine has come round: t' may be taken modulo this without a jump in them."""
+"""Period of all sines, frames: t' may be taken modulo this without a jump in them."""
 
 
 def temporal_embedding(frame: Tensor, *, wrap: bool) -> Tensor:

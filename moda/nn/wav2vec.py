@@ -1,4 +1,4 @@
-"""Speech encoder: wav2vec 2.0 resampled to video frames.
+"""Speech encoder: wav2vec 2.0 resampled to video frames (paper, section 3.1).
 
 Dimension letters: B batch, N audio samples at 16 kHz, L wav2vec frames (50 Hz), T video frames, C channels.
 """
@@ -26,9 +26,9 @@ class SpeechEncoder(nn.Module):
     The CNN's output is interpolated linearly (ends aligned) from 50 Hz to exactly T frames before
     feature projection and transformer (docs/method.md, section 2, point 1).
 
-    With `config.pretrained`, weights come from there and nothing touches them afterwards; on the device "meta", which
-    holds no values, none are read. Raises `CheckpointError` if they cannot be loaded, `ConfigError` if their sizes
-    differ.
+    With `config.pretrained`, weights are loaded from there, and not initialised again afterwards; on the device
+    "meta", which holds no values, none are read. Raises `CheckpointError` if they cannot be loaded, `ConfigError` if
+    their sizes differ.
     """
 
     def __init__(self, config: SpeechConfig) -> None:
@@ -67,7 +67,7 @@ class SpeechEncoder(nn.Module):
         return self.features_of(self.hidden(wave, frames))
 
     def features_of(self, hidden: Tensor) -> Tensor:
-        """What is given on, from what `hidden` returned: (B, T, hidden) -> (B, T, channels)."""
+        """The features, from what `hidden` returned: (B, T, hidden) -> (B, T, channels)."""
         if self.phonetic is None:
             return hidden
         with _learning(not self.config.freeze):
@@ -99,7 +99,7 @@ class SpeechEncoder(nn.Module):
 
 
 def _learning(wanted: bool) -> torch.set_grad_enabled:
-    """Gradients if they are wanted and on: a trainer may switch requires_grad of a whole network on and off, and
-    frozen must not hang on it.
+    """Gradients if wanted and enabled: a trainer may switch requires_grad of a whole network on and off, which must
+    not unfreeze this one.
     """
     return torch.set_grad_enabled(torch.is_grad_enabled() and wanted)

@@ -1,4 +1,4 @@
-"""What networks that listen do to a waveform first. Light to import: the speech encoder brings transformers along."""
+"""Normalisation of a waveform before a network reads it. Light to import: the speech encoder is not."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import Tensor
 def normalise_wave(wave: Tensor, quiet: float) -> Tensor:
     """Zero mean and unit variance an utterance: (B, N) -> (B, N). Silence stays silent and finite.
 
-    Audio well above `quiet` gets variance 1; a window that holds only the noise of the room is
-    not blown up to the loudness of speech, which matters when a long audio is cut into windows.
+    Audio well above `quiet` gets variance 1; a window that holds only room noise is not amplified to the
+    loudness of speech, which matters when a long recording is cut into windows.
     """
     centred = wave - wave.mean(dim=-1, keepdim=True)
     return centred / torch.sqrt(centred.square().mean(dim=-1, keepdim=True) + quiet**2)

@@ -1,4 +1,4 @@
-"""The stages by name. Modules are imported when a stage is asked for, not before.
+"""The stages by name. Modules are imported on access, not before.
 
 A new stage is a folder with config.py (`NetworkConfig`, `LossConfig`), network.py (`build(config) -> nn.Module`) and
 stage.py (the `Stage` class), and one line in `_STAGES`.
@@ -30,7 +30,7 @@ _STAGES = {
     "speech": ("SpeechStage", "SpeechDataConfig"),
     "sync": ("SyncStage", "SyncDataConfig"),
 }
-"""Folder of a stage under moda/stages, the class in its stage.py, and what its data is told (moda/data/settings.py)."""
+"""Folder of a stage under moda/stages -> its class in stage.py, and that of its `data` section in data/settings.py."""
 
 
 class Sections(NamedTuple):

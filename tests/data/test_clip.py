@@ -77,20 +77,6 @@ def test_canonical_of_some_frames(moving):
     np.testing.assert_allclose(given.lips, moving.motion(20, 30).lips, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("fps", [12.5, 24, 25, 30000 / 1001, 30, 60])
-def test_motion_at_another_rate_is_the_same_from_anywhere(moving, fps):
-    frames = int(60 * fps / 25)
-    whole = moving.motion().at_fps(fps, frames)
-    for start, count in ((0, frames), (frames // 3, 9), (frames - 1, 1), (frames - 4, 8)):
-        part = moving.motion_at(fps, start, count)
-        assert len(part) == count and part.fps == fps
-        stop = min(start + count, frames)
-        for name in ("lips", "eyes", "head", "torso"):
-            np.testing.assert_array_equal(getattr(part, name)[: stop - start], getattr(whole, name)[start:stop])
-            np.testing.assert_array_equal(getattr(part, name)[stop - start :], 0 * getattr(part, name)[stop - start :]
-                                          + getattr(moving.motion(), name)[-1])  # fmt: skip
-
-
 def test_sound_is_read_by_samples_and_zero_beyond_the_clip(moving):
     whole = moving.audio()
     for start, stop in ((0, 640), (12345, 23456), (60 * 640 - 5, 60 * 640)):

@@ -58,7 +58,6 @@ def everything(root: Path) -> list[Callable[[], object]]:
         lambda: clip().pose.rotation.sum(),
         lambda: clip().canonical_at(slice(0, 5)),
         lambda: clip().motion(0, 10),
-        lambda: clip().motion_at(30, 0, 10),
         lambda: clip().moments(["lips", "head", "face", "subject"]),
         lambda: clip().rest,
         lambda: clip().audio_between(0, 640),

@@ -1,7 +1,6 @@
 """Frame pairs for the renderer."""
 
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +8,11 @@ import pytest
 import torch
 
 from moda.data.clip import Clip, ClipStore
-from moda.data.frames import TARGET_SPAN_FRAMES, FramePairs, FramesInOrder, frame_at
+from moda.data.frames import TARGET_SPAN_FRAMES, FramePairs, FramesInOrder
 from moda.data.parts import Part
 from moda.errors import DataError
 from moda.landmarks import lip_opening
-from moda.media.video import VideoReader, VideoWriter
+from moda.media.video import VideoReader
 from tests.talking_clips import write_talking_clip
 
 
@@ -107,35 +106,6 @@ def numbered(index: int) -> np.ndarray:
 
 def number_of(picture: np.ndarray) -> int:
     return int(((picture[:, :, 0].reshape(64, 8, 8).mean(axis=(0, 2)) > 127) << np.arange(8)).sum())
-
-
-@pytest.mark.parametrize("fps", [24, 25, 30000 / 1001, 30, 60])
-def test_a_frame_by_time_is_the_one_whose_interval_holds_it(tmp_path: Path, fps: float) -> None:
-    frames = 100
-    with VideoWriter(tmp_path / "numbered.mp4", 64, fps, gop=12, bframes=0) as writer:
-        for index in range(frames):
-            writer.write(numbered(index))
-    exact = Fraction(fps).limit_denominator(1001)
-    begins = [float(index / exact) for index in range(frames)]
-    with VideoReader(tmp_path / "numbered.mp4") as video:
-        assert len(video) == frames
-        in_order = [number_of(video[index]) for index in range(frames)]
-        assert in_order == list(range(frames))
-        times = [(begin + share / fps, index) for index, begin in enumerate(begins) for share in (0, 0.01, 0.5, 0.99)]
-        for pick in np.random.default_rng(0).permutation(len(times))[:150]:
-            seconds, index = times[pick]
-            assert number_of(video[frame_at(seconds, video.fps, len(video))]) == index
-    assert [frame_at(begin, fps, frames) for begin in begins] == list(range(frames))
-    assert [frame_at(index / fps, fps, 10**6) for index in range(0, 10**6, 997)] == list(range(0, 10**6, 997))
-    before = [index / fps - 1e-8 for index in range(1, frames)]
-    assert [frame_at(seconds, fps, frames) for seconds in before] == list(range(frames - 1))
-    assert frame_at(frames / fps + 7, fps, frames) == frames - 1
-
-
-def test_no_frame_is_before_the_beginning() -> None:
-    for seconds in (-0.001, float("nan")):
-        with pytest.raises(DataError, match="no frame at"):
-            frame_at(seconds, 25, 9)
 
 
 def test_frames_in_any_order_are_the_same(clip_store: ClipStore) -> None:

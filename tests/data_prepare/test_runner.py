@@ -265,7 +265,7 @@ def test_a_run_that_failed_in_part_fixes_nobodys_place(tmp_path):
     people = [f"p{i}" for i in range(20)]
     add(*people[:4])
     partly = write_splits(store, SplitRule(), whole=False)
-    assert any("dealt again" in note for note in partly.notes)
+    assert any("assigned again" in note for note in partly.notes)
     assert json.loads((tmp_path / "splits" / "rule.json").read_text())["identities"] == {}
     add(*people[4:])
     whole = write_splits(ClipStore.open(tmp_path), SplitRule())

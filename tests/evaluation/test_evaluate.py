@@ -129,6 +129,17 @@ def test_what_is_not_available_is_said_once(videos) -> None:
         assert "all rows: diversity, head, diversity, eyes: one sample only" in text
 
 
+def test_names_are_shown_on_the_page_and_never_act(videos, make_face, opening) -> None:
+    landmarks = make_face(opening, moving=True).landmarks
+    for folder in ("true", "off"):
+        videos.add(f"{folder}/<img src=x>.mp4", landmarks)
+    name = '<script>alert("1")</script>\u202e'
+    page = page_text(evaluate(videos.root / "true", {name: videos.root / "off"}, videos.output, skip=SYNC))
+    assert "&lt;script&gt;alert(&#34;1&#34;)&lt;/script&gt;\\u202e" in page and "<h3>&lt;img src=x&gt;</h3>" in page
+    assert "<script" not in page and "<img src=x" not in page and "\u202e" not in page
+    assert "http" not in page.replace("https://github", "") and "@import" not in page
+
+
 def test_reasons_that_differ_in_figures_are_one_line() -> None:
     said = [("ours", f"c{number}", f"{number} frames of 100 without a face") for number in range(5)]
     said += [("theirs", "c1", "9 frames of 100 without a face"), ("theirs", "c2", "no audio")]

@@ -15,6 +15,7 @@ from moda.media.audio import write_wav
 from moda.media.decode_and_store import (
     MIN_SEEK_SECONDS,
     SEEK_LEAD_FRAMES,
+    VideoRange,
     frames_while_storing,
     frames_with_thumbnails,
     read_thumbnails,
@@ -44,7 +45,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def stored(source: Path, target: Path, start: int, stop: int, size: int = 64, side: int = 64) -> list[np.ndarray]:
     pieces = frames_while_storing(
-        source, probe(source), target, size=size, side=side, crop=(0, 0, SIDE), start=start, stop=stop, tags=TAGS
+        VideoRange(source, probe(source), start, stop), target, size=size, side=side, crop=(0, 0, SIDE), tags=TAGS
     )
     return list(pieces)
 
@@ -71,7 +72,7 @@ def test_what_is_stored_is_cropped_alike_and_made_for_random_access(astronaut, t
             writer.write(picture)
     crop = (100, 20, 300)
     small = list(
-        frames_while_storing(source, probe(source), target, size=256, side=128, crop=crop, start=3, stop=40, tags=TAGS)
+        frames_while_storing(VideoRange(source, probe(source), 3, 40), target, size=256, side=128, crop=crop, tags=TAGS)
     )
     info = probe(target)
     assert (info.width, info.height, info.fps, info.has_audio) == (256, 256, 25.0, False)
@@ -118,7 +119,7 @@ def test_a_place_that_cannot_be_written_is_an_error_about_the_output(videos, tmp
     with pytest.raises(OutputError, match="cannot write"):
         stored(videos["25"], tmp_path / "a folder.mp4", 0, 30)
     thumbnails = frames_with_thumbnails(
-        videos["25"], probe(videos["25"]), tmp_path / "no folder" / "t.raw", every=5, height=64, side=16
+        VideoRange(videos["25"], probe(videos["25"])), tmp_path / "no folder" / "t.raw", every=5, height=64, side=16
     )
     with pytest.raises(OutputError, match="cannot write"):
         list(thumbnails)
@@ -127,16 +128,16 @@ def test_a_place_that_cannot_be_written_is_an_error_about_the_output(videos, tmp
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from moda.media.decode_and_store import frames_while_storing, frames_with_thumbnails
+from moda.media.decode_and_store import VideoRange, frames_while_storing, frames_with_thumbnails
 from moda.media.video import probe
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 source, target = Path(sys.argv[1]), Path(sys.argv[2])
 if sys.argv[3] == "video":
     frames = frames_while_storing(
-        source, probe(source), target, size=256, side=32, crop=(0, 0, 64), start=0, stop=350, tags={}
+        VideoRange(source, probe(source), 0, 350), target, size=256, side=32, crop=(0, 0, 64), tags={}
     )
 else:
-    frames = frames_with_thumbnails(source, probe(source), target, every=5, height=64, side=32)
+    frames = frames_with_thumbnails(VideoRange(source, probe(source)), target, every=5, height=64, side=32)
 for frame in frames:
     pass
 """
@@ -154,27 +155,27 @@ def test_a_full_disk_is_an_error_about_the_output_and_not_about_the_video(videos
 def test_a_source_that_is_no_video_is_an_error_about_the_source(videos, tmp_path):
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(videos["25"].read_bytes()[:2000])
+    info = probe(videos["25"])
     with pytest.raises(MediaError, match=r"broken\.mp4"):
         list(
             frames_while_storing(
-                broken, probe(videos["25"]), tmp_path / "v.mp4", size=64, side=64, crop=(0, 0, 64), start=0, stop=9,
-                tags={},
+                VideoRange(broken, info, 0, 9), tmp_path / "v.mp4", size=64, side=64, crop=(0, 0, 64), tags={}
             )
-        )  # fmt: skip
+        )
     with pytest.raises(MediaError, match="outside"):
         list(
             frames_while_storing(
-                videos["25"], probe(videos["25"]), tmp_path / "v.mp4", size=64, side=64, crop=(10, 0, 64), start=0,
-                stop=9, tags={},
+                VideoRange(videos["25"], info, 0, 9), tmp_path / "v.mp4", size=64, side=64, crop=(10, 0, 64), tags={}
             )
-        )  # fmt: skip
+        )
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0, None), (40, 101), (300, None), (300, 10_000)])
 def test_thumbnails_of_all_frames_and_a_look_at_a_few(videos, tmp_path, start, stop):
     source, raw = videos["29.97"], tmp_path / "t.raw"
     whole = [number(frame) for frame in read_frames(source)][start:stop]
-    frames = frames_with_thumbnails(source, probe(source), raw, every=12, height=48, side=32, start=start, stop=stop)
+    part = VideoRange(source, probe(source), start, stop)
+    frames = frames_with_thumbnails(part, raw, every=12, height=48, side=32)
     looked = list(frames)
     assert looked[0].shape == (48, 48, 3)  # shrunk to the height
     thumbnails = read_thumbnails(raw, 32)
@@ -189,7 +190,8 @@ def test_a_look_at_a_wide_picture_keeps_its_shape_and_a_small_one_its_size(tmp_p
         for _ in range(30):
             writer.write(np.full((96, 160, 3), 200, np.uint8))
     for height, shape in ((48, (48, 80, 3)), (200, (96, 160, 3))):
-        frames = list(frames_with_thumbnails(source, probe(source), tmp_path / "t", every=10, height=height, side=16))
+        part = VideoRange(source, probe(source))
+        frames = list(frames_with_thumbnails(part, tmp_path / "t", every=10, height=height, side=16))
         assert [frame.shape for frame in frames] == [shape] * 3
         assert (np.abs(read_thumbnails(tmp_path / "t", 16).astype(int) - 200) < 4).all()
 

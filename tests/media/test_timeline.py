@@ -10,7 +10,7 @@ import pytest
 
 from moda.errors import MediaError
 from moda.media.audio import read_audio
-from moda.media.decode_and_store import frames_while_storing
+from moda.media.decode_and_store import VideoRange, frames_while_storing
 from moda.media.video import VideoWriter, probe, read_frames
 from tests.media.numbered import ffmpeg
 
@@ -101,7 +101,7 @@ def test_picture_and_sound_that_change_stay_in_step(tmp_path: Path, offset: floa
         int(np.max([frame.max() for frame in frames[80:95]])), abs=3
     )
     stored = frames_while_storing(
-        path, info, tmp_path / "s.mp4", size=64, side=64, crop=(0, 0, 64), start=0, stop=len(frames), tags={}
+        VideoRange(path, info, 0, len(frames)), tmp_path / "s.mp4", size=64, side=64, crop=(0, 0, 64), tags={}
     )
     assert [picture.mean() > 128 for picture in stored] == white.tolist()
     assert len(list(read_frames(tmp_path / "s.mp4"))) == len(frames)

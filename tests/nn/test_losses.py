@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from moda.nn.losses import kl_divergence, l1, velocity_l1
+from moda.nn.losses import frame_l1, kl_divergence
 
 
 def test_kl_by_hand() -> None:
@@ -13,9 +13,8 @@ def test_kl_by_hand() -> None:
     assert kl_divergence(torch.zeros(3, 4), torch.zeros(3, 4)).item() == 0
 
 
-def test_velocity_sees_movement_and_not_position() -> None:
-    truth = torch.tensor([0.0, 1.0, 3.0]).view(1, 3, 1)
-    assert velocity_l1(truth + 5, truth).item() == 0
-    assert velocity_l1(torch.zeros(1, 3, 1), truth).item() == pytest.approx(1.5)
-    assert velocity_l1(torch.zeros(1, 1, 1), torch.ones(1, 1, 1)).item() == 0
-    assert l1(torch.zeros(1, 3, 1), truth).item() == pytest.approx(4 / 3)
+def test_l1_over_frames_by_hand() -> None:
+    error = torch.tensor([[[1.0, -3.0], [100.0, 100.0]]])
+    assert frame_l1(error, torch.tensor([[1.0, 0.0]])) == 2.0
+    assert frame_l1(error, torch.zeros(1, 2)) == 0.0
+    assert frame_l1(torch.tensor([[-1.0, 3.0]]), torch.ones(1, 2)) == 2.0

@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 from moda import checkpoint as checkpoints
 from moda.config import Config, parse
 from moda.errors import CheckpointError, ConfigError, DataError, OutputError, TrainingError
+from moda.moments import Moments
 from moda.normalization import Normalizer
 from moda.training.config import TrainConfig
 from moda.training.dry_run import dry_run
@@ -93,7 +94,8 @@ class TinyStage(Stage):
         return Points(self.data.samples, self.data.poison), Points(self.data.validation)
 
     def prepare(self, train: Dataset[Any]) -> None:
-        self.regressor.normalizer.assign(Normalizer.fit(train[i]["x"] for i in range(len(train))))  # type: ignore[arg-type]
+        values = np.stack([train[i]["x"].numpy() for i in range(len(train))])  # type: ignore[arg-type]
+        self.regressor.normalizer.assign(Normalizer.from_moments(Moments.of(values)))
 
     def losses(self, batch: Any, generator: torch.Generator) -> Iterator[tuple[str, dict[str, Tensor]]]:
         noise = 0.1 * torch.randn(batch["x"].shape, generator=generator)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import model_validator
 
@@ -34,28 +34,21 @@ class _PrintedFile(Config):
         return self
 
 
-class PrintedTable(Config):
-    """One setting's numbers. columns: titles. rows: a number a column, by method."""
+@dataclass(frozen=True)
+class PrintedTable:
+    """One setting's numbers. source, note: as in the file. columns: titles. rows: a number per column, by method."""
 
     setting: str
-    """The test set of the paper."""
     source: str
-    """Which table of which paper."""
     note: str
-    """Why its numbers are not comparable with measured ones."""
     columns: tuple[str, ...]
-    """Titles."""
     rows: dict[str, tuple[float, ...]]
-    """By method, a number a column."""
 
 
 def read_printed(path: Path, setting: str) -> PrintedTable:
     """The numbers of one setting; raises `ConfigError` for a file that is no such table or lacks the setting."""
-    tree: dict[str, Any] = load_yaml(path)
-    found = parse(_PrintedFile, tree, source=str(path))
+    found = parse(_PrintedFile, load_yaml(path), source=str(path))
     if setting not in found.settings:
         raise ConfigError(f"no setting '{setting}' in {path}; there are: {', '.join(found.settings)}")
     rows = {method: tuple(values) for method, values in found.settings[setting].items()}
-    return PrintedTable(
-        setting=setting, source=found.source, note=found.note, columns=tuple(found.columns.values()), rows=rows
-    )
+    return PrintedTable(setting, found.source, found.note, tuple(found.columns.values()), rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 
@@ -118,7 +119,7 @@ def scores_record(evaluation: Evaluation, printed: PrintedTable | None = None) -
         "seconds": {part: round(seconds, 2) for part, seconds in evaluation.seconds.items()},
     }
     if printed is not None:
-        record["printed"] = {"mark": MARK, **printed.model_dump(mode="json")}
+        record["printed"] = {"mark": MARK, **asdict(printed)}
     return record
 
 

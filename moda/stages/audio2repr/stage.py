@@ -32,7 +32,7 @@ from moda.data.sequences import MotionSequences, SequenceConfig, collate_by_leng
 from moda.errors import ConfigError
 from moda.landmarks import CENTRAL_LIP_PAIRS, EYES, INNER_LIP_PAIRS, LIPS, eye_opening
 from moda.nn.blinks import BlinkProcess
-from moda.nn.losses import kl_divergence
+from moda.nn.losses import frame_l1, kl_divergence
 from moda.normalization import Moments, Normalizer
 from moda.representation import FPS
 from moda.stages.audio2repr.config import Audio2ReprConfig, FlowNetworkConfig
@@ -206,14 +206,14 @@ class Audio2ReprStage(Stage):
         """L1 and velocity L1 of a group (B, T, ...) in standardised units, over the frames with a detected face."""
         error = (predicted - windows[name]) / self.net.normalizer(name).std
         seen = windows["tracked"]
-        return masked_l1(error, seen), masked_l1(error.diff(dim=1), seen[:, 1:] * seen[:, :-1])
+        return frame_l1(error, seen), frame_l1(error.diff(dim=1), seen[:, 1:] * seen[:, :-1])
 
     def _opening_l1(self, lips: Tensor, windows: dict[str, Tensor]) -> Tensor:
         std = self.net.normalizer("lips").std[:, 1]
         upper, lower = lip_rows(INNER_LIP_PAIRS)
         spread = torch.sqrt(std[upper].square() + std[lower].square())  # (9,)
         error = (vertical_openings(lips) - vertical_openings(windows["lips"])) / spread
-        return masked_l1(error, windows["tracked"])
+        return frame_l1(error, windows["tracked"])
 
     def _features(self, windows: dict[str, Tensor]) -> Features:
         return self.net.features(windows["wave"], windows["subject"], windows["lips"].shape[1])
@@ -291,12 +291,6 @@ def blinks_per_minute(eyes: Tensor, subject: Tensor) -> Tensor:
     mesh[:, :, list(EYES)] += eyes
     counts = [len(find_blinks(opening)) for opening in eye_opening(mesh.double().cpu().numpy())]
     return torch.tensor(counts, dtype=torch.double, device=eyes.device) * (60 * FPS / eyes.shape[1])
-
-
-def masked_l1(error: Tensor, seen: Tensor) -> Tensor:
-    """Mean of |error| (B, T, ...) over the frames where `seen` (B, T) is 1; 0 if there are none."""
-    a_frame = error.abs().flatten(2).mean(-1) if error.ndim > 2 else error.abs()
-    return (a_frame * seen).sum() / seen.sum().clamp(min=1)
 
 
 def correlation(a: Tensor, b: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from moda.config import Config
 from moda.data.sequences import MotionSequences, SequenceConfig, collate_by_length, window_batches
 from moda.landmarks import FACE_OVAL, OTHERS
 from moda.nn.gan import discriminator_loss, generator_loss
+from moda.nn.losses import frame_l1
 from moda.normalization import Normalizer
 from moda.stages.faco.config import LossConfig as FaCoLossConfig
 from moda.stages.faco.config import NetworkConfig as FaCoConfig
@@ -91,10 +92,9 @@ class FaCoStage(Stage):
         yield "generator", terms
 
     def _standard_l1(self, fake: Tensor, windows: dict[str, Tensor]) -> Tensor:
-        """L1 in standardised units over the frames in which the face was seen."""
+        """L1 in standardised units over the frames with a detected face."""
         std = self.generator.normalizers["face"].get_buffer("std")
-        error = ((fake - windows["face"]) / std).abs().mean(dim=(2, 3))
-        return (error * windows["tracked"]).sum() / windows["tracked"].sum().clamp(min=1)
+        return frame_l1((fake - windows["face"]) / std, windows["tracked"])
 
     def validate(self, batch: list[dict[str, Tensor]]) -> dict[str, float]:
         """Mean L1 in pixels: face_px of all points, others_px of those not given, oval_px of the contour, and

@@ -1,6 +1,6 @@
-"""What a renderer returns, and how it is laid over the warped reference.
+"""The renderer's output, and how it is composited over the warped reference (docs/method.md, section 5).
 
-Dimension letters: B batch, h w height and width of what is painted. Pictures are in [-1, 1], maps in [0, 1].
+Dimension letters: B batch, h w height and width of the network's picture. Pictures are in [-1, 1], maps in [0, 1].
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class RendererOutput(NamedTuple):
     """picture (B, 3, h, w) = moved + mask * (colour - moved), moved = `shifted` warped reference (see `composite`).
 
     colour: (B, 3, h, w). mask: (B, 1, h, w), 1 everywhere without a warp. shift: (B, 2, h, w), pixels right and down
-    of the place that is seen, or None.
+    of the place that each pixel is taken from, or None.
     """
 
     picture: Tensor

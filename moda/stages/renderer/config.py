@@ -1,4 +1,4 @@
-"""Settings of stage 3."""
+"""Settings of stage 3 (paper, section 3.3)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from moda.representation import WINDOW_SHARE
 log = logging.getLogger(__name__)
 
 HALVED = 2**UNET_LEVELS
-"""Factor by which the U-Net of a renderer without a warp makes its pictures smaller."""
+"""Factor by which the U-Net of a renderer without a warp downsamples its input."""
 
 
 class DiscriminatorConfig(Config):
     """pix2pixHD's multi-scale PatchGAN (docs/method.md, section 5)."""
 
     scales: int = Field(3, ge=1)
-    """Pictures halved in size that are judged; 3 in the paper."""
+    """Number of discriminators, each on pictures of half the size of the one before; 3 in the paper."""
     layers: int = Field(4, ge=2)
     """Convolutions of stride 2; 4 in the paper."""
     width: int = Field(64, ge=4)
@@ -30,14 +30,14 @@ class DiscriminatorConfig(Config):
 
 
 class NetworkConfig(Config):
-    """The renderer."""
+    """The renderer: the paper's U-Net (warp: false), or the U-Net that refines a warped reference."""
 
     size: int = Field(256, ge=64)
     """Side of the frames it is trained on, pixels."""
     warp: bool = True
-    """Refine the warped reference (default), or paint everything from the landmarks (paper)."""
+    """Refine the warped reference (default), or generate the whole frame from the landmarks (paper)."""
     temporal: bool = True
-    """Give the network the time (TPE); off is the paper's ablation."""
+    """Temporal positional embedding (TPE) as an input; off is the paper's ablation."""
     wrap_time: bool = True
     """Take t' modulo 2 pi, for videos of any length; the paper does not."""
     width: int = Field(64, ge=4)
@@ -45,15 +45,15 @@ class NetworkConfig(Config):
     widths: tuple[int, ...] = (24, 48, 96, 128)
     """With a warp: channels of the levels of the refining U-Net."""
     shift: float = Field(0.0, ge=0)
-    """With a warp: pixels by which the network may move what the warp shows; 0 leaves it where it is."""
+    """With a warp: largest displacement of the warped pixels by the network, pixels; 0 turns it off."""
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
-    """The adversary of training; inference does not build it."""
+    """The discriminator of training; inference does not build it."""
 
     @model_validator(mode="after")
     def _whole_levels(self) -> NetworkConfig:
         if not self.warp and self.size % HALVED:
             raise ValueError(
-                f"size {self.size} without a warp, wanted a multiple of {HALVED}, as its U-Net halves it so far"
+                f"size {self.size} without a warp, wanted a multiple of {HALVED}, as its U-Net downsamples by that"
             )
         fold = 2 ** len(self.widths)
         window = round(self.size * WINDOW_SHARE)
@@ -64,7 +64,7 @@ class NetworkConfig(Config):
         return self
 
     def check_size(self, size: int) -> None:
-        """Renderers are convolutional and take other sizes than their own, but have learned detail at one.
+        """Renderers are convolutional and accept other sizes than the one they were trained at, with less detail.
 
         Raises `ConfigError` if frames of `size` pixels cannot be rendered.
         """
@@ -93,7 +93,7 @@ class LossConfig(Config):
     style: float = Field(10.0, ge=0)
     """Gram matrices of VGG19 (paper: 10)."""
     mask: float = Field(0.0, ge=0)
-    """Mean of the mask: how much painting costs where the warp would do."""
+    """Mean of the mask: a penalty on replacing the warp where the warp is good enough."""
     smooth: float = Field(0.0, ge=0)
     """L1 of the differences between neighbours of the shift, pixels; with network.shift."""
     vgg: Path | None = None

@@ -1,6 +1,6 @@
-"""What a renderer is configured with and what it is given.
+"""Inputs of the renderer, and how many channels they have.
 
-Dimension letters: B batch, h w height and width of what the network sees (the whole frame, or the
+Dimension letters: B batch, h w height and width of the network's input (the whole frame, or the
 mouth window when there is a warp). Pictures are in [-1, 1], maps in [0, 1].
 """
 
@@ -18,7 +18,7 @@ PICTURE_CHANNELS = 3
 
 
 class RendererInput(NamedTuple):
-    """What a renderer is given.
+    """Inputs of a renderer: I_t^c, I_r and t of the paper, section 3.3.
 
     condition, reference: (B, 3, h, w). frame: (B,) index in time. With a warp also warped
     (B, 3, h, w), validity (B, 1, h, w) and region (B, 1, h, w).

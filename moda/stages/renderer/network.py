@@ -26,13 +26,13 @@ from moda.stages.renderer.inputs import (
 from moda.stages.renderer.session import RenderSession
 
 FOLD_PX = 2
-"""Side of the squares of pixels that the refining U-Net folds into channels."""
+"""Side of the squares of pixels that the refining U-Net unshuffles into channels."""
 DETAIL_CHANNELS = 16
 """Channels at the window's full resolution."""
 INITIAL_SHIFT_STD = 1e-3
 """Standard deviation of the shift's weights at the start."""
 INITIAL_MASK_LOGIT = 1.0
-"""Added to the mask's logit, so that training starts by painting and learns where not to."""
+"""Added to the mask's logit, so that training starts with the network's colours and learns where the warp is better."""
 
 
 class Renderer(nn.Module):
@@ -48,7 +48,10 @@ class Renderer(nn.Module):
 
 
 class PaperRenderer(Renderer):
-    """I_t = G(I_t^c, TPE(t), I_r): the paper's U-Net over the whole frame; 76,207,296 parameters."""
+    """I_t = G(I_t^c, TPE(t), I_r), the paper's U-Net over the whole frame (section 3.3): 76,207,296 parameters.
+
+    (B, 3 + 3 + 13, h, w) in [-1, 1] -> (B, 3, h, w).
+    """
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__(config)
@@ -78,11 +81,11 @@ class _Block(nn.Module):
 
 
 class RefiningRenderer(Renderer):
-    """Moves and paints inside the region of the mouth window and keeps the warp elsewhere.
+    """Displaces and repaints the warped reference inside the region of the mouth window; not in the paper.
 
     picture = moved + region * mask * (colour - moved), moved = the warp, each pixel taken from up to `shift` pixels
     away. Mask, colour and shift come from one U-Net, which works at half the window's resolution (pixels folded into
-    channels on the way in) but for its last two layers; the shift, which has to be smooth, is read before those.
+    channels at the input) but for its last two layers; the shift, which has to be smooth, is computed before those.
     The bound is exact: where the region is 0 the output is the warp, whatever the weights are.
     """
 
@@ -98,7 +101,7 @@ class RefiningRenderer(Renderer):
         self.paint = nn.Conv2d(DETAIL_CHANNELS + picture_channels(config), PICTURE_CHANNELS + 1, 3, 1, 1)
         self.shift = nn.Conv2d(widths[0], 2, 3, 1, 1) if config.shift else None
         if self.shift is not None:
-            nn.init.normal_(self.shift.weight, std=INITIAL_SHIFT_STD)  # of exactly 0 nothing is learned: see `shifted`
+            nn.init.normal_(self.shift.weight, std=INITIAL_SHIFT_STD)  # exactly 0 has no gradient: see `shifted`
 
     def forward(self, inputs: RendererInput) -> RendererOutput:
         assert inputs.warped is not None and inputs.region is not None
@@ -133,18 +136,16 @@ def build(config: NetworkConfig) -> Renderer:
 
 
 def discriminator_inputs(inputs: RendererInput, picture: Tensor, config: NetworkConfig) -> Tensor:
-    """What the adversary sees, concatenated.
+    """Input channels of the discriminator, concatenated.
 
-    Paper: all that the generator sees, and the picture (22 channels). With a warp: the drawn condition
-    and the picture. Given the warp too, it learned nothing in 500 steps (loss 0.51, chance 0.5).
+    Paper: all inputs of the generator, and the picture (22 channels). With a warp: the condition image
+    and the picture. With the warp as an input too, its loss stayed at chance in 500 steps (0.51; chance 0.5).
     """
     return torch.cat([inputs.condition if config.warp else inputs.channels(config), picture], dim=1)
 
 
 def build_discriminator(config: NetworkConfig) -> MultiScaleDiscriminator:
-    """The adversary, for the channels of `discriminator_inputs`."""
-    adversary = config.discriminator
-    seen = PICTURE_CHANNELS if config.warp else input_channels(config)
-    return MultiScaleDiscriminator(
-        seen + PICTURE_CHANNELS, scales=adversary.scales, layers=adversary.layers, width=adversary.width
-    )
+    """The discriminator, for the channels of `discriminator_inputs`."""
+    settings = config.discriminator
+    channels = (PICTURE_CHANNELS if config.warp else input_channels(config)) + PICTURE_CHANNELS
+    return MultiScaleDiscriminator(channels, scales=settings.scales, layers=settings.layers, width=settings.width)

@@ -20,7 +20,7 @@ from moda.representation import FPS
 log = logging.getLogger(__name__)
 
 MIN_PERSON_SECONDS = 20.0
-"""Seconds of the person below which it is not worth training."""
+"""Seconds of the person that training needs."""
 PROGRESS_LINE_SECONDS = 15.0
 """Seconds between lines of progress."""
 UNLIMITED_OFFSET_FRAMES = 1e6
@@ -77,7 +77,7 @@ class _Lines:
     def __call__(self, progress: PreparationProgress) -> None:
         if time.monotonic() - self._said >= PROGRESS_LINE_SECONDS:
             self._said = time.monotonic()
-            log.info("preparing %s: %d frames looked at", self._video, progress.frames)
+            log.info("preparing %s: %d frames read", self._video, progress.frames)
 
 
 def _where(shot: tuple[float, float] | None) -> str:

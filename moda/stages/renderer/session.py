@@ -1,4 +1,4 @@
-"""Rendering one portrait: landmarks in, frames out, a few at a time."""
+"""Rendering of one portrait: landmarks to frames, a batch at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from moda.stages.renderer.inputs import NetworkConfig, to_inputs, to_signed
 
 
 class RenderSession:
-    """Holds what depends on the portrait alone; `render` may be called any number of times."""
+    """Computes once what depends on the portrait alone; `render` may be called any number of times."""
 
     def __init__(
         self, renderer: nn.Module, config: NetworkConfig, portrait: Portrait, device: torch.device, size: int | None
@@ -32,40 +32,40 @@ class RenderSession:
         """
         frames = self._conditioner.frames(landmarks, torso, first)
         batch = {name: self._scaled(tensor).to(self._device) for name, tensor in stack_inputs(frames).items()}
-        painting: RendererOutput = self._renderer(to_inputs(batch))
+        output: RendererOutput = self._renderer(to_inputs(batch))
         if not self._config.warp:
-            return to_pixels(painting.picture)
-        return self._placed(frames, painting)
+            return to_pixels(output.picture)
+        return self._placed(frames, output)
 
     def _scaled(self, tensor: Tensor) -> Tensor:
-        """At a size other than the trained one the network still sees the window as large as in training."""
+        """The input at the size of training, whatever the size of the frames."""
         if not self._config.warp or self.size == self._config.size or tensor.dim() < 4:
             return tensor
         side = round(tensor.shape[-1] * self._config.size / self.size)
         scaled = nn.functional.interpolate(tensor.float(), (side, side), mode="bilinear", antialias=True)
         return scaled.round().to(tensor.dtype) if tensor.dtype == torch.uint8 else scaled
 
-    def _placed(self, frames: list[FrameInputs], painting: RendererOutput) -> np.ndarray:
-        """What was painted and moved, laid over the whole warped pictures."""
+    def _placed(self, frames: list[FrameInputs], output: RendererOutput) -> np.ndarray:
+        """The mouth windows composited into the whole warped pictures."""
         pictures = np.stack([frame.picture for frame in frames if frame.picture is not None])
         windows = [frame.window for frame in frames if frame.window is not None]
         insides = [cut(picture, window) for picture, window in zip(pictures, windows, strict=True)]
-        painted = painting.picture
+        painted = output.picture
         if painted.shape[-1] != len(insides[0]):
-            painted = self._enlarged(painting, to_signed(picture_tensor(insides)).to(self._device))
+            painted = self._enlarged(output, to_signed(picture_tensor(insides)).to(self._device))
         for inside, pixels in zip(insides, to_pixels(painted), strict=True):
             inside[:] = pixels
         return pictures
 
-    def _enlarged(self, painting: RendererOutput, warped: Tensor) -> Tensor:
-        """The painting over the warp at another size (B, 3, side, side): the warp keeps its own detail."""
-        side, trained = warped.shape[-1], painting.picture.shape[-1]
+    def _enlarged(self, output: RendererOutput, warped: Tensor) -> Tensor:
+        """The output composited over the warp at another size (B, 3, side, side), which has the warp's own detail."""
+        side, trained = warped.shape[-1], output.picture.shape[-1]
 
         def enlarged(layer: Tensor) -> Tensor:
             return nn.functional.interpolate(layer.float(), (side, side), mode="bilinear")
 
-        shift = None if painting.shift is None else enlarged(painting.shift * (side / trained))
-        return composite(warped, enlarged(painting.colour), enlarged(painting.mask), shift).picture
+        shift = None if output.shift is None else enlarged(output.shift * (side / trained))
+        return composite(warped, enlarged(output.colour), enlarged(output.mask), shift).picture
 
 
 def to_pixels(picture: Tensor) -> np.ndarray:

@@ -5,8 +5,8 @@
         + feature_matching * FM + perceptual * VGG + style * Gram + mask * mean(mask)
         + smooth * L1 of the shift's gradients
 
-With a warp, all of it is measured inside the region that may be painted, weighted by the region's square; D compares
-the picture with the truth pasted into the same warp, so that it can judge nothing but the painted part.
+With a warp, all terms are computed inside the mask's region, weighted by the region's square; the real picture of D is
+the truth composited into the same warp, so that D can tell the two apart inside the region alone.
 """
 
 from __future__ import annotations
@@ -137,35 +137,34 @@ class RendererStage(Stage):
         if inputs.warped is not None and inputs.region is not None:
             real = inputs.warped + (inputs.region > 0) * (target - inputs.warped)
         weight = weight_of(inputs)
-        painting: RendererOutput = self.generator(inputs)
+        output: RendererOutput = self.generator(inputs)
+        scores = self._discriminate(inputs, real), self._discriminate(inputs, output.picture.detach())
+        yield "discriminator", {"discriminator": gan.discriminator_loss(*scores, weight)}
+        yield "generator", self._generator_terms(inputs, target, real, weight, output)
 
-        verdicts = self._judge(inputs, real), self._judge(inputs, painting.picture.detach())
-        yield "discriminator", {"discriminator": gan.discriminator_loss(*verdicts, weight)}
-        yield "generator", self._generator_terms(inputs, target, real, weight, painting)
-
-    def _judge(self, inputs: RendererInput, picture: Tensor) -> list[FeatureMaps]:
-        verdict: list[FeatureMaps] = self.discriminator(discriminator_inputs(inputs, picture, self.network_config))
-        return verdict
+    def _discriminate(self, inputs: RendererInput, picture: Tensor) -> list[FeatureMaps]:
+        maps: list[FeatureMaps] = self.discriminator(discriminator_inputs(inputs, picture, self.network_config))
+        return maps
 
     def _generator_terms(
-        self, inputs: RendererInput, target: Tensor, real: Tensor, weight: Tensor, painting: RendererOutput
+        self, inputs: RendererInput, target: Tensor, real: Tensor, weight: Tensor, output: RendererOutput
     ) -> dict[str, Tensor]:
         weights = self.loss_config
-        terms = {"l1": weights.l1 * masked_l1(painting.picture, target, weight)}
+        terms = {"l1": weights.l1 * masked_l1(output.picture, target, weight)}
         if weights.edges:
-            terms["edges"] = weights.edges * gradient_l1(painting.picture, target, weight)
+            terms["edges"] = weights.edges * gradient_l1(output.picture, target, weight)
         if weights.adversarial or weights.feature_matching:
-            fake, true = self._judge(inputs, painting.picture), self._judge(inputs, real)
+            fake, true = self._discriminate(inputs, output.picture), self._discriminate(inputs, real)
             terms["adversarial"] = weights.adversarial * gan.generator_loss(fake, weight)
             terms["feature_matching"] = weights.feature_matching * gan.feature_matching_loss(true, fake, weight)
         if self.vgg is not None:
-            true_maps, fake_maps = self.vgg(real), self.vgg(painting.picture)
+            true_maps, fake_maps = self.vgg(real), self.vgg(output.picture)
             terms["perceptual"] = weights.perceptual * perceptual_loss(true_maps, fake_maps)
             terms["style"] = weights.style * style_loss(true_maps, fake_maps)
         if weights.mask:
-            terms["mask"] = weights.mask * painting.mask.sum() / weight.sum().clamp_min(1.0)
-        if weights.smooth and painting.shift is not None:
-            across, down = painting.shift.diff(dim=3).abs().mean(), painting.shift.diff(dim=2).abs().mean()
+            terms["mask"] = weights.mask * output.mask.sum() / weight.sum().clamp_min(1.0)
+        if weights.smooth and output.shift is not None:
+            across, down = output.shift.diff(dim=3).abs().mean(), output.shift.diff(dim=2).abs().mean()
             terms["smooth"] = weights.smooth * (across + down)
         return terms
 

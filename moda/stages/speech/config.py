@@ -11,7 +11,7 @@ from moda.nn.settings import SpeechConfig
 
 
 class NetworkConfig(Config):
-    """The encoder, and the sizes of what it is asked to predict."""
+    """The encoder, and the sizes of its targets."""
 
     wav2vec: SpeechConfig
     """Must equal `network.wav2vec` of the stage-1 configuration that will start from these weights."""

@@ -23,7 +23,7 @@ from moda.stages.speech.config import NetworkConfig
 TEACHER_FRAMES_A_VIDEO_FRAME = 2
 """Teacher frames (50 Hz) in a video frame (25 fps)."""
 MIN_LOG_POSTERIOR = -12.0
-"""Smallest log posterior that is told from smaller ones."""
+"""Smallest log posterior: smaller ones are clipped to it."""
 HOP_SAMPLES, WINDOW_SAMPLES, MEL_FLOOR, MEL_SPREAD = 320, 400, 1e-6, 4.0
 
 

@@ -4,12 +4,12 @@
       + w_phonetic * sum_k share_k * (c_k - c_k*)^2
 
 The teacher is a CTC network: six frames in ten are "blank" with near certainty. The temperature
-tau (Hinton et al. 2015) lets the symbols behind the blank be heard. c are the encoder's phonetic
-channels, c* the principal components of the teacher's log posteriors, share_k the part of their spread:
-given the teacher's own components, a small network reached a lip correlation of 0.70 on ten unseen
-people, where from the hidden state of an encoder that matched the posteriors alone it had 0.55.
+tau (Hinton et al. 2015) gives the other symbols weight. c are the encoder's phonetic
+channels, c* the principal components of the teacher's log posteriors, share_k their share of its variance:
+from the teacher's own components, a small network reached a lip correlation of 0.70 on ten unseen
+people; from the hidden state of an encoder trained on the posteriors alone, 0.55.
 
-All targets are those of the *clean* audio, while the network hears it louder, softer and in noise.
+All targets are those of the *clean* audio, while the network's input is louder, softer and noisy.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class SpeechStage(Stage):
         total = reduce(Moments.merge, parts)
         assert total.scatter is not None
         kept = self.net.basis.set_moments(total.mean, total.scatter / total.count, per_channel=False)
-        log.info("%d components keep %.0f %% of the teacher's variance", self.net.basis.components, 100 * kept)
+        log.info("%d components explain %.0f %% of the teacher's variance", self.net.basis.components, 100 * kept)
 
     def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> Iterator[tuple[str, Terms]]:
         weights, errors = self.loss_config, self._compare(batch)

@@ -10,7 +10,6 @@ from data_prepare.steps.audio import loudness
 from data_prepare.steps.normalise import contrast
 from data_prepare.steps.pose import smooth_pose
 from data_prepare.steps.quality import sharpness, spread
-from data_prepare.steps.torso import interpolate
 from moda.geometry import to_image
 from moda.landmarks import INNER_LIP_PAIRS, LIPS, canonical_face
 from moda.representation import HeadPose
@@ -32,13 +31,6 @@ def test_blur_lowers_sharpness_and_a_fade_lowers_contrast():
     faded = (200 + 0.2 * (picture.astype(float) - 128)).astype(np.uint8)
     assert contrast(faded, box) == pytest.approx(0.2 * contrast(picture, box), rel=0.1)
     assert sharpness(picture, box + 500) == contrast(picture, box + 500) == 0.0  # out of the picture
-
-
-def test_interpolation_is_exact_for_straight_lines():
-    at = np.array([1, 3, 5])
-    values = interpolate(np.stack([at, 2 * at], axis=1).astype(float), at, 8)
-    np.testing.assert_allclose(values[:, 1], [2, 2, 4, 6, 8, 10, 10, 10])
-    assert interpolate(np.ones((1, 18, 3)), np.array([0]), 4).shape == (4, 18, 3)
 
 
 def test_smoothing_a_pose_goes_over_the_half_turn_and_keeps_constants():

@@ -25,7 +25,6 @@ from moda.stages.audio2repr.stage import (
     central_opening,
     correlation,
     lip_rows,
-    masked_l1,
     vertical_openings,
 )
 from moda.stages.registry import build_stage
@@ -339,12 +338,6 @@ def test_correlation_against_numpy_and_of_a_still_mouth() -> None:
     assert found[0] == pytest.approx(np.corrcoef(a[0], b[0])[0, 1], abs=1e-5)
     assert found[1] == pytest.approx(1.0, abs=1e-5)
     assert found[2] == 0
-
-
-def test_masked_mean_by_hand() -> None:
-    error = torch.tensor([[[1.0, -3.0], [100.0, 100.0]]])
-    assert masked_l1(error, torch.tensor([[1.0, 0.0]])) == 2.0
-    assert masked_l1(error, torch.zeros(1, 2)) == 0.0
 
 
 def test_curves_are_drawn_at_their_height() -> None:

@@ -89,8 +89,8 @@ def test_terms_by_hand(kind: dict[str, Any]) -> None:
         true_maps, fake_maps = (stage.discriminator(torch.cat([seen, picture], 1)) for picture in (real, fake))
     found = losses_of(stage, batch)
 
-    true_judged, fake_judged = ([maps[-1] for maps in verdict] for verdict in (true_maps, fake_maps))
-    wanted = sum(mean((r - 1) ** 2, weight) + mean(f**2, weight) for r, f in zip(true_judged, fake_judged, strict=True))
+    true_scores, fake_scores = ([maps[-1] for maps in each] for each in (true_maps, fake_maps))
+    wanted = sum(mean((r - 1) ** 2, weight) + mean(f**2, weight) for r, f in zip(true_scores, fake_scores, strict=True))
     assert found["discriminator"] == {"discriminator": pytest.approx(wanted, rel=1e-4)}
 
     inner = [
@@ -102,7 +102,7 @@ def test_terms_by_hand(kind: dict[str, Any]) -> None:
     across, down = np.abs(np.diff(error, axis=3)), np.abs(np.diff(error, axis=2))
     terms = {
         "l1": 100 * np.average(np.abs(error), weights=picture_weight),
-        "adversarial": 2 * sum(mean((f - 1) ** 2, weight) for f in fake_judged),
+        "adversarial": 2 * sum(mean((f - 1) ** 2, weight) for f in fake_scores),
         "feature_matching": 10 * np.mean(inner),
         "edges": 3
         * (np.average(across, weights=picture_weight[..., 1:]) + np.average(down, weights=picture_weight[:, :, 1:])),
