@@ -173,7 +173,7 @@ def test_variants_are_chosen_by_name(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["--config", str(PAPER), "--set", "variants.lstm=null", "--variants", "lstm"]) == 2
 
 
-def test_a_dry_run_says_what_it_would_take_and_writes_nothing(
+def test_a_dry_run_prints_a_forecast_and_writes_nothing(
     clip_store: ClipStore, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     command = tiny(clip_store, tmp_path / "out", "seeds=[0]", "samples=[0]", "train_set.renderer=[]")
@@ -220,7 +220,7 @@ def test_what_fails_is_named_and_the_rest_is_scored(
     assert again["failed"]["lstm-0"] == "stage audio2repr: not trained to its end: step 0 of 2"
 
 
-def test_an_interruption_trains_no_further_and_says_how_to_go_on(
+def test_an_interruption_trains_no_further_and_names_how_to_continue(
     clip_store: ClipStore, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[Path] = []

@@ -184,7 +184,7 @@ def test_a_person_with_a_renderer_is_shown_by_it(tmp_path, clip_store, capfd) ->
     assert "the set 'ours' names people of whom there is no clip: Nobody" in capfd.readouterr().err
 
 
-def test_a_clip_that_cannot_be_generated_says_why(tmp_path, write_clip, astronaut, capfd) -> None:
+def test_a_clip_that_cannot_be_generated_is_reported(tmp_path, write_clip, astronaut, capfd) -> None:
     for name, audio in (("silent", False), ("spoken", True)):
         write_clip(tmp_path / "true" / f"{name}.mp4", astronaut, seconds=1.5, audio=audio)
     checkpoints = write_checkpoints(tmp_path)

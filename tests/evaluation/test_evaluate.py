@@ -122,7 +122,7 @@ def test_cells_say_why_and_how_many(videos, make_face, opening) -> None:
     assert "no face in 100 of 100 frames" in clips_text(result)
 
 
-def test_what_is_not_available_is_said_once(videos) -> None:
+def test_what_is_not_available_is_listed_once(videos) -> None:
     result = videos.evaluate("off")
     for text in (report_text(result), page_text(result)):
         assert text.count("one sample only") == text.count("the lips do not move") == 1
@@ -180,7 +180,7 @@ def test_mistakes(videos, tmp_path) -> None:
         evaluate(tmp_path / "true", {"off": tmp_path / "off"}, tmp_path / "file" / "out")
 
 
-def test_kept_scores_are_read_and_old_versions_are_not(videos, monkeypatch) -> None:
+def test_cached_scores_are_read_and_old_versions_are_not(videos, monkeypatch) -> None:
     first = videos.evaluate("off").rows[0].values("lmd")
     kept = sorted((videos.output / "cache").glob("*.json"))
     assert len(kept) == 2 * (1 + 5)

@@ -31,7 +31,7 @@ def test_pixels_are_those_of_the_512_frame_whatever_the_resolution(landmarks) ->
     assert result.notes == ("other resolution: generated 768x768, true 256x256",)
 
 
-def test_the_common_part_is_compared_and_said(landmarks) -> None:
+def test_the_common_part_is_compared_and_noted(landmarks) -> None:
     result = framed(VideoTrack(landmarks, 512, 512), VideoTrack(landmarks[:90], 512, 512))
     assert len(result.pair) == 90
     assert result.notes == ("other length: generated 90 frames, true 100; the first 90 compared",)

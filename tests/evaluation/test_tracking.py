@@ -7,7 +7,7 @@ from moda.metrics import VideoTrack
 
 
 @pytest.fixture
-def kept(tmp_path):
+def tracked_video(tmp_path):
     """A cache that already holds the track of `video`, so that no tracker needs to run."""
     video = tmp_path / "a.mp4"
     video.write_bytes(b"some video")
@@ -18,8 +18,8 @@ def kept(tmp_path):
     return video, cache, file
 
 
-def test_a_video_of_the_same_content_is_not_tracked_again(kept, tmp_path) -> None:
-    video, cache, _ = kept
+def test_a_video_of_the_same_content_is_not_tracked_again(tracked_video, tmp_path) -> None:
+    video, cache, _ = tracked_video
     copy = tmp_path / "other name.mp4"
     copy.write_bytes(video.read_bytes())
     seen = []
@@ -32,8 +32,8 @@ def test_a_video_of_the_same_content_is_not_tracked_again(kept, tmp_path) -> Non
         assert track.tracked.all()
 
 
-def test_a_damaged_track_is_made_again_and_a_broken_video_says_why(kept, caplog) -> None:
-    video, cache, file = kept
+def test_a_damaged_track_is_made_again_and_a_broken_video_is_reported(tracked_video, caplog) -> None:
+    video, cache, file = tracked_video
     file.write_bytes(file.read_bytes()[:100])
     result = track_videos([video, video.with_name("gone.mp4")], cache)
     assert "is damaged" in caplog.text

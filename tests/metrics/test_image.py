@@ -84,7 +84,7 @@ def test_registered_scores_take_every_fifth_frame(tmp_path, make_face) -> None:
     assert METRICS["ssim"].measure(same) == pytest.approx(1.0, abs=1e-6)
 
 
-def test_another_framing_and_no_pictures_are_said(make_face) -> None:
+def test_another_framing_and_no_pictures_are_reported(make_face) -> None:
     faces = make_face(np.full(3, 5.0))
     for name in ("ssim", "psnr"):
         value = METRICS[name].measure(ClipPair(PairedTracks(faces, faces)))
@@ -93,7 +93,7 @@ def test_another_framing_and_no_pictures_are_said(make_face) -> None:
         assert isinstance(value, NotAvailable) and value.why == "another crop"
 
 
-def test_identity_says_why_there_is_none(make_face) -> None:
+def test_identity_is_not_available_with_a_reason(make_face) -> None:
     faces = make_face(np.full(3, 5.0))
     value = METRICS["identity"].measure(ClipPair(PairedTracks(faces, faces)))
     assert isinstance(value, NotAvailable) and "recogniser" in value.why

@@ -130,7 +130,7 @@ def test_jitter_of_a_face_that_hops(make_face) -> None:
     assert measure("jitter", true, moved(true, rigid, steady)) == pytest.approx(0.0, abs=1e-9)
 
 
-def test_what_cannot_be_computed_says_why(make_face, opening) -> None:
+def test_what_cannot_be_computed_has_a_reason(make_face, opening) -> None:
     talking, still = make_face(opening), make_face(np.full(100, 5.0), moving=True)
     assert why("lip_corr", talking, still) == "the lips do not move"
     assert why("lip_lag", talking, still) == "the lips do not move"

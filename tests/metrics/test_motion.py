@@ -162,7 +162,7 @@ def test_silence_begins_to_count_after_a_fifth_of_a_second(floor) -> None:
     assert np.flatnonzero(silent).tolist() == [30, 31, 32, 33, 34]  # 0.4 s less 0.2 s; 0.24 s is too short
 
 
-def test_what_is_quiet_but_heard_and_what_is_unknown_is_no_silence() -> None:
+def test_what_is_quiet_but_audible_and_what_is_unknown_is_no_silence() -> None:
     assert not settled_silence(speech((1, 0.1), (0.6, 0.01)), 40).any()  # 20 dB under
     wave = speech((1, 0.1), (0.4, 0.0))
     assert np.flatnonzero(settled_silence(wave, 60)).tolist() == [30, 31, 32, 33, 34]  # not after the audio's end
@@ -182,7 +182,7 @@ def test_share_of_silent_frames_with_lips_at_rest(make_face) -> None:
     assert measure("silence", face, FaceTrack(lost), wave) == 1
 
 
-def test_silence_says_why_it_is_not_available(make_face) -> None:
+def test_silence_that_is_not_available_has_a_reason(make_face) -> None:
     opening = 10 + 5 * np.sin(np.arange(60.0))
     face = make_face(opening)
     assert "no silent stretch of 0.3 s" in why("silence", face, face, speech((2.4, 0.1)))

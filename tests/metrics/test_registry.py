@@ -17,7 +17,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> dict:
     return found
 
 
-def test_every_metric_says_what_it_is() -> None:
+def test_every_metric_has_a_definition() -> None:
     landmark = ["lmd", "lmd_v", "lmd_aligned", "lmd_v_aligned", "ma", "lip_corr", "lip_corr_best", "lip_lag"]
     assert list(METRICS)[: len(landmark)] == landmark
     assert METRICS["lip_lag"].better == "zero" and METRICS["opening_ratio"].better == "one"
@@ -56,7 +56,7 @@ def test_a_new_metric_is_one_function(registered) -> None:
         ("generation", "not recorded when these videos were made"),
     ],
 )
-def test_a_need_that_is_not_met_is_said_and_the_metric_not_called(registered, need, why) -> None:
+def test_a_need_that_is_not_met_is_reported_and_the_metric_not_called(registered, need, why) -> None:
     @metric(name="asks", label="", unit="", better="none", version=1, source="here", needs=("tracks", need))
     def asks(clip: ClipPair) -> float:
         """Fails when it is called."""

@@ -85,7 +85,7 @@ def test_the_score_of_videos(tmp_path: Path, make_face: MakeFace, picture: np.nd
     assert wanted > 1.3 and seen == pytest.approx(wanted, rel=0.1)
 
 
-def test_what_cannot_be_scored_says_why(tmp_path: Path, make_face: MakeFace, picture: np.ndarray) -> None:
+def test_what_cannot_be_scored_has_a_reason(tmp_path: Path, make_face: MakeFace, picture: np.ndarray) -> None:
     true = write_video(tmp_path / "true.mp4", [picture] * 6)
     said = score(true, true, make_face)
     assert said == NotAvailable("the video does not say where its square was")

@@ -127,7 +127,7 @@ def test_frames_without_a_face_or_sound_leave_the_rest_alone(landmark_scorer: La
     assert np.abs(short.curve - cut.curve).max() < 0.03, "frames beyond the audio are not compared with silence"
 
 
-def test_what_cannot_be_scored_says_why(landmark_scorer: LandmarkSyncScorer) -> None:
+def test_what_cannot_be_scored_has_a_reason(landmark_scorer: LandmarkSyncScorer) -> None:
     face, wave = late_talk(0, frames=60)
     tracked = np.ones(60, bool)
     silent = landmark_scorer.score(face, tracked, np.zeros_like(wave))
