@@ -19,6 +19,7 @@ help:
 	@echo "make demo   write demo.mp4 (makes the environment in $(VENV) first)"
 	@echo "make test   lint, types, layers and tests"
 	@echo "make lint   the same without the tests"
+	@echo "make test-gpu  the tests that need a GPU"
 	@echo "make env    the environment alone"
 	@echo "make clean  remove caches and demo.mp4"
 

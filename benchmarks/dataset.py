@@ -33,7 +33,8 @@ def make_store(root: Path, clips: int, hours: float) -> None:
     """Write a store of `clips` clips that last `hours` together, and one to validate."""
     import numpy as np
 
-    from moda.data.clip import ClipStore, write_array
+    from moda.data.arrays import write_array
+    from moda.data.clip import ClipStore
     from moda.data.moments import clip_moments, write_moments
     from moda.files import write_json
     from moda.media.audio import write_wav
