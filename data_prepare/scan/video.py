@@ -115,7 +115,9 @@ def scan_video(source: SourceVideo, folder: Path, options: Options, tick: Callab
     """
     info = read_info(source.path)
     check(info, options)
-    wanted = VideoRange(source.path, info, *(() if source.part is None else (source.part.start, source.part.stop)))
+    wanted = VideoRange(source.path, info)
+    if source.part is not None:
+        wanted = wanted._replace(start=source.part.start, stop=source.part.stop)
     with temporary_file(folder / f"{source.clip_id}.raw") as path:
         samples, pictures = _sample_faces(wanted, path, tick)
         thumbnails = read_thumbnails(path, THUMBNAIL_SIDE_PX)

@@ -36,7 +36,7 @@ _PIXELS = re.compile(r"-?\d{1,6}", re.ASCII)
 _CLIP_NAME = re.compile(r"^(RD|WDA|WRA)_(.+?)(?:_\d+)+(?:\.[A-Za-z0-9]{1,5})?$")
 _SAME_PERSON = {"WDA_WhipJimClyburn": "WDA_JamesClyburn"}
 """One person under two names (the lists even give one video under both)."""
-_SLACK = 0.05
+_OVERHANG_SHARE = 0.05
 """A box may stick out of the picture by this share of its height; more, and it cannot be right."""
 
 
@@ -149,7 +149,10 @@ def _checked_box(box: ListedBox | None, height: int | None) -> tuple[ListedBox |
         return None, ["no crop is listed: cropped around the face"]
     if height is None:
         return box, ["no height is listed: the crop is taken in pixels of the video as it is"]
-    if box.top + box.height > height * (1 + _SLACK) or min(box.left, box.top) < -_SLACK * height:
+    if (
+        box.top + box.height > height * (1 + _OVERHANG_SHARE)
+        or min(box.left, box.top) < -_OVERHANG_SHARE * height
+    ):
         listed = f"{box.width}x{box.height} at {box.left},{box.top}"
         return None, [f"the listed crop {listed} lies outside a picture {height} high: cropped around the face"]
     return box, []

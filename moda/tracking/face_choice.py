@@ -26,8 +26,8 @@ MAX_TILE_LEVELS = 3
 """How many times the picture is looked at in smaller tiles."""
 MAX_ROLL_DEGREES = 45.0
 """Degrees that an upright head leans at most."""
-MIN_UPRIGHT_PROBABILITY = 0.5
-"""Least probability that a face is upright and its landmarks in place."""
+SURELY_UPRIGHT_PROBABILITY = 0.5
+"""Least probability of an upright face with its landmarks in place for which the picture is not looked at turned."""
 NOT_UPRIGHT = FaceView(hidden=0.0, upright=0.0)
 QUARTERS = {3: "90 degrees clockwise", 1: "90 degrees counter-clockwise", 2: "180 degrees"}
 
@@ -42,9 +42,9 @@ def upright_face(
     Only a face that is not upright, or none at all, makes it look at the picture turned. Raises as `choose_face`.
     """
     faces = find_faces(tracker, image, number)
-    if faces and (len(faces) < number or certainty(image, faces[number - 1]).upright > MIN_UPRIGHT_PROBABILITY):
+    if faces and (len(faces) < number or certainty(image, faces[number - 1]).upright > SURELY_UPRIGHT_PROBABILITY):
         return image, choose_face(faces, image, number, source)
-    best, turned_by = MIN_UPRIGHT_PROBABILITY, 0
+    best, turned_by = SURELY_UPRIGHT_PROBABILITY, 0
     for quarters in QUARTERS:
         turned = np.ascontiguousarray(np.rot90(image, quarters))
         found = find_faces(tracker, turned, number)

@@ -27,7 +27,7 @@ SIZE_RANGE_PX = (32, 4096)
 """Smallest and largest side of a portrait, pixels."""
 MAX_FACES = 16
 """Faces that are looked for in a picture."""
-MIN_PERSON_MASK = 0.2
+MIN_CONNECTED_MASK = 0.2
 """Parts of the person mask between which it falls below this are different things."""
 _EDGE_RADIUS, _EDGE_EPSILON = 6, 1e-3
 _UPPER_LIP = ((183, 184), (42, 74), (41, 73), (38, 72), (12, 11), (268, 302), (271, 303), (272, 304), (407, 408))
@@ -161,7 +161,7 @@ def _of_the_face(mask: np.ndarray, landmarks: np.ndarray, pad: int = 0) -> np.nd
 
     mask: (FRAME + 2 * pad,) * 2. landmarks: (478, 3), pixels of the square frame inside it.
     """
-    _, labels = cv2.connectedComponents((mask > MIN_PERSON_MASK).astype(np.uint8))
+    _, labels = cv2.connectedComponents((mask > MIN_CONNECTED_MASK).astype(np.uint8))
     oval = polygon_mask((landmarks[list(FACE_OVAL), :2] + pad) * (FRAME / len(mask)), len(mask)) > 0.5
     seen = labels[oval & (labels > 0)]
     if seen.size == 0:
