@@ -149,10 +149,7 @@ def _checked_box(box: ListedBox | None, height: int | None) -> tuple[ListedBox |
         return None, ["no crop is listed: cropped around the face"]
     if height is None:
         return box, ["no height is listed: the crop is taken in pixels of the video as it is"]
-    if (
-        box.top + box.height > height * (1 + _OVERHANG_SHARE)
-        or min(box.left, box.top) < -_OVERHANG_SHARE * height
-    ):
+    if box.top + box.height > height * (1 + _OVERHANG_SHARE) or min(box.left, box.top) < -_OVERHANG_SHARE * height:
         listed = f"{box.width}x{box.height} at {box.left},{box.top}"
         return None, [f"the listed crop {listed} lies outside a picture {height} high: cropped around the face"]
     return box, []
