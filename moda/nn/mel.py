@@ -14,13 +14,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchaudio.functional import melscale_fbanks
 
-from moda.nn.waveform import normalise_wave
 from moda.representation import FPS, SAMPLE_RATE
 
 SPECTRA_A_FRAME = 4
 """Spectra a video frame: one every 10 ms."""
 FFT_SAMPLES = 400
 MIN_POWER, LOG_CENTRE, LOG_SCALE = 1e-3, -3.0, 3.0
+
+
+def normalise_wave(wave: Tensor, quiet: float) -> Tensor:
+    """Zero mean and unit variance an utterance: (B, N) -> (B, N). Silence stays silent and finite.
+
+    Audio well above `quiet` gets variance 1; a window that holds only room noise is not amplified to the
+    loudness of speech, which matters when a long recording is cut into windows.
+    """
+    centred = wave - wave.mean(dim=-1, keepdim=True)
+    return centred / torch.sqrt(centred.square().mean(dim=-1, keepdim=True) + quiet**2)
 
 
 class LogMel(nn.Module):

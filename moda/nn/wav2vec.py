@@ -9,10 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from moda.nn.mel import MelFront
+from moda.nn.mel import MelFront, normalise_wave
 from moda.nn.settings import SpeechConfig
 from moda.nn.wav2vec_layers import Wav2Vec
-from moda.nn.waveform import normalise_wave
 
 __all__ = ["SpeechConfig", "SpeechEncoder"]
 

@@ -5,9 +5,8 @@ import math
 import pytest
 import torch
 
-from moda.nn.mel import SPECTRA_A_FRAME, LogMel, MelFront
+from moda.nn.mel import SPECTRA_A_FRAME, LogMel, MelFront, normalise_wave
 from moda.nn.wav2vec import SpeechConfig, SpeechEncoder
-from moda.nn.waveform import normalise_wave
 
 QUIET = 0.01
 

@@ -7,9 +7,9 @@ from safetensors.torch import load_file, save_file
 from transformers import Wav2Vec2ForCTC, Wav2Vec2Model
 
 from moda.errors import CheckpointError, ConfigError
+from moda.nn.mel import normalise_wave
 from moda.nn.pretrained import transformers_config
 from moda.nn.wav2vec import SpeechConfig, SpeechEncoder
-from moda.nn.waveform import normalise_wave
 
 SMALL = SpeechConfig(
     hidden=32, layers=1, heads=2, ffn=32, conv_dim=(8, 8, 16, 16, 16, 16, 16), conv_norm="layer", conv_bias=True,

@@ -24,13 +24,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from moda.blinks import find_blinks
 from moda.config import Config
 from moda.data.blinking import BlinkingSequences
 from moda.data.moments import GROUPS
 from moda.data.sequences import MotionSequences, SequenceConfig, collate_by_length, window_batches
 from moda.errors import ConfigError
-from moda.landmarks import CENTRAL_LIP_PAIRS, EYES, INNER_LIP_PAIRS, LIPS, eye_opening
+from moda.landmarks import INNER_LIP_PAIRS
 from moda.nn.blinks import BlinkProcess
 from moda.nn.losses import frame_l1, kl_divergence
 from moda.normalization import Moments, Normalizer
@@ -38,8 +37,16 @@ from moda.representation import FPS
 from moda.stages.audio2repr.config import Audio2ReprConfig, FlowNetworkConfig
 from moda.stages.audio2repr.config import LossConfig as Audio2ReprLossConfig
 from moda.stages.audio2repr.config import NetworkConfig as Audio2ReprNetworkConfig
+from moda.stages.audio2repr.measures import (
+    MIN_LIP_STD_PX,
+    blinks_per_minute,
+    central_opening,
+    correlation,
+    draw_curves,
+    lip_rows,
+    vertical_openings,
+)
 from moda.stages.audio2repr.network import Features, FlowAudio2Repr, PaperAudio2Repr, create
-from moda.stages.audio2repr.preview import draw_curves
 from moda.training.stage import Stage, Terms
 
 log = logging.getLogger(__name__)
@@ -54,8 +61,6 @@ WEIGHTS_HINT = (
     "init=RUN/best.pt), or set network.wav2vec.freeze=false network.wav2vec.freeze_cnn=false"
 )
 """What to do where the speech encoder is frozen at random weights."""
-MIN_LIP_STD_PX = 1e-3
-"""A lip opening whose standard deviation is below this many pixels does not move."""
 
 
 class Audio2ReprStage(Stage):
@@ -266,36 +271,3 @@ class Audio2ReprStage(Stage):
             "head_yaw": (windows["head"][..., 1], prediction.head[..., 1]),
         }
         return {name: draw_curves([curve[0].cpu().numpy() for curve in pair]) for name, pair in curves.items()}
-
-
-def lip_rows(pairs: tuple[tuple[int, int], ...]) -> tuple[list[int], list[int]]:
-    """Rows in the lips group of the upper and the lower point of every pair."""
-    return [LIPS.index(upper) for upper, _ in pairs], [LIPS.index(lower) for _, lower in pairs]
-
-
-def vertical_openings(lips: Tensor) -> Tensor:
-    """Lip offsets (B, T, 40, 3) -> opening of the nine inner pairs beyond rest (B, T, 9), pixels."""
-    upper, lower = lip_rows(INNER_LIP_PAIRS)
-    return lips[:, :, lower, 1] - lips[:, :, upper, 1]
-
-
-def central_opening(lips: Tensor) -> Tensor:
-    """Lip offsets (B, T, 40, 3) -> mean opening of the three central pairs beyond rest (B, T), pixels."""
-    upper, lower = lip_rows(CENTRAL_LIP_PAIRS)
-    return (lips[:, :, lower, 1] - lips[:, :, upper, 1]).mean(-1)
-
-
-def blinks_per_minute(eyes: Tensor, subject: Tensor) -> Tensor:
-    """Eye offsets (B, T, 60, 3) of subjects (B, 478, 3) -> blinks a minute (B,)."""
-    mesh = subject[:, None].repeat(1, eyes.shape[1], 1, 1)
-    mesh[:, :, list(EYES)] += eyes
-    counts = [len(find_blinks(opening)) for opening in eye_opening(mesh.double().cpu().numpy())]
-    return torch.tensor(counts, dtype=torch.double, device=eyes.device) * (60 * FPS / eyes.shape[1])
-
-
-def correlation(a: Tensor, b: Tensor) -> Tensor:
-    """Pearson correlation along time of (B, T) curves -> (B,); 0 where either stands still."""
-    moves = (a.std(1) > MIN_LIP_STD_PX) & (b.std(1) > MIN_LIP_STD_PX)
-    a, b = a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True)
-    value = (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1)).clamp(min=1e-9)
-    return torch.where(moves, value, torch.zeros_like(value))

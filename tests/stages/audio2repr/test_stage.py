@@ -17,16 +17,16 @@ from moda.data.moments import GROUPS
 from moda.data.sequences import Window
 from moda.errors import ConfigError
 from moda.landmarks import CENTRAL_LIP_PAIRS, EYES, INNER_LIP_PAIRS, LIPS, eye_opening, lip_opening
-from moda.stages.audio2repr.network import FlowAudio2Repr, PaperAudio2Repr
-from moda.stages.audio2repr.preview import draw_curves
-from moda.stages.audio2repr.stage import (
-    Audio2ReprStage,
+from moda.stages.audio2repr.measures import (
     blinks_per_minute,
     central_opening,
     correlation,
+    draw_curves,
     lip_rows,
     vertical_openings,
 )
+from moda.stages.audio2repr.network import FlowAudio2Repr, PaperAudio2Repr
+from moda.stages.audio2repr.stage import Audio2ReprStage
 from moda.stages.registry import build_stage
 from moda.training.config import TrainConfig
 from tests.blinking_clips import blinking, mesh, write_blinking_clip
