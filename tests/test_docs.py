@@ -20,9 +20,10 @@ import yaml
 
 import moda
 from moda.cli.commands import COMMANDS
-from moda.config import Tree, apply_overrides, load_yaml, parse
+from moda.config import Config, Tree, apply_overrides, load_yaml, parse
 from moda.media.audio import read_audio, write_wav
 from moda.metrics.registry import METRICS
+from moda.stages.registry import STAGES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -166,6 +167,23 @@ def test_files_and_options_in_the_text_exist(page: Path) -> None:
             assert (ROOT / f"{words[2].replace('.', '/')}.py").is_file(), code
         if code.startswith(FOLDERS):
             assert list(ROOT.glob(code.rstrip("/"))), code
+
+
+def test_keys_of_configurations_in_the_text_exist() -> None:
+    for name in ("moda.animation", "moda.cli.prepare", "moda.evaluation.config", "moda.training.config"):
+        importlib.import_module(name)
+    _ = [STAGES[name] for name in STAGES]
+    fields = {field for config in configs(Config) for field in config.model_fields}
+    section = re.compile(r"`(?:network|loss|trainer|data|optimizer|options|checkpoints)\.(?!py)([\w.]+)")
+    for page in (page for page in PAGES if page.stem != "CHANGELOG"):
+        for key in section.findall(prose(page)):
+            assert set(key.split(".")) <= fields, f"{page.name}: {key}"
+
+
+def configs(base: type[Config]) -> Iterator[type[Config]]:
+    for config in base.__subclasses__():
+        yield config
+        yield from configs(config)
 
 
 def runnable_benchmarks() -> list[Path]:
