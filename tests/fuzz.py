@@ -231,12 +231,23 @@ def attempt(reader: Reader, folder: Path) -> str:
     return f"{grown} MB more" if grown > MAX_GROWTH_MB else ""
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the warnings of readers, each of which tens of inputs cause."""
+    log = logging.getLogger("moda")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+
+
 def fuzz(inputs: int, seed: int, only: str = "", say: Callable[[str], None] = lambda line: None) -> list[Failure]:
     """Try so many inputs over all readers, by their shares; returns those that failed."""
-    logging.getLogger("moda").setLevel(logging.CRITICAL)
     chosen = [reader for reader in READERS if only in reader.name]
     failures = []
-    with tempfile.TemporaryDirectory() as name:
+    with _quiet(), tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         good: dict[str, dict[str, bytes]] = {}
         for reader in chosen:
