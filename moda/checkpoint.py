@@ -184,22 +184,6 @@ def _shape(value: object) -> str:
     return f"{tuple(value.shape)}" if isinstance(value, Tensor) else f"{type(value).__name__}"
 
 
-def slim(checkpoint: Checkpoint, *, half: bool) -> Checkpoint:
-    """The checkpoint to ship: without trainer state, and with fp16 matrices if `half`.
-
-    Vectors (biases, norms, most statistics) stay fp32: they weigh little. So does what fp16 cannot hold.
-    """
-    weights = {name: _halved(value) if half else value for name, value in checkpoint.weights.items()}
-    return replace(checkpoint, weights=weights, trainer=None)
-
-
-def _halved(value: Tensor) -> Tensor:
-    if value.dtype != torch.float32 or value.ndim < 2:
-        return value
-    half = value.half()
-    return half if torch.isfinite(half).all() else value
-
-
 def _os_error(error: BaseException | None) -> OSError | None:
     """The OSError behind an error: torch's archive writer hides a full disk behind a RuntimeError."""
     while error is not None and not isinstance(error, OSError):
