@@ -37,11 +37,23 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
         patch.setattr(FakeTensor, "__int__", lambda self: 1, raising=False)
         patch.setattr(FakeTensor, "__bool__", lambda self: True, raising=False)
         patch.setattr(FakeTensor, "numpy", _numpy, raising=False)
+        for name in ("__getitem__", "__setitem__"):  # the mode itself takes any index
+            patch.setattr(FakeTensor, name, _checked(getattr(Tensor, name)), raising=False)
         _mel_bank.cache_clear()  # a tensor that is kept: neither a real one here nor a fake one after
         try:
             yield mode
         finally:
             _mel_bank.cache_clear()
+
+
+def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
+    def call(tensor: Tensor, index: Any, *value: Any) -> Any:
+        for part in index if isinstance(index, tuple) else (index,):
+            if isinstance(part, Tensor) and tensor.device.type == "cpu" != part.device.type:
+                raise RuntimeError(f"indices on {part.device} of a tensor on the CPU")
+        return method(tensor, index, *value)
+
+    return call
 
 
 def _ones(tensor: Tensor) -> np.ndarray:
