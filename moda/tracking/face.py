@@ -1,4 +1,8 @@
-"""Face landmarks by MediaPipe Face Mesh (attention model, 478 points; the model is inside the wheel)."""
+"""Face landmarks by MediaPipe's FaceLandmarker with the attention mesh of package_data/face_landmarker.task.
+
+The mesh is the one of MediaPipe's former FaceMesh solution (478 points), so clips prepared with that one fit;
+benchmarks/tracker_models.py makes the file.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -21,7 +26,9 @@ PIXEL_CENTRE = np.array([0.5, 0.5, 0.0])
 without this, a face in a picture half as large lies half a pixel elsewhere."""
 
 
-_POINT_BYTES, _TAG_PLACES, _TAGS = 17, [0, 1, 2, 7, 12], [0x0A, 0x0F, 0x0D, 0x15, 0x1D]
+FRAME_STEP_MS = 10**9
+"""Time from frame to frame as told to MediaPipe in video mode. Its smoothing filter delays the points by 0.4 frames
+at the true rate; over a step this long it takes the new points as they are."""
 
 
 @contextlib.contextmanager
@@ -53,18 +60,21 @@ class FaceTracker:
     def __init__(self, video: bool, max_faces: int = 1, confidence: float = 0.5) -> None:
         self._video, self._confidence = video, confidence
         self._far: Any = None
+        self._time_ms = 0
+        self._seen = False
         with native_stderr_muted():
-            from mediapipe.python.solutions.face_mesh import FaceMesh
+            from mediapipe.tasks.python import vision
 
-            self._mesh = FaceMesh(
-                static_image_mode=not video,
-                max_num_faces=max_faces,
-                refine_landmarks=True,
-                min_detection_confidence=confidence,
+            options = vision.FaceLandmarkerOptions(
+                base_options=model_options("face_landmarker.task"),
+                running_mode=vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE,
+                num_faces=max_faces,
+                min_face_detection_confidence=confidence,
+                min_face_presence_confidence=confidence,
                 min_tracking_confidence=confidence,
             )
-            self._mesh.process(np.zeros((64, 64, 3), np.uint8))  # the warnings come with the first picture ...
-        self._seen = False
+            self._landmarker = vision.FaceLandmarker.create_from_options(options)
+            self._landmarks(np.zeros((64, 64, 3), np.uint8))  # the warnings come with the first picture ...
 
     def __enter__(self) -> FaceTracker:
         return self
@@ -74,7 +84,7 @@ class FaceTracker:
 
     def close(self) -> None:
         """Free the native graphs."""
-        self._mesh.close()
+        self._landmarker.close()
         if self._far is not None:
             self._far.close()
             self._far = None
@@ -96,24 +106,36 @@ class FaceTracker:
             picture = np.zeros((side, side, 3), np.uint8)
             picture[: frame.shape[0], : frame.shape[1]] = frame
         with contextlib.nullcontext() if self._seen else native_stderr_muted():  # ... and the first face
-            found = self._mesh.process(np.ascontiguousarray(picture)).multi_face_landmarks
+            found = self._landmarks(picture)
         self._seen = self._seen or bool(found)
-        return [_points(face) * side + PIXEL_CENTRE for face in found or ()]
+        points = [np.array([(point.x, point.y, point.z) for point in face], np.float64) for face in found]
+        return [face * side + PIXEL_CENTRE for face in points]
+
+    def _landmarks(self, picture: np.ndarray) -> list[Any]:
+        """Faces of a picture in MediaPipe's records, shares of its side."""
+        image = native_image(picture)
+        if not self._video:
+            return list(self._landmarker.detect(image).face_landmarks)
+        self._time_ms += FRAME_STEP_MS
+        return list(self._landmarker.detect_for_video(image, self._time_ms).face_landmarks)
 
     def _far_faces(self, frame: np.ndarray) -> list[np.ndarray]:
         """Detect small faces, then look for the mesh in the surroundings of each."""
         with native_stderr_muted():
             if self._far is None:
-                from mediapipe.python.solutions.face_detection import FaceDetection
+                from mediapipe.tasks.python import vision
 
-                self._far = FaceDetection(model_selection=1, min_detection_confidence=self._confidence)
-            found = self._far.process(np.ascontiguousarray(frame)).detections
+                options = vision.FaceDetectorOptions(
+                    base_options=model_options("face_detector_far.tflite"), min_detection_confidence=self._confidence
+                )
+                self._far = vision.FaceDetector.create_from_options(options)
+            found = self._far.detect(native_image(frame)).detections
         height, width = frame.shape[:2]
         meshes = []
-        for detection in found or ():
-            share = detection.location_data.relative_bounding_box
-            centre = (share.xmin + share.width / 2) * width, (share.ymin + share.height / 2) * height
-            reach = FAR_CROP_FACE_SIZES / 2 * max(share.width * width, share.height * height)
+        for detection in found:
+            box = detection.bounding_box  # pixels
+            centre = box.origin_x + box.width / 2, box.origin_y + box.height / 2
+            reach = FAR_CROP_FACE_SIZES / 2 * max(box.width, box.height)
             left, right = (int(np.clip(centre[0] + sign * reach, 0, width)) for sign in (-1, 1))
             top, bottom = (int(np.clip(centre[1] + sign * reach, 0, height)) for sign in (-1, 1))
             if min(right - left, bottom - top) >= MIN_PICTURE_SIDE_PX:
@@ -127,13 +149,15 @@ class FaceTracker:
         return faces[0] if faces else None
 
 
-def _points(face: Any) -> np.ndarray:
-    """(N, 3) of a NormalizedLandmarkList, from its wire format: ten times faster than through 478 Python objects.
+def model_options(name: str) -> Any:
+    """MediaPipe's options for a model file of the package, which it is handed as bytes: any folder's name will do."""
+    from mediapipe.tasks.python import BaseOptions
 
-    A landmark with x, y and z alone is 17 bytes there: two of the list, then a tag and a float32 each.
-    """
-    raw = np.frombuffer(face.SerializeToString(), np.uint8)
-    points = raw.reshape(-1, _POINT_BYTES) if raw.size % _POINT_BYTES == 0 else raw[None]
-    if len(points) != len(face.landmark) or (points[:, _TAG_PLACES] != _TAGS).any():
-        return np.array([(point.x, point.y, point.z) for point in face.landmark], np.float64)
-    return np.stack([points[:, start : start + 4].copy().view("<f4")[:, 0] for start in (3, 8, 13)], 1).astype(float)
+    return BaseOptions(model_asset_buffer=(resources.files("moda") / "package_data" / name).read_bytes())
+
+
+def native_image(picture: np.ndarray) -> Any:
+    """An (H, W, 3) uint8 RGB picture as MediaPipe's image."""
+    import mediapipe
+
+    return mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(picture))

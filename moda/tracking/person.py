@@ -1,7 +1,7 @@
 """Shoulders without a body model: the upper edge of the person mask below the chin.
 
 MediaPipe's pose model guesses shoulders outside a tight crop with high confidence, so it is not
-used. The person mask comes from the selfie segmentation model that is inside the wheel.
+used. The person mask comes from MediaPipe's selfie segmentation model (package_data/person_segmenter.tflite).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from moda.imaging.crop import resized
 from moda.landmarks import FACE_OVAL, N_TORSO, SHOULDER_POINTS
 from moda.representation import FRAME
-from moda.tracking.face import native_stderr_muted
+from moda.tracking.face import model_options, native_image, native_stderr_muted
 
 MODEL_SIDE_PX = 256
 """The segmentation model's own input size; larger pictures only cost time."""
@@ -35,10 +35,13 @@ class PersonSegmenter:
 
     def __init__(self) -> None:
         with native_stderr_muted():
-            from mediapipe.python.solutions.selfie_segmentation import SelfieSegmentation
+            from mediapipe.tasks.python import vision
 
-            self._model = SelfieSegmentation(model_selection=0)
-            self._model.process(np.zeros((64, 64, 3), np.uint8))  # the warnings come with the first picture
+            options = vision.ImageSegmenterOptions(
+                base_options=model_options("person_segmenter.tflite"), output_confidence_masks=True
+            )
+            self._model = vision.ImageSegmenter.create_from_options(options)
+            self._model.segment(native_image(np.zeros((64, 64, 3), np.uint8)))  # the warnings come with the first one
 
     def __enter__(self) -> PersonSegmenter:
         return self
@@ -55,9 +58,8 @@ class PersonSegmenter:
         picture = frame
         if frame.shape[:2] != (MODEL_SIDE_PX, MODEL_SIDE_PX):
             picture = resized(frame, (MODEL_SIDE_PX, MODEL_SIDE_PX))
-        picture = np.ascontiguousarray(picture)
-        mask = self._model.process(picture).segmentation_mask
-        return np.clip(np.array(mask, np.float32), 0.0, 1.0)
+        mask = self._model.segment(native_image(picture)).confidence_masks[0].numpy_view()
+        return np.clip(np.array(mask, np.float32).reshape(MODEL_SIDE_PX, MODEL_SIDE_PX), 0.0, 1.0)
 
     def mask(self, frame: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 RGB -> (H, W) float32: 1 person, 0 background."""
