@@ -5,8 +5,8 @@
 
 VENV ?= .venv
 JOBS ?= 2
-PYTHON ?= $(shell for p in python3 python3.11 python3.12 python; do \
-	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null && echo $$p && break; done)
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))' 2>/dev/null && echo $$p && break; done)
 RUN := $(VENV)/bin/python
 
 # An environment that several checkouts share is linked to one of them; the current checkout has precedence.
@@ -24,7 +24,7 @@ help:
 	@echo "make clean  remove caches and demo.mp4"
 
 env env-test:
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed; name it with PYTHON=path" >&2; exit 2; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.14 is needed; name it with PYTHON=path" >&2; exit 2; }
 	@$(PYTHON) .ci/environment.py install "$(VENV)" $(if $(filter env-test,$@),--extra test)
 
 fingerprint:

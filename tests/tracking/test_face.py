@@ -1,3 +1,7 @@
+import hashlib
+import re
+from importlib import resources
+
 import numpy as np
 import pytest
 
@@ -111,3 +115,21 @@ def test_no_face_is_none():
 def test_the_native_code_stays_quiet(astronaut, capfd):
     detect_faces(astronaut)
     assert capfd.readouterr().err == ""
+
+
+def test_a_moving_face_is_followed_without_delay(mesh, astronaut):
+    """MediaPipe smooths what it follows: at the true rate the points of a face that moves would lag behind."""
+    step = 6
+    with FaceTracker(video=True) as tracker:
+        tracks = [tracker.track(np.roll(astronaut, step * frame, axis=1)) for frame in range(8)]
+    moved = [(track - mesh)[:, 0].mean() for track in tracks]
+    np.testing.assert_allclose(np.diff(moved), step, atol=0.5)
+    assert abs(moved[-1] - 7 * step) < 1
+
+
+def test_the_models_are_those_that_the_notice_names():
+    folder = resources.files("moda") / "package_data"
+    named = re.findall(r"^([0-9a-f]{64})  (\S+)$", (folder / "NOTICE").read_text(), re.MULTILINE)
+    assert len(named) == 3
+    for digest, name in named:
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, name
