@@ -20,7 +20,7 @@ import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -163,7 +163,8 @@ def write_npy(path: Path, array: np.ndarray) -> None:
 def write_npz(path: Path, arrays: dict[str, np.ndarray], *, compress: bool = False) -> None:
     """Write arrays by name likewise."""
     with replacing(path) as temporary, temporary.open("wb") as file:
-        (np.savez_compressed if compress else np.savez)(file, **arrays)
+        save: Callable[..., None] = np.savez_compressed if compress else np.savez
+        save(file, **arrays)
 
 
 def _slots(path: Path, role: str) -> list[Path]:

@@ -111,7 +111,8 @@ class FullFraming:
         weight *= _fade(square.top, square.height, rows, height, LOWER_FADE_SHARE)[:, None]
         weight *= _fade(square.left, square.width, columns, width, SIDE_FADE_SHARE)
         self._square = square
-        self._rows, self._columns = _touched(weight.any(axis=1), rows), _touched(weight.any(axis=0), columns)
+        self._rows = _touched(np.any(weight > 0, axis=1), rows)
+        self._columns = _touched(np.any(weight > 0, axis=0), columns)
         self._weight = np.ascontiguousarray(
             weight[self._rows.start - rows.start :, self._columns.start - columns.start :][
                 : len(self._rows), : len(self._columns)

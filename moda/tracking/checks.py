@@ -50,7 +50,9 @@ def check_face(face: ReferenceFace, source: Path | str, *, accept: bool = False)
     landmarks that are not in place. accept: these are remarks too.
     """
     yaw = abs(float(face.pose.rotation[1]))
-    outside = ((face.landmarks[:, :2] < 0) | (face.landmarks[:, :2] > np.array(face.picture))).any(axis=1)
+    x, y = face.landmarks[:, 0], face.landmarks[:, 1]
+    width, height = face.picture
+    outside = (x < 0) | (x > width) | (y < 0) | (y > height)
     refused = []
     if face.view.upright < MIN_UPRIGHT_PROBABILITY:
         refused.append("the landmarks do not fit the face, wanted one that is upright and clearly seen")
