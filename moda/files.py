@@ -8,6 +8,7 @@ removed, and no link is followed.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import fcntl
@@ -41,6 +42,8 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.EBAD
 log = logging.getLogger(__name__)
 _held: set[int] = set()
 """Descriptors that hold locks: a forked child closes them, so that the lock goes with this process alone."""
+_claims: set[Path] = set()
+"""Names that this process is making or holds: a signal between two lines may end the blocks that would remove them."""
 
 
 @contextmanager
@@ -182,21 +185,28 @@ def _claimed(names: list[Path], *, folder: bool) -> Iterator[Path]:
     for name in names:
         _remove_unheld(name)
     for name in names:
+        _claims.add(name)
         try:
             descriptor = _make(name, folder)
-        except FileExistsError:
-            continue
+        except OSError as error:
+            _claims.remove(name)
+            if isinstance(error, FileExistsError):
+                continue
+            raise
         with _open(descriptor):
             with contextlib.suppress(OSError):  # a file system without locks: the name is ours all the same
                 if not _lock(descriptor):
+                    _claims.discard(name)
                     continue  # another process has taken it for litter
             if not _is_there(descriptor, name):
+                _claims.discard(name)
                 continue
             try:
                 yield name
             finally:
                 if descriptor in _held and _is_there(descriptor, name):  # else it was renamed
                     _remove(name)
+                _claims.discard(name)
             return
     raise OSError(errno.EBUSY, f"{len(names)} other processes are writing it", str(names[0]))
 
@@ -265,4 +275,17 @@ def _forget_locks() -> None:
     _held.clear()
 
 
-os.register_at_fork(after_in_child=_forget_locks)
+def _in_child() -> None:
+    _forget_locks()
+    _claims.clear()
+
+
+def _at_exit() -> None:
+    """What a signal interrupted before or after its block is removed when the program ends."""
+    _forget_locks()
+    for name in _claims:
+        _remove_unheld(name)
+
+
+os.register_at_fork(after_in_child=_in_child)
+atexit.register(_at_exit)

@@ -220,3 +220,25 @@ def test_a_lock_where_nobody_can_write_is_not_wanted(tmp_path: Path, monkeypatch
     monkeypatch.setattr("os.access", lambda path, mode: False)
     with hold(tmp_path / ".lock", "busy"):
         pass
+
+
+@pytest.mark.parametrize("kind", ["temporary_file", "temporary_folder"])
+def test_a_signal_between_making_and_holding_leaves_nothing(tmp_path: Path, kind: str) -> None:
+    code = f"""
+import sys
+from pathlib import Path
+from moda import files
+
+lock = files._lock
+
+def interrupted(descriptor):
+    files._lock = lock
+    sys.exit(143)
+
+files._lock = interrupted
+with files.{kind}(Path(sys.argv[1])):
+    pass
+"""
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "a.mp4"], capture_output=True, text=True)
+    assert done.returncode == 143, done.stderr
+    assert list(tmp_path.iterdir()) == []
