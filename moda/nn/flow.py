@@ -10,6 +10,7 @@ Z latent channels (sum over the groups of their principal components).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -209,7 +210,7 @@ class FlowBlock(nn.Module):
 
     def forward(self, h: Tensor, time: Tensor, bias: Tensor) -> Tensor:
         """h: (B, T, d); time: (B, d); bias: (heads, T, T)."""
-        modulation = self.modulation(time)[:, None].chunk(9, dim=-1)  # nine (B, 1, d)
+        modulation = self._modulation(time)
         for i, norm in enumerate(self.norms):
             scale, shift, gate = modulation[3 * i : 3 * i + 3]
             x = norm(h) * (1 + scale) + shift
@@ -217,11 +218,25 @@ class FlowBlock(nn.Module):
             h = h + self.dropout((1 + gate) * x)
         return h
 
-    def _attend(self, x: Tensor, bias: Tensor) -> Tensor:
+    def attention(self, h: Tensor, time: Tensor, bias: Tensor) -> Tensor:
+        """Weights (B, heads, T, T) by which `forward` mixes frames, of the same inputs."""
+        scale, shift = self._modulation(time)[:2]
+        q, k, _ = self._heads(self.norms[0](h) * (1 + scale) + shift)
+        return (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]) + bias[None]).softmax(-1)
+
+    def _modulation(self, time: Tensor) -> tuple[Tensor, ...]:
+        return self.modulation(time)[:, None].chunk(9, dim=-1)  # nine (B, 1, d)
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """Queries, keys and values, (3, B, h, T, d/h)."""
         batch, frames, width = x.shape
-        q, k, v = self.qkv(x).reshape(batch, frames, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        projected: Tensor = self.qkv(x)
+        return projected.reshape(batch, frames, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+
+    def _attend(self, x: Tensor, bias: Tensor) -> Tensor:
+        q, k, v = self._heads(x)
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])  # (B, h, T, d/h)
-        out: Tensor = self.project(mixed.transpose(1, 2).reshape(batch, frames, width))
+        out: Tensor = self.project(mixed.transpose(1, 2).reshape(x.shape))
         return out
 
     def _convolve(self, x: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from moda.normalization import Normalizer
 from moda.stages.faco.config import LossConfig as FaCoLossConfig
 from moda.stages.faco.config import NetworkConfig as FaCoConfig
 from moda.stages.faco.network import FaCoDiscriminator, FaCoNet
+from moda.training.drawing import draw_moving_points, draw_points
 from moda.training.stage import Stage, Terms
 
 MIN_STD_PX = {"lips": 0.05, "eyes": 0.05, "face": 0.05, "subject": 1.0}
@@ -115,22 +116,12 @@ class FaCoStage(Stage):
         return {**means, "score": means["others_px"]}
 
     def preview(self, batch: list[dict[str, Tensor]]) -> dict[str, np.ndarray]:
-        """Points of the frame with the widest jaw drop: true (white) and predicted (orange), seen from the front."""
+        """The first window's points from the front, true (white) and predicted (orange), and the frame with the widest
+        jaw drop.
+        """
         windows = {name: values[:1] for name, values in batch[0].items()}
         predicted = self.generator(windows["lips"], windows["eyes"], windows["subject"])
         frame = int(windows["face"][0, :, 152, 1].argmax())  # 152: tip of the chin
         subject = windows["subject"][0]
-        meshes = [subject + windows["face"][0, frame], subject + predicted[0, frame]]
-        return {"face": draw_points([mesh[:, :2].cpu().numpy() for mesh in meshes])}
-
-
-def draw_points(clouds: list[np.ndarray], size: int = 320) -> np.ndarray:
-    """Point clouds (P, 2) on a common scale -> (size, size, 3) uint8; the first white, the second orange."""
-    picture = np.full((size, size, 3), 24, np.uint8)
-    low = np.min([cloud.min(axis=0) for cloud in clouds], axis=0)
-    reach = max(float((np.max([cloud.max(axis=0) for cloud in clouds], axis=0) - low).max()), 1e-6)
-    for cloud, colour in zip(clouds, ((235, 235, 235), (255, 150, 40)), strict=False):
-        at = np.nan_to_num((cloud - low) / reach * (size - 17) + 8).astype(int).clip(0, size - 2)
-        for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
-            picture[at[:, 1] + dy, at[:, 0] + dx] = colour
-    return picture
+        meshes = [(subject + face[0])[..., :2].cpu().numpy() for face in (windows["face"], predicted)]
+        return {"face": draw_points([mesh[frame] for mesh in meshes]), "moving_face": draw_moving_points(meshes)}

@@ -46,6 +46,8 @@ PERSON_STORE = "clips"
 """Clip store of `data.video`, in the run's output folder."""
 MAX_PREVIEW_PEOPLE = 10
 """So many names are shown where a person is not found."""
+MAX_VIDEO_SIDE, MAX_VIDEO_FRAMES = 256, 24
+"""Pixels and frames of the moving preview."""
 MIN_SHARPNESS_SHARE = 0.7
 """Share of the truth's sharpness below which a picture's score suffers: L1 alone likes what is blurred."""
 
@@ -202,13 +204,15 @@ class RendererStage(Stage):
         return "\n".join([*lines, f"  L1 {change:+.1f} %"])
 
     def preview(self, batch: dict[str, Tensor]) -> dict[str, np.ndarray]:
-        """Rows of condition, reference, warp, picture, truth."""
+        """Rows of condition, reference, warp, picture, truth; and picture beside truth, moving through the batch."""
         inputs = to_inputs(batch)
         columns = [batch["condition"], batch["reference"], *([batch["warped"]] if "warped" in batch else [])]
         pictures = [column.permute(0, 2, 3, 1).cpu().numpy() for column in columns]
         pictures += [to_pixels(self.generator(inputs).picture), batch["target"].permute(0, 2, 3, 1).cpu().numpy()]
         rows = [np.concatenate([column[i] for column in pictures], axis=1) for i in range(min(6, len(pictures[0])))]
-        return {"frames": np.concatenate(rows, axis=0)}
+        step = -(-pictures[-1].shape[1] // MAX_VIDEO_SIDE)
+        video = np.concatenate([column[:MAX_VIDEO_FRAMES, ::step, ::step] for column in pictures[-2:]], axis=2)
+        return {"frames": np.concatenate(rows, axis=0), "moving": video}
 
 
 def weight_of(inputs: RendererInput) -> Tensor:

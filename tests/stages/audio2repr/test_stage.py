@@ -21,7 +21,6 @@ from moda.stages.audio2repr.measures import (
     blinks_per_minute,
     central_opening,
     correlation,
-    draw_curves,
     lip_rows,
     vertical_openings,
 )
@@ -29,6 +28,7 @@ from moda.stages.audio2repr.network import FlowAudio2Repr, PaperAudio2Repr
 from moda.stages.audio2repr.stage import Audio2ReprStage
 from moda.stages.registry import build_stage
 from moda.training.config import TrainConfig
+from moda.training.drawing import draw_curves
 from tests.blinking_clips import blinking, mesh, write_blinking_clip
 from tests.stages.loss_weights import check_weights
 
@@ -226,9 +226,23 @@ def test_validation_has_a_score_and_pictures(clip_store: ClipStore) -> None:
     }  # fmt: skip
     assert all(np.isfinite(list(metrics.values())))
     assert metrics["score"] == pytest.approx(1 - metrics["opening_correlation"] + metrics["lips_px"] / 100)
-    for picture in pictures.values():
-        assert picture.ndim == 3 and picture.dtype == np.uint8
+    assert set(pictures) == {"lip_opening", "head_yaw", "lips_and_eyes", "attention_spec", "attention_flow"}
+    assert pictures["attention_spec"].shape == pictures["attention_flow"].shape == (27, 2 * 27, 3)
+    assert not pictures["attention_spec"][1, 2:26].any(), "the first frame attends to itself alone"
+    assert pictures["lips_and_eyes"].shape == (25, 240, 240, 3)
+    for picture in (pictures[name] for name in ("lip_opening", "head_yaw", "lips_and_eyes")):
+        assert picture.dtype == np.uint8
         assert (picture == (235, 235, 235)).all(-1).any() or (picture == (255, 150, 40)).all(-1).any()
+
+
+def test_preview_shows_both_branches_of_the_paper(clip_store: ClipStore) -> None:
+    stage = make_stage(clip_store, name=PAPER).eval()
+    _, val = stage.datasets()
+    with torch.no_grad():
+        pictures = stage.preview(stage.collate([val[0]]))
+    assert {name for name in pictures if name.startswith("attention")} == {
+        "attention_spec", "attention_prob_encoder", "attention_prob_decoder", "attention_prob_latent",
+    }  # fmt: skip
 
 
 def test_validation_figures_by_hand(clip_store: ClipStore) -> None:

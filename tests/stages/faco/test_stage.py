@@ -13,9 +13,10 @@ from torch import Tensor
 from moda.config import apply_overrides, load_yaml, parse
 from moda.data.clip import ClipStore
 from moda.landmarks import EYES, LIPS
-from moda.stages.faco.stage import OTHERS, FaCoStage, draw_points
+from moda.stages.faco.stage import OTHERS, FaCoStage
 from moda.stages.registry import build_stage
 from moda.training.config import TrainConfig
+from moda.training.drawing import draw_points
 from tests.stages.loss_weights import check_weights
 
 CONFIG = Path(__file__).resolve().parents[3] / "configs" / "debug" / "faco.yaml"
@@ -119,6 +120,7 @@ def test_validation_is_in_pixels_of_the_points_named(clip_store: ClipStore) -> N
     assert metrics["still_px"] == pytest.approx(float(windows["face"][:, :, OTHERS].abs().mean()), rel=1e-5)
     assert metrics["score"] == metrics["others_px"]
     assert pictures["face"].shape == (320, 320, 3)
+    assert pictures["moving_face"].shape == (windows["face"].shape[1], 240, 240, 3)
     assert not set(OTHERS) & (set(LIPS) | set(EYES)) and len(OTHERS) == 378
 
 

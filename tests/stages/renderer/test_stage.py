@@ -171,9 +171,13 @@ def test_a_video_is_made_into_a_store_first() -> None:
 def test_preview_is_a_sheet_of_pictures(stage: RendererStage) -> None:
     stage.eval()
     with torch.no_grad():
-        sheet = stage.preview(batch_of(stage))["frames"]
+        batch = batch_of(stage)
+        pictures = stage.preview(batch)
+    sheet, video = pictures["frames"], pictures["moving"]
     assert sheet.dtype == np.uint8
     assert sheet.shape == (4 * 24, 5 * 24, 3)
+    assert video.shape == (4, 24, 2 * 24, 3)
+    assert np.array_equal(video[:, :, 24:], batch["target"].permute(0, 2, 3, 1)), "the truth is on the right"
 
 
 def test_one_person_of_a_store(stage: RendererStage, clip_store: ClipStore) -> None:
