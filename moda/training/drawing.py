@@ -68,8 +68,8 @@ def draw_maps(layers: Sequence[Tensor]) -> np.ndarray:
     rows = []
     for weights in layers:
         scaled = (weights / weights.amax(-1, keepdim=True).clamp(min=1e-9)).float()
-        sides = [min(side, MAX_MAP_SIDE) for side in scaled.shape[1:]]
-        tiles = F.pad(F.adaptive_avg_pool2d(scaled[None], sides)[0], (1, 1, 1, 1), value=0.3)
+        height, width = (min(side, MAX_MAP_SIDE) for side in scaled.shape[1:])
+        tiles = F.pad(F.adaptive_avg_pool2d(scaled[None], (height, width))[0], (1, 1, 1, 1), value=0.3)
         rows.append(torch.cat(tuple(tiles), dim=1))
     grey = (255 * torch.cat(rows)).round().byte().cpu().numpy()
     return np.repeat(grey[..., None], 3, axis=-1)
