@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from moda.errors import ConfigError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
@@ -61,3 +62,40 @@ def require_precision(device: torch.device, precision: Precision) -> None:
             f"{describe_device(device)} has no {precision} arithmetic; "
             "set trainer.precision=fp32, or choose another device"
         )
+
+
+def upload(array: np.ndarray | torch.Tensor, device: torch.device) -> torch.Tensor:
+    """What is on the host as a tensor on the device; to a GPU from pinned memory, so that neither waits."""
+    import torch
+
+    tensor = array if isinstance(array, torch.Tensor) else torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if _has_queue(device) else tensor.to(device)
+
+
+class Download:
+    """A tensor on its way to the host. On a GPU the copy is queued behind what computes it, into pinned memory."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        import torch
+
+        self._copied: torch.cuda.Event | None = None
+        if _has_queue(tensor.device):
+            self._host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+            self._host.copy_(tensor, non_blocking=True)
+            self._copied = torch.cuda.Event()
+            self._copied.record(torch.cuda.current_stream(tensor.device))
+        else:
+            self._host = tensor.cpu()
+
+    def array(self) -> np.ndarray:
+        """Wait for the copy; the array is no longer pinned memory, of which there is little."""
+        if self._copied is None:
+            return self._host.numpy()
+        self._copied.synchronize()
+        return self._host.numpy().copy()
+
+
+def _has_queue(device: torch.device) -> bool:
+    import torch
+
+    return device.type == "cuda" and torch.cuda.is_available()

@@ -5,6 +5,7 @@ Dimension letters: B batch, N audio samples (16 kHz), T frames (25 fps), Z noise
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -62,6 +63,10 @@ class RenderSession(Protocol):
 
     def render(self, landmarks: np.ndarray, torso: np.ndarray, first: int, /) -> np.ndarray:
         """(B, 478, 3) and (B, 18, 3), pixels of the square frame -> (B, size, size, 3) uint8 RGB."""
+        ...
+
+    def stream(self, batches: Iterable[tuple[np.ndarray, np.ndarray, int]], /) -> Iterator[np.ndarray]:
+        """`render` of each batch of arguments, in order; on a GPU some batches ahead of what was asked for."""
         ...
 
 

@@ -188,13 +188,16 @@ class Animator:
         """
         _require(portrait, Portrait, "portrait", "make_portrait makes one")
         session = self.renderer.open(portrait, self.device, self.config.size)
+        for frames in session.stream(self._batches(motion, portrait)):
+            yield from frames
+
+    def _batches(self, motion: Motion, portrait: Portrait) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+        """Face, torso and number of the first frame of each batch."""
         done = 0
         for face, torso in self.landmark_parts(motion, portrait):
             for start in range(0, len(face), self.config.batch):
                 batch = slice(start, start + self.config.batch)
-                with torch.inference_mode():
-                    frames = session.render(face[batch], torso[batch], done + start)
-                yield from frames
+                yield face[batch], torso[batch], done + start
             done += len(face)
 
     def _subject(self, portrait: Portrait) -> Tensor:

@@ -63,21 +63,26 @@ def mouth_window(landmarks: np.ndarray, size: int) -> PixelBox:
 
 def mouth_region(landmarks: np.ndarray, size: int) -> np.ndarray:
     """The mouth: the grown outer lips with a soft edge, (size, size) float32."""
+    return cv2.GaussianBlur(polygon_mask(grown_lips(landmarks), size), (0, 0), REGION_FEATHER * size)
+
+
+def grown_lips(landmarks: np.ndarray) -> np.ndarray:
+    """The region's outline for landmarks (478, 3): (P, 2), pixels of the square frame."""
     lips = landmarks[list(OUTER_LIPS), :2]
     centre = lips.mean(axis=0)
-    mask = polygon_mask(centre + REGION_GROWTH * (lips - centre), size)
-    return cv2.GaussianBlur(mask, (0, 0), REGION_FEATHER * size)
+    grown: np.ndarray = centre + REGION_GROWTH * (lips - centre)
+    return grown
 
 
 def paint_region(landmarks: np.ndarray, size: int, window: PixelBox) -> np.ndarray:
     """How far the network may change each pixel of a window, (side, side) float32: 1 on the mouth, `FACE_STRENGTH`
     around it, 0 at the window's border.
     """
-    return np.maximum(cut(mouth_region(landmarks, size), window), _around_the_mouth(window.side))
+    return np.maximum(cut(mouth_region(landmarks, size), window), around_the_mouth(window.side))
 
 
 @lru_cache(maxsize=4)
-def _around_the_mouth(side: int) -> np.ndarray:
+def around_the_mouth(side: int) -> np.ndarray:
     """A disc of `FACE_STRENGTH` with a soft edge, (side, side) float32."""
     across = (np.arange(side, dtype=np.float32) + 0.5) / side - 0.5
     inside = np.clip((FACE_RADIUS - np.hypot(across[:, None], across[None, :])) / FACE_EDGE, 0, 1)
@@ -97,9 +102,9 @@ class ReferenceConditioner:
 
     def __init__(self, portrait: Portrait, size: int, *, warp: bool) -> None:
         self.size = size
-        self._warp = ReferenceWarp(portrait, size) if warp else None
+        self.warp = ReferenceWarp(portrait, size) if warp else None
         picture = crop_square(portrait.image, Box(0, 0, len(portrait.image)), size)
-        self._reference = cut(picture, mouth_window(portrait.landmarks, size)) if warp else picture
+        self.reference = cut(picture, mouth_window(portrait.landmarks, size)) if warp else picture
 
     def frames(
         self, landmarks: np.ndarray, torso: np.ndarray, first: int = 0, *, whole: bool = True
@@ -108,30 +113,30 @@ class ReferenceConditioner:
 
         whole: with a warp, make the whole warped picture too and not only the window.
         """
-        if self._warp is None:
+        if self.warp is None:
             return [
-                FrameInputs(draw_condition(points, shoulders, self.size), self._reference, first + i)
+                FrameInputs(draw_condition(points, shoulders, self.size), self.reference, first + i)
                 for i, (points, shoulders) in enumerate(zip(landmarks, torso, strict=True))
             ]
-        targets = self._warp.targets(landmarks, torso)
+        targets = self.warp.targets(landmarks, torso)
         return [
             self._windowed(target, shoulders, first + i, whole)
             for i, (target, shoulders) in enumerate(zip(targets, torso, strict=True))
         ]
 
     def _windowed(self, target: Target, torso: np.ndarray, frame: int, whole: bool) -> FrameInputs:
-        assert self._warp is not None
+        assert self.warp is not None
         landmarks = target.landmarks
         window = mouth_window(landmarks, self.size)
         picture = None
         if whole:
-            picture, validity = self._warp.warp(target)
+            picture, validity = self.warp.warp(target)
             warped, validity = cut(picture, window), cut(validity, window)
         else:
-            warped, validity = self._warp.warp(target, window)
+            warped, validity = self.warp.warp(target, window)
         return FrameInputs(
             condition=cut(draw_condition(landmarks, torso, self.size), window),
-            reference=self._reference,
+            reference=self.reference,
             frame=frame,
             warped=warped,
             validity=validity,

@@ -45,6 +45,32 @@ def tessellation() -> np.ndarray:
     return np.unique(np.sort(edges, axis=1), axis=0)
 
 
+@lru_cache(maxsize=1)
+def _trails() -> tuple[np.ndarray, np.ndarray]:
+    """The tessellation as few polylines, each edge once: landmark indices (P,), and where the next polyline begins.
+
+    An array a polyline costs more than its lines: 91 of them, not 1,365.
+    """
+    neighbours: dict[int, set[int]] = {}
+    for a, b in tessellation().tolist():
+        neighbours.setdefault(a, set()).add(b)
+        neighbours.setdefault(b, set()).add(a)
+    points: list[int] = []
+    starts: list[int] = []
+    while any(neighbours.values()):
+        # A trail that begins where an odd number of edges is left ends at another such point.
+        at = next((v for v, others in neighbours.items() if len(others) % 2), None)
+        at = next(v for v, others in neighbours.items() if others) if at is None else at
+        starts.append(len(points))
+        points.append(at)
+        while neighbours[at]:
+            following = min(neighbours[at])
+            neighbours[at].remove(following)
+            neighbours[following].remove(at)
+            points.append(at := following)
+    return np.array(points), np.array(starts[1:])
+
+
 def to_subpixels(points: np.ndarray, size: int) -> np.ndarray:
     """Points (..., D) of the square frame as fixed-point pixels of a size x size picture, int32."""
     scaled = points[..., :2] * (size / FRAME) - 0.5
@@ -56,7 +82,8 @@ def draw_condition(landmarks: np.ndarray, torso: np.ndarray, size: int) -> np.nd
     canvas = np.zeros((size, size, 3), np.uint8)
     points = to_subpixels(landmarks, size)
     thickness = max(1, round(size / 256))
-    cv2.polylines(canvas, list(points[tessellation()]), False, GREY, 1, cv2.LINE_8, SUBPIXEL_BITS)
+    trails, starts = _trails()
+    cv2.polylines(canvas, np.split(points[trails], starts), False, GREY, 1, cv2.LINE_8, SUBPIXEL_BITS)
     for contour, colour in CLOSED_CONTOURS:
         cv2.polylines(canvas, [points[list(contour)]], True, colour, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
     shoulders = to_subpixels(torso, size).reshape(2, lm.SHOULDER_POINTS, 2)

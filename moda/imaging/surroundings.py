@@ -78,6 +78,11 @@ class Surroundings:
         """Where the reference is seen, less the place itself: (size, size, 2) pixels of a size x size picture; and
         the share of reference pixels behind each pixel there (size, size), 0..1.
         """
+        packed = cv2.resize(self.nodes(target, size), (size, size), interpolation=cv2.INTER_LINEAR)
+        return packed[..., :2], packed[..., 2]
+
+    def nodes(self, target: Target, size: int) -> np.ndarray:
+        """What `field` interpolates: (`FIELD_NODES`, `FIELD_NODES`, 3), the two displacements and the share."""
         oval = target.landmarks[list(FACE_OVAL), :2]
         moved = self._head_and_body(self._nodes, target)
         gap = self._oval - oval - self._head_and_body(oval, target)
@@ -88,9 +93,7 @@ class Surroundings:
         grid = moved.reshape(FIELD_NODES, FIELD_NODES, 2)
         across, down = (np.gradient(grid, FRAME / FIELD_NODES, axis=axis) for axis in (1, 0))
         share = (1 + across[..., 0]) * (1 + down[..., 1]) - across[..., 1] * down[..., 0]
-        packed = np.dstack([grid * (size / FRAME), np.clip(share, 0, 1)]).astype(np.float32)
-        packed = cv2.resize(packed, (size, size), interpolation=cv2.INTER_LINEAR)
-        return packed[..., :2], packed[..., 2]
+        return np.dstack([grid * (size / FRAME), np.clip(share, 0, 1)]).astype(np.float32)
 
     def _head_and_body(self, points: np.ndarray, target: Target) -> np.ndarray:
         """Displacement (N, 2) back to the reference at target points (N, 2), before it is made to meet the oval."""

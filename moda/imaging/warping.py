@@ -37,6 +37,17 @@ class PixelBox(NamedTuple):
     side: int
 
 
+class FrameTriangles(NamedTuple):
+    """The face triangles of one frame. polygons: (N, 3, 2) corners in fixed-point pixels (`to_subpixels`). order: those
+    that are seen, in the order of drawing. maps: (N, 2, 3), affine, back to the reference's pixels. validity: (N,).
+    """
+
+    polygons: np.ndarray
+    order: np.ndarray
+    maps: np.ndarray
+    validity: np.ndarray
+
+
 class ReferenceWarp:
     """Warps one portrait to any number of target frames; what depends on the reference is done once."""
 
@@ -46,25 +57,25 @@ class ReferenceWarp:
         image = crop_square(portrait.image, whole, size)
         person = np.clip(crop_square(portrait.person, whole, size), 0, 1)
         landmarks, torso = portrait.landmarks.astype(np.float64), portrait.torso.astype(np.float64)
-        self._background = _fill_background(image, person)
-        self._pad = margin_of(size)
+        self.background = _fill_background(image, person)
+        self.pad = margin_of(size)
         face = polygon_mask(landmarks[list(FACE_OVAL)], size)
-        self._picture = with_margin(image, np.maximum(person, face), landmarks, portrait.margin)
-        self._surroundings = Surroundings(landmarks, torso, fit_head_pose(landmarks[None])[0])
+        self.picture = with_margin(image, np.maximum(person, face), landmarks, portrait.margin)
+        self.surroundings = Surroundings(landmarks, torso, fit_head_pose(landmarks[None])[0])
         grid = np.arange(size, dtype=np.float32)
         self._places = np.stack(np.meshgrid(grid, grid), axis=-1)
 
         self._source = landmarks[:N_MESH, :2]
         self._triangles = canonical_face().triangles
-        self._mouth = np.append(np.isin(self._triangles, INNER_LIPS).all(axis=1), False)
+        self.mouth = np.append(np.isin(self._triangles, INNER_LIPS).all(axis=1), False)
         self._source_area = _signed_area(self._source[self._triangles])
-        self._source_bounds = _bounds(self._source[self._triangles] * (size / FRAME))
+        self.source_bounds = _bounds(self._source[self._triangles] * (size / FRAME))
         # Which way round a triangle that faces the camera goes. A closed mouth has no area to tell it from.
         self._winding = _signed_area(canonical_face().vertices[self._triangles, :2])
 
     def targets(self, landmarks: np.ndarray, torso: np.ndarray) -> list[Target]:
         """What `warp` is given, for frames of landmarks (b, 478, 3) and torso (b, 18, 3), square frame."""
-        return self._surroundings.targets(landmarks, torso, fit_head_pose(landmarks))
+        return self.surroundings.targets(landmarks, torso, fit_head_pose(landmarks))
 
     def warp(self, target: Target, window: PixelBox | None = None) -> tuple[np.ndarray, np.ndarray]:
         """One of `targets` -> picture (h, w, 3) uint8, validity (h, w) float32 in 0..1.
@@ -73,23 +84,23 @@ class ReferenceWarp:
         """
         left, top, side = window or (0, 0, self.size)
         part = slice(top, top + side), slice(left, left + side)
-        field, share = self._surroundings.field(target, self.size)
+        field, share = self.surroundings.field(target, self.size)
         maps, known = self._places[part] + field[part], share[part].copy()
         index, inverse, validity = self._rasterise(target.landmarks[:N_MESH], left, top, side)
         face = index < len(self._triangles)
         triangle, places = index[face], self._places[part][face]
-        affine, bounds = inverse[triangle], self._source_bounds[triangle]
+        affine, bounds = inverse[triangle], self.source_bounds[triangle]
         inside = np.einsum("nij,nj->ni", affine[:, :, :2], places) + affine[:, :, 2]
         # A sliver's map is steep, and polygons cover a little more than their area: stay in its source triangle.
         maps[face] = np.clip(inside, bounds[:, 0], bounds[:, 1])
         known[face] = validity[triangle]
-        maps += self._pad
-        warped = cv2.remap(self._picture, maps, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        maps += self.pad
+        warped = cv2.remap(self.picture, maps, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         colour = warped[..., :3].astype(np.float32)
-        unknown_mouth = (self._mouth[index] * (1 - known))[..., None]
+        unknown_mouth = (self.mouth[index] * (1 - known))[..., None]
         colour += unknown_mouth * (MOUTH_INSIDE_RGB - colour)
         alpha = warped[..., 3:].astype(np.float32) / 255.0
-        picture = colour * alpha + self._background[part] * (1 - alpha)
+        picture = colour * alpha + self.background[part] * (1 - alpha)
         return np.round(picture).astype(np.uint8), known
 
     def _rasterise(
@@ -98,6 +109,16 @@ class ReferenceWarp:
         """Triangle index a pixel (their number where there is none), and for each triangle the affine map back
         (2, 3) and its validity.
         """
+        polygons, order, inverse, validity = self.triangles(vertices)
+        index = np.full((side, side), len(polygons), np.int32)
+        polygons = polygons - np.array([left, top], np.int32) * (1 << SUBPIXEL_BITS)
+        inside = (polygons.max(axis=1) >= 0).all(axis=1) & (polygons.min(axis=1) <= side << SUBPIXEL_BITS).all(axis=1)
+        for triangle in order[inside[order]]:
+            cv2.fillConvexPoly(index, polygons[triangle], int(triangle), cv2.LINE_8, SUBPIXEL_BITS)
+        return index, inverse, validity
+
+    def triangles(self, vertices: np.ndarray) -> FrameTriangles:
+        """Where a frame of vertices (468, 3), pixels of the square frame, puts the triangles."""
         corners = vertices[self._triangles]
         area = _signed_area(corners[..., :2])
         inverse = _affine_maps(
@@ -106,15 +127,9 @@ class ReferenceWarp:
         validity = np.clip(np.abs(self._source_area) / np.maximum(np.abs(area), 1e-6), 0, 1).astype(np.float32)
 
         # The inside of the mouth first, then the face; far to near in each.
-        order = np.lexsort((-corners[..., 2].mean(axis=1), ~self._mouth[:-1]))
-        index = np.full((side, side), len(corners), np.int32)
-        polygons = to_subpixels(corners, self.size) - np.array([left, top], np.int32) * (1 << SUBPIXEL_BITS)
-        limit = side << SUBPIXEL_BITS
+        order = np.lexsort((-corners[..., 2].mean(axis=1), ~self.mouth[:-1]))
         seen = area * self._winding > 0
-        seen &= (polygons.max(axis=1) >= 0).all(axis=1) & (polygons.min(axis=1) <= limit).all(axis=1)
-        for triangle in order[seen[order]]:
-            cv2.fillConvexPoly(index, polygons[triangle], int(triangle), cv2.LINE_8, SUBPIXEL_BITS)
-        return index, inverse, validity
+        return FrameTriangles(to_subpixels(corners, self.size), order[seen[order]], inverse, validity)
 
 
 def _signed_area(corners: np.ndarray) -> np.ndarray:

@@ -1,10 +1,11 @@
 """The condition image."""
 
+import cv2
 import numpy as np
 import pytest
 
 from moda import landmarks as lm
-from moda.imaging.drawing import draw_condition, polygon_mask, tessellation
+from moda.imaging.drawing import SUBPIXEL_BITS, _trails, draw_condition, polygon_mask, tessellation, to_subpixels
 from moda.landmarks import INNER_LIPS, N_TORSO, canonical_face
 
 
@@ -91,3 +92,17 @@ def test_polygon_mask_has_the_polygon_area():
     square = np.array([[128, 128], [384, 128], [384, 384], [128, 384]], float)
     assert polygon_mask(square, 256).sum() == np.clip(polygon_mask(square, 256).sum(), 0.97 * 128**2, 1.06 * 128**2)
     assert polygon_mask(frontal_face()[list(INNER_LIPS)], 256).sum() > 10
+
+
+def test_the_tessellation_is_drawn_in_few_strokes_as_edge_by_edge():
+    face = frontal_face() + np.array([-150.0, 90.0, 0.0])  # across the border
+    points = to_subpixels(face, 256)
+    expected, drawn = np.zeros((2, 256, 256), np.uint8)
+    cv2.polylines(expected, list(points[tessellation()]), False, 72, 1, cv2.LINE_8, SUBPIXEL_BITS)
+    trails, starts = _trails()
+    parts = np.split(trails, starts)
+    cv2.polylines(drawn, [points[part] for part in parts], False, 72, 1, cv2.LINE_8, SUBPIXEL_BITS)
+    assert expected.any() and np.array_equal(drawn, expected)
+    edges = np.concatenate([np.stack([part[:-1], part[1:]], axis=1) for part in parts])
+    assert len(parts) < 100 and len(edges) == len(tessellation())
+    assert np.array_equal(np.unique(np.sort(edges, axis=1), axis=0), tessellation())
