@@ -20,6 +20,8 @@ _CHECKOUT = [_BESIDE] if (_BESIDE / "pyproject.toml").is_file() and (_BESIDE / "
 _SHIPPED = (*_CHECKOUT, _PACKAGE / "package_data")
 """Folders that hold what ships: the checkout, if there is one, and the package's data."""
 CONFIGS, CHECKPOINTS = Path("configs"), Path("assets/checkpoints")
+REFERENCE_SUFFIX = ".reference.json"
+"""Of a configuration's reference curves, in the place of .yaml (`moda.training.reference`)."""
 SYNC_NETWORK = CHECKPOINTS / "sync.pt"
 """The network that tells by how much a picture is late for its audio (`moda.av_offset`)."""
 
@@ -48,6 +50,12 @@ def find_config(name: Path | str, folder: Path = Path()) -> Path:
     wanted = str(path.with_suffix("") if path.name else path).removeprefix(f"{CONFIGS}/")
     wrong = f"cannot read the configuration {name}: a folder" if os.path.isdir(folder / path) else None
     raise ConfigError(f"{wrong or f'no such configuration file: {name}'}; {_nearest(wanted, names)}")
+
+
+def find_reference(config: Path | str) -> Path | None:
+    """The reference curves beside a configuration as `find_config` takes it, if it has some."""
+    path = find_config(config).with_suffix(REFERENCE_SUFFIX)
+    return path if path.is_file() else None
 
 
 def find_checkpoint(name: Path | str) -> Path:

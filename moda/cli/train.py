@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from moda.cli.main import Parser, run
 from moda.device import DEVICE_NAMES
-from moda.locations import command
+from moda.locations import command, find_reference
 
 if TYPE_CHECKING:
     from moda.config import Tree
@@ -36,7 +36,11 @@ def _main(argv: list[str]) -> int:
     from moda.training.config import TrainConfig
 
     config = parse(TrainConfig, apply_overrides(load_yaml(arguments.config), overrides), source=source)
-    return train(config, source, dry_run=arguments.dry_run, fresh=arguments.fresh)
+    if arguments.overfit_one_batch is not None:
+        return _overfit(config, source, arguments.overfit_one_batch)
+    reference = find_reference(arguments.config)
+    mode = {"dry_run": arguments.dry_run, "fresh": arguments.fresh}
+    return train(config, source, **mode, reference=reference, write_reference=arguments.write_reference)
 
 
 def check(config: TrainConfig, source: str, *, fresh: bool = False) -> Sections:
@@ -55,17 +59,26 @@ def check(config: TrainConfig, source: str, *, fresh: bool = False) -> Sections:
     return sections
 
 
-def train(config: TrainConfig, source: str, *, dry_run: bool = False, fresh: bool = False) -> int:
+def train(
+    config: TrainConfig,
+    source: str,
+    *,
+    dry_run: bool = False,
+    fresh: bool = False,
+    reference: Path | None = None,
+    write_reference: Path | None = None,
+) -> int:
     """Train a stage, or go on with it; returns the exit code, 0 or that of an interruption, and raises `ModaError`.
 
     source: what to call the config in a message. dry_run: one batch through everything, nothing written.
-    fresh: start over although the output folder holds a run.
+    fresh: start over although the output folder holds a run. reference: curves that the run is compared with.
+    write_reference: file into which those of this run are written once it is done.
     """
     check(config, source, fresh=fresh)
     from moda.stages.registry import build_stage
     from moda.training.trainer import Trainer
 
-    trainer = Trainer(config, build_stage(config, source=source), fresh=fresh)
+    trainer = Trainer(config, build_stage(config, source=source), fresh=fresh, reference=reference)
     if not trainer.runtime.main:
         logging.getLogger("moda").setLevel(logging.WARNING)
     if dry_run:
@@ -79,6 +92,8 @@ def train(config: TrainConfig, source: str, *, dry_run: bool = False, fresh: boo
     print(f"step {outcome.step} after {time.monotonic() - began:.0f} s{score}: {config.output}")
     if outcome.before:
         print(trainer.stage.describe_change(outcome.before, outcome.after))
+    if write_reference is not None and outcome.interrupted is None:
+        _write_reference(trainer, write_reference)
     return outcome.exit_code
 
 
@@ -93,6 +108,50 @@ def _dry_run(trainer: Trainer) -> int:
     if trainer.runtime.main:
         print(_describe(result))
     return 0
+
+
+def _overfit(config: TrainConfig, source: str, steps: int) -> int:
+    """Learn one batch by heart; the exit code is 0 if that succeeds, else 1."""
+    check(config, source, fresh=True)
+    from moda.files import scratch_folder
+    from moda.stages.registry import build_stage
+    from moda.training.overfitting import for_overfitting, overfit
+    from moda.training.trainer import Trainer
+
+    config = for_overfitting(config, steps)
+    trainer = Trainer(config, build_stage(config, source=source), fresh=True)
+    every = max(1, steps // 10)
+
+    def show(step: int, loss: float) -> None:
+        if trainer.runtime.main and (step % every == 0 or step == 1):
+            print(f"step {step}/{steps}  loss {loss:.4g}", flush=True)
+
+    with scratch_folder() as scratch:
+        trainer.prepare_data(scratch)
+        result = overfit(trainer, show)
+    if trainer.runtime.main:
+        share = result.last / result.first if result.first else 1.0
+        verdict = "learned" if result.learned else "NOT LEARNED"
+        fell = f"loss {result.first:.4g} -> {result.last:.4g}, {share:.0%}"
+        print(f"{verdict}: {fell} (wanted: {result.wanted:.0%} or less)")
+        if not result.learned:
+            print(
+                "one batch should be easy: raise optimizer.lr or the steps of --overfit-one-batch, and look at the "
+                "loss's weights and at the data (--dry-run, the report of the preparation)"
+            )
+    return 0 if result.learned else 1
+
+
+def _write_reference(trainer: Trainer, path: Path) -> None:
+    from moda.training.monitor import data_statistics
+    from moda.training.reference import of_run
+    from moda.training.state import resolved
+
+    config = trainer.config
+    settings = resolved(config, trainer.stage)
+    made = of_run(config.output / "tensorboard", settings, data_statistics(trainer.sets[0]), trainer.runtime.device)
+    made.write(path)
+    print(f"reference curves: {path}")
 
 
 def _introduce(trainer: Trainer) -> None:
@@ -132,6 +191,13 @@ def _describe(result: DryRun) -> str:
     return "\n".join(lines)
 
 
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog=command("train"),
@@ -147,5 +213,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--device", choices=DEVICE_NAMES, help="where to compute (default: the config's)")
     parser.add_argument("--dry-run", action="store_true", help="one batch through everything; write nothing")
+    parser.add_argument(
+        "--overfit-one-batch",
+        type=_positive,
+        nargs="?",
+        const=100,
+        metavar="STEPS",
+        help="first check: can it learn one batch by heart, in 100 steps? exit code 0 or 1; write nothing",
+    )
+    parser.add_argument(
+        "--write-reference",
+        type=Path,
+        metavar="FILE",
+        help="write the losses and data of the run, once done, as curves for others: CONFIG.reference.json",
+    )
     parser.add_argument("--fresh", action="store_true", help="start over although the output folder holds a run")
     return parser

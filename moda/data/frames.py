@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from moda.data.clip import Clip
 from moda.data.fingerprint import clips_fingerprint
 from moda.data.parts import Part
+from moda.data.statistics import clip_statistics
 from moda.errors import DataError
 from moda.imaging.conditioning import ReferenceConditioner, cut, picture_tensor, stack_inputs
 from moda.imaging.crop import Box, crop_square
@@ -74,6 +75,11 @@ class FramePairs(Dataset[dict[str, Tensor]]):
 
     def __len__(self) -> int:
         return len(self._items)
+
+    def statistics(self) -> dict[str, float]:
+        """What the clips are like, see `clip_statistics`."""
+        clips = {part.clip.id: part.clip for members in self._parts.values() for part in members}
+        return clip_statistics(clips.values(), audio=False)
 
     def fingerprint(self) -> str:
         """Equal for equal parts of equal clips, wherever they lie."""

@@ -28,6 +28,7 @@ from moda.data.fingerprint import clips_fingerprint
 from moda.data.moments import GROUPS
 from moda.data.parts import divided
 from moda.data.settings import SequenceConfig
+from moda.data.statistics import clip_statistics
 from moda.errors import DataError
 from moda.geometry import face_offsets
 from moda.moments import Moments
@@ -93,6 +94,10 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
             cls(train, config, training=True, audio=audio, face=face),
             cls(val, config, training=False, audio=audio, face=face),
         )
+
+    def statistics(self) -> dict[str, float]:
+        """What the clips are like, see `clip_statistics`."""
+        return clip_statistics(self.clips, audio=self.with_audio)
 
     def fingerprint(self) -> str:
         """Equal for equal clips, wherever they lie."""

@@ -19,6 +19,7 @@ from moda.data.clip import Clip, ClipStore
 from moda.data.fingerprint import clips_fingerprint
 from moda.data.sequences import clip_weights
 from moda.data.settings import SyncDataConfig
+from moda.data.statistics import clip_statistics
 from moda.errors import DataError
 from moda.landmarks import LIPS, canonical_face
 from moda.reading import read_lines
@@ -78,6 +79,10 @@ class SyncPairs(Dataset[dict[str, Tensor]]):
         """The training and the validation set of a store. Raises `DataError` if either has no usable clip."""
         store = ClipStore.open(config.store)
         return cls(store.split("train"), config, training=True), cls(store.split("val"), config, training=False)
+
+    def statistics(self) -> dict[str, float]:
+        """What the clips are like, see `clip_statistics`."""
+        return clip_statistics(self.clips, audio=True)
 
     def fingerprint(self) -> str:
         """Equal for equal clips and offsets, wherever they lie."""

@@ -16,6 +16,9 @@ from moda.nn.discriminators import FeatureMaps
 
 Verdict = Tensor | Sequence[FeatureMaps]
 
+UNDECIDED = 0.5
+"""`discriminator_loss`, a scale, where it answers 1/2 to everything."""
+
 
 def logits_of(verdict: Verdict) -> list[Tensor]:
     """The logits of every scale."""

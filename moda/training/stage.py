@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, default_collate
 
 from moda.config import Config
+from moda.training.diagnosis import Adversary
 
 Terms = Mapping[str, Tensor]
 """Loss terms of a trainable by name, each a scalar that is already weighted."""
@@ -33,6 +34,8 @@ class Stage(ABC, nn.Module):
     LossConfig: ClassVar[type[Config]]
     training_only: ClassVar[frozenset[str]] = frozenset()
     """Sections of the network's settings that `network` is not built from; `init` does not compare them."""
+    overfit_share: ClassVar[float] = 0.5
+    """Share of its first loss to which the network's falls where it learns one batch by heart (`overfitting`)."""
     norm_setting: ClassVar[str | None] = None
     """Setting that takes the place of batch normalisation, which cannot be trained on one sample: "key: value"."""
 
@@ -59,6 +62,11 @@ class Stage(ABC, nn.Module):
     def start(self) -> str:
         """What a run without `init` starts from, in words."""
         return "random weights"
+
+    @property
+    def adversary(self) -> Adversary | None:
+        """Which terms are a discriminator's, if there is one."""
+        return None
 
     @property
     @abstractmethod

@@ -25,6 +25,7 @@ from moda.training.config import TrainConfig
 from moda.training.initial_weights import require_weights, start_from
 from moda.training.loading import TrainingStream, size
 from moda.training.logger import Logger, Reporter, RunningMeans
+from moda.training.monitor import Monitor
 from moda.training.randomness import derive, isolated, seed_everything
 from moda.training.runtime import Runtime
 from moda.training.stage import Stage
@@ -55,8 +56,13 @@ class Trainer:
     stage is built, so that its weights depend on the seed.
     """
 
-    def __init__(self, config: TrainConfig, stage: Stage, *, fresh: bool = False) -> None:
-        """fresh: do not resume; last.pt and best.pt are replaced as the new run goes."""
+    def __init__(
+        self, config: TrainConfig, stage: Stage, *, fresh: bool = False, reference: Path | None = None
+    ) -> None:
+        """fresh: do not resume; last.pt and best.pt are replaced as the new run goes.
+
+        reference: file of curves to compare with.
+        """
         if config.stage != stage.name:
             raise ConfigError(f"the configuration is for stage '{config.stage}', the stage is '{stage.name}'")
         if not any(stage.network is trainable for trainable in stage.trainables.values()):
@@ -75,6 +81,8 @@ class Trainer:
         self.average = WeightAverage(stage.network, config.trainer.ema) if config.trainer.ema else None
         self.generator = torch.Generator(self.runtime.device)
         self.validator = Validator(stage, config, self.runtime)
+        self.monitor = Monitor(reference, resolved(config, stage), stage.adversary, config.optimizer.clip)
+        self.monitor.quiet = not self.runtime.main
 
     @property
     def resumes(self) -> bool:
@@ -162,6 +170,7 @@ class Trainer:
         if at.step >= trainer.steps:
             log.info("%s is at step %d of %d: nothing to do", self.last, at.step, trainer.steps)
             return self._outcome(None)
+        self.monitor.started(train, at.step)
         batches = iter(stream)
         logger = self._logger()
         if at.step == 0 and at.origin and size(validation):
@@ -226,7 +235,9 @@ class Trainer:
                 for name, value in values.items():
                     logged[f"{trainable.name}/{name}"] += value / trainer.accumulate
                 if part == trainer.accumulate - 1:
-                    logged[f"{trainable.name}/gradient"] = trainable.update(lr, self.runtime, step=step)
+                    norm = trainable.update(lr, self.runtime, step=step)
+                    logged[f"{trainable.name}/gradient"] = norm
+                    logged[f"{trainable.name}/clipped"] = float(norm > (self.config.optimizer.clip or math.inf))
         if self.average:
             self.average.update()
         return logged
@@ -239,7 +250,8 @@ class Trainer:
             logger.scalars("train", values, step)
             lr = learning_rate(self.config.optimizer, step - 1, trainer.steps)
             samples = speed * trainer.batch * trainer.accumulate * self.runtime.count
-            logger.scalars("run", {"lr": lr, "samples_per_s": samples}, step)
+            logger.scalars("run", {"lr": lr, "samples_per_s": samples, "seconds_per_step": 1 / speed}, step)
+        self.monitor.trained(step, values)
         reporter.report(step, values)
 
     def _validate_and_preview(self, train: Dataset[Any], validation: Dataset[Any], logger: Logger | None) -> None:
@@ -251,6 +263,8 @@ class Trainer:
         elif not size(validation) and final:
             log.warning("there is no validation set: best.pt is the last step's")
             self._save(self.best, None)
+        if step % trainer.validate_every == 0 or final:
+            self.monitor.diagnose(step)
         if logger and (step % trainer.preview_every == 0 or final):
             logger.pictures(self.validator.preview(validation if size(validation) else train, self.average), step)
 
@@ -259,6 +273,7 @@ class Trainer:
         metrics = self.validator.metrics(dataset, self.average)
         listed = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         log.info("step %d validation  %s", self.progress.step, listed)
+        self.monitor.validated(self.progress.step, metrics)
         if logger:
             logger.scalars("validation", metrics, self.progress.step)
         score = metrics.get("score")

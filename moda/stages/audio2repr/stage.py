@@ -81,6 +81,7 @@ class Audio2ReprStage(Stage):
     NetworkConfig: ClassVar[type[Config]] = Audio2ReprNetworkConfig
     LossConfig: ClassVar[type[Config]] = Audio2ReprLossConfig
     norm_setting: ClassVar[str | None] = "network.norm: layer"
+    overfit_share: ClassVar[float] = 0.75
 
     data_config: SequenceConfig
     network_config: Audio2ReprConfig

@@ -19,12 +19,13 @@ from torch import Tensor, nn
 from moda.config import Config
 from moda.data.sequences import MotionSequences, SequenceConfig, collate_by_length, window_batches
 from moda.landmarks import FACE_OVAL, OTHERS
-from moda.nn.gan import discriminator_loss, generator_loss
+from moda.nn.gan import UNDECIDED, discriminator_loss, generator_loss
 from moda.nn.losses import frame_l1
 from moda.normalization import Normalizer
 from moda.stages.faco.config import LossConfig as FaCoLossConfig
 from moda.stages.faco.config import NetworkConfig as FaCoConfig
 from moda.stages.faco.network import FaCoDiscriminator, FaCoNet
+from moda.training.diagnosis import Adversary
 from moda.training.drawing import draw_moving_points, draw_points
 from moda.training.stage import Stage, Terms
 
@@ -39,6 +40,7 @@ class FaCoStage(Stage):
     DataConfig: ClassVar[type[Config]] = SequenceConfig
     NetworkConfig: ClassVar[type[Config]] = FaCoConfig
     LossConfig: ClassVar[type[Config]] = FaCoLossConfig
+    overfit_share: ClassVar[float] = 0.75
 
     data_config: SequenceConfig
     network_config: FaCoConfig
@@ -52,6 +54,10 @@ class FaCoStage(Stage):
     @property
     def trainables(self) -> dict[str, nn.Module]:
         return {"generator": self.generator, "discriminator": self.discriminator}
+
+    @property
+    def adversary(self) -> Adversary:
+        return Adversary("discriminator/lsgan", "generator/lsgan", UNDECIDED)
 
     @property
     def network(self) -> FaCoNet:

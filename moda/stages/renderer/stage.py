@@ -38,6 +38,7 @@ from moda.stages.renderer.config import NetworkConfig as RendererConfig
 from moda.stages.renderer.inputs import RendererInput, to_inputs, to_signed
 from moda.stages.renderer.network import build, build_discriminator, discriminator_inputs
 from moda.stages.renderer.session import to_pixels
+from moda.training.diagnosis import Adversary
 from moda.training.stage import Stage, Terms
 
 log = logging.getLogger(__name__)
@@ -88,6 +89,11 @@ class RendererStage(Stage):
     @property
     def trainables(self) -> dict[str, nn.Module]:
         return {"generator": self.generator, "discriminator": self.discriminator}
+
+    @property
+    def adversary(self) -> Adversary:
+        undecided = gan.UNDECIDED * self.network_config.discriminator.scales
+        return Adversary("discriminator/discriminator", "generator/adversarial", undecided)
 
     @property
     def network(self) -> nn.Module:
