@@ -16,16 +16,18 @@ from torch.utils.data import Dataset
 
 from moda.data.clip import Clip
 from moda.data.fingerprint import clips_fingerprint
+from moda.data.frame_cache import FrameCache
 from moda.data.parts import Part
 from moda.data.statistics import clip_statistics
 from moda.errors import DataError
+from moda.geometry import fit_head_pose
 from moda.imaging.conditioning import ReferenceConditioner, cut, picture_tensor, stack_inputs
 from moda.imaging.crop import Box, crop_square
 from moda.landmarks import lip_opening
 from moda.media.video import VideoReader
 from moda.representation import Portrait
 
-MAX_OPEN_VIDEOS = 8
+MAX_OPEN_VIDEOS = 32
 """Videos a dataset keeps open."""
 TARGET_SPAN_FRAMES = 12
 """Frames among which the targets of an item lie: about one group of pictures, so that one seek is enough."""
@@ -54,9 +56,13 @@ class FramePairs(Dataset[dict[str, Tensor]]):
     """
 
     def __init__(
-        self, clips: Sequence[Clip | Part], *, size: int, warp: bool, targets: int, train: bool, colour: float = 0.0
-    ) -> None:
-        """clips: or parts of them. size: side of the frames. colour: strength of the colour augmentation (0 = none)."""
+        self, clips: Sequence[Clip | Part], *, size: int, warp: bool, targets: int, train: bool,
+        colour: float = 0.0, cache_gb: float = 0.0,
+    ) -> None:  # fmt: skip
+        """clips: or parts of them. size: side of the frames. colour: strength of the colour augmentation (0 = none).
+
+        cache_gb: memory for decoded frames, GB.
+        """
         if not clips:
             raise DataError("no clips to make frame pairs of")
         self.size, self.warp, self.targets, self.train, self.colour = size, warp, targets, train, colour
@@ -72,6 +78,12 @@ class FramePairs(Dataset[dict[str, Tensor]]):
             for _ in range(max(1, round(0.5 * math.sqrt(sum(len(part.targets) for part in members)))))
         ]
         self._videos: OrderedDict[str, VideoReader] = OrderedDict()
+        lengths = {part.clip.id: part.clip.frames for members in self._parts.values() for part in members}
+        starts = np.cumsum([0, *lengths.values()]).tolist()
+        self._first = dict(zip(lengths, starts, strict=False))
+        """Number of each clip's first frame among those of all clips."""
+        self._everything = np.ones((size, size), np.float32)
+        self._cache = FrameCache(starts[-1], size, cache_gb)
 
     def __len__(self) -> int:
         return len(self._items)
@@ -107,17 +119,20 @@ class FramePairs(Dataset[dict[str, Tensor]]):
         return int(starts[int(np.argmax(openings))])
 
     def _pairs(self, clip: Clip, reference: int, chosen: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
+        frames = self._frames(clip, {reference, *map(int, chosen)})
+        landmarks = clip.landmarks[[reference, *chosen]]
+        fit = fit_head_pose(landmarks) if self.warp else None
         portrait = Portrait(
-            image=self._frame(clip, reference),
-            landmarks=np.array(clip.landmarks[reference]),
+            image=frames[reference],
+            landmarks=landmarks[0],
             pose=clip.pose[reference],
             subject=np.array(clip.subject),
             torso=np.array(clip.torso[reference]),
-            person=np.ones((self.size, self.size), np.float32),
+            person=self._everything,
         )
-        conditioner = ReferenceConditioner(portrait, self.size, warp=self.warp)
-        inputs = conditioner.frames(clip.landmarks[chosen], clip.torso[chosen], whole=False)
-        pictures = [self._frame(clip, int(index)) for index in chosen]
+        conditioner = ReferenceConditioner(portrait, self.size, warp=self.warp, fit=fit and fit[0])
+        inputs = conditioner.frames(landmarks[1:], clip.torso[chosen], whole=False, fit=fit and fit[1:])
+        pictures = [frames[int(index)] for index in chosen]
         targets = [cut(p, i.window) if i.window else p for p, i in zip(pictures, inputs, strict=True)]
         shift = int(rng.integers(MAX_TIME_SHIFT_FRAMES)) if self.train and self.warp else 0
         item = stack_inputs(inputs)
@@ -127,14 +142,25 @@ class FramePairs(Dataset[dict[str, Tensor]]):
             self._shade(item, rng)
         return item
 
-    def _frame(self, clip: Clip, index: int) -> np.ndarray:
+    def _frames(self, clip: Clip, indices: set[int]) -> dict[int, np.ndarray]:
+        """Frames of a clip by index, (size, size, 3) uint8; decoded in the order of time, so with few seeks."""
+        first, found = self._first[clip.id], {}
+        for index in sorted(indices):
+            frame = self._cache.get(first + index)
+            if frame is None:
+                whole = self._video(clip)[index]
+                frame = crop_square(whole, Box(0, 0, len(whole)), self.size)
+                self._cache.put(first + index, frame)
+            found[index] = frame
+        return found
+
+    def _video(self, clip: Clip) -> VideoReader:
         if clip.id not in self._videos:
             self._videos[clip.id] = clip.open_video()
             if len(self._videos) > MAX_OPEN_VIDEOS:
                 self._videos.popitem(last=False)[1].close()
         self._videos.move_to_end(clip.id)
-        frame = self._videos[clip.id][index]
-        return crop_square(frame, Box(0, 0, len(frame)), self.size)
+        return self._videos[clip.id]
 
     def _shade(self, item: dict[str, Tensor], rng: np.random.Generator) -> None:
         """Another light, in place: one random gamma and a gain a channel for all pictures of the item."""

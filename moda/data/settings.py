@@ -90,6 +90,9 @@ class FramesConfig(Config):
     """Target frames for each reference frame; a batch has trainer.batch references."""
     colour: float = Field(0.0, ge=0)
     """Strength of the colour augmentation, standard deviation of log gamma."""
+    cache_gb: float = Field(2.0, ge=0)
+    """Memory for decoded frames to train on, GB, of all workers together (of each where they are not forked). Of a
+    store of which less than a quarter fits, none is kept."""
 
     @model_validator(mode="after")
     def _somewhere(self) -> FramesConfig:

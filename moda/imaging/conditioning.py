@@ -23,7 +23,7 @@ from moda.imaging.drawing import draw_condition, polygon_mask
 from moda.imaging.surroundings import Target
 from moda.imaging.warping import PixelBox, ReferenceWarp
 from moda.landmarks import OUTER_LIPS
-from moda.representation import FRAME, WINDOW_SHARE, Portrait
+from moda.representation import FRAME, WINDOW_SHARE, HeadPose, Portrait
 
 REGION_GROWTH = 1.3
 """The region's outline: the outer lips, scaled about their centre."""
@@ -100,25 +100,33 @@ def cut(picture: np.ndarray, window: PixelBox) -> np.ndarray:
 class ReferenceConditioner:
     """Makes the renderer's inputs for one portrait at one size."""
 
-    def __init__(self, portrait: Portrait, size: int, *, warp: bool) -> None:
+    def __init__(self, portrait: Portrait, size: int, *, warp: bool, fit: HeadPose | None = None) -> None:
+        """fit: `fit_head_pose` of the portrait's landmarks, where it is at hand."""
         self.size = size
-        self.warp = ReferenceWarp(portrait, size) if warp else None
+        self.warp = ReferenceWarp(portrait, size, fit) if warp else None
         picture = crop_square(portrait.image, Box(0, 0, len(portrait.image)), size)
         self.reference = cut(picture, mouth_window(portrait.landmarks, size)) if warp else picture
 
     def frames(
-        self, landmarks: np.ndarray, torso: np.ndarray, first: int = 0, *, whole: bool = True
+        self,
+        landmarks: np.ndarray,
+        torso: np.ndarray,
+        first: int = 0,
+        *,
+        whole: bool = True,
+        fit: HeadPose | None = None,
     ) -> list[FrameInputs]:
         """Inputs for landmarks (b, 478, 3) and torso (b, 18, 3) of frames first, first + 1, ...
 
-        whole: with a warp, make the whole warped picture too and not only the window.
+        whole: with a warp, make the whole warped picture too and not only the window. fit: `fit_head_pose` of the
+        landmarks, where it is at hand.
         """
         if self.warp is None:
             return [
                 FrameInputs(draw_condition(points, shoulders, self.size), self.reference, first + i)
                 for i, (points, shoulders) in enumerate(zip(landmarks, torso, strict=True))
             ]
-        targets = self.warp.targets(landmarks, torso)
+        targets = self.warp.targets(landmarks, torso, fit)
         return [
             self._windowed(target, shoulders, first + i, whole)
             for i, (target, shoulders) in enumerate(zip(targets, torso, strict=True))
@@ -148,7 +156,11 @@ class ReferenceConditioner:
 
 def picture_tensor(pictures: Sequence[np.ndarray]) -> Tensor:
     """Pictures (h, w, 3) uint8 -> (K, 3, h, w) uint8."""
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
+    height, width, channels = pictures[0].shape
+    planes = np.empty((len(pictures), channels, height, width), np.uint8)
+    for picture, out in zip(pictures, planes, strict=True):
+        cv2.split(picture, list(out))
+    return torch.from_numpy(planes)
 
 
 def stack_inputs(frames: Sequence[FrameInputs]) -> dict[str, Tensor]:

@@ -79,7 +79,8 @@ def with_margin(image: np.ndarray, person: np.ndarray, landmarks: np.ndarray, ma
         picture[inner, inner] = square
         seen = margin.seen.copy()
     seen[inner, inner] = True
-    picture[~seen, 3] = np.round(picture[~seen, 3] * _body(landmarks, size)[~seen])
+    alpha = picture[..., 3]
+    np.copyto(alpha, np.round(alpha * _body(landmarks, size)), where=~seen, casting="unsafe")
     return picture
 
 

@@ -21,7 +21,7 @@ from moda.imaging.drawing import SUBPIXEL_BITS, polygon_mask, to_subpixels
 from moda.imaging.margin import margin_of, with_margin
 from moda.imaging.surroundings import Surroundings, Target
 from moda.landmarks import FACE_OVAL, INNER_LIPS, N_MESH, canonical_face
-from moda.representation import FRAME, Portrait
+from moda.representation import FRAME, HeadPose, Portrait
 
 MOUTH_INSIDE_RGB = np.array([58.0, 26.0, 24.0], np.float32)
 """Colour of the inside of a mouth that the reference does not show, RGB."""
@@ -51,7 +51,8 @@ class FrameTriangles(NamedTuple):
 class ReferenceWarp:
     """Warps one portrait to any number of target frames; what depends on the reference is done once."""
 
-    def __init__(self, portrait: Portrait, size: int) -> None:
+    def __init__(self, portrait: Portrait, size: int, fit: HeadPose | None = None) -> None:
+        """fit: `fit_head_pose` of the portrait's landmarks, where it is at hand."""
         self.size = size
         whole = Box(0, 0, len(portrait.image))
         image = crop_square(portrait.image, whole, size)
@@ -61,9 +62,9 @@ class ReferenceWarp:
         self.pad = margin_of(size)
         face = polygon_mask(landmarks[list(FACE_OVAL)], size)
         self.picture = with_margin(image, np.maximum(person, face), landmarks, portrait.margin)
-        self.surroundings = Surroundings(landmarks, torso, fit_head_pose(landmarks[None])[0])
+        self.surroundings = Surroundings(landmarks, torso, fit or fit_head_pose(landmarks[None])[0])
         grid = np.arange(size, dtype=np.float32)
-        self._places = np.stack(np.meshgrid(grid, grid), axis=-1)
+        self._places = np.meshgrid(grid, grid)
 
         self._source = landmarks[:N_MESH, :2]
         self._triangles = canonical_face().triangles
@@ -73,9 +74,12 @@ class ReferenceWarp:
         # Which way round a triangle that faces the camera goes. A closed mouth has no area to tell it from.
         self._winding = _signed_area(canonical_face().vertices[self._triangles, :2])
 
-    def targets(self, landmarks: np.ndarray, torso: np.ndarray) -> list[Target]:
-        """What `warp` is given, for frames of landmarks (b, 478, 3) and torso (b, 18, 3), square frame."""
-        return self.surroundings.targets(landmarks, torso, fit_head_pose(landmarks))
+    def targets(self, landmarks: np.ndarray, torso: np.ndarray, fit: HeadPose | None = None) -> list[Target]:
+        """What `warp` is given, for frames of landmarks (b, 478, 3) and torso (b, 18, 3), square frame.
+
+        fit: `fit_head_pose` of these landmarks, where it is at hand.
+        """
+        return self.surroundings.targets(landmarks, torso, fit or fit_head_pose(landmarks))
 
     def warp(self, target: Target, window: PixelBox | None = None) -> tuple[np.ndarray, np.ndarray]:
         """One of `targets` -> picture (h, w, 3) uint8, validity (h, w) float32 in 0..1.
@@ -85,20 +89,23 @@ class ReferenceWarp:
         left, top, side = window or (0, 0, self.size)
         part = slice(top, top + side), slice(left, left + side)
         field, share = self.surroundings.field(target, self.size)
-        maps, known = self._places[part] + field[part], share[part].copy()
+        known = share[part].copy()
+        maps = [self._places[axis][part] + field[part][..., axis] for axis in (0, 1)]
         index, inverse, validity = self._rasterise(target.landmarks[:N_MESH], left, top, side)
-        face = index < len(self._triangles)
-        triangle, places = index[face], self._places[part][face]
-        affine, bounds = inverse[triangle], self.source_bounds[triangle]
-        inside = np.einsum("nij,nj->ni", affine[:, :, :2], places) + affine[:, :, 2]
-        # A sliver's map is steep, and polygons cover a little more than their area: stay in its source triangle.
-        maps[face] = np.clip(inside, bounds[:, 0], bounds[:, 1])
-        known[face] = validity[triangle]
-        maps += self.pad
-        warped = cv2.remap(self.picture, maps, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        face = np.flatnonzero(index < len(self._triangles))
+        triangle = index.ravel()[face]
+        x, y = (self._places[axis][part].ravel()[face] for axis in (0, 1))
+        for axis, places in enumerate(maps):
+            a, b, c = (inverse[:, axis, column][triangle] for column in range(3))
+            least, most = (self.source_bounds[:, end, axis][triangle] for end in range(2))
+            # A sliver's map is steep, and polygons cover a little more than their area: stay in its source triangle.
+            places.ravel()[face] = np.minimum(np.maximum(a * x + b * y + c, least), most)
+            places += self.pad
+        known.ravel()[face] = validity[triangle]
+        warped = cv2.remap(self.picture, maps[0], maps[1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         colour = warped[..., :3].astype(np.float32)
-        unknown_mouth = (self.mouth[index] * (1 - known))[..., None]
-        colour += unknown_mouth * (MOUTH_INSIDE_RGB - colour)
+        mouth, pixels = face[self.mouth[triangle]], colour.reshape(-1, 3)
+        pixels[mouth] += (1 - known.ravel()[mouth])[:, None] * (MOUTH_INSIDE_RGB - pixels[mouth])
         alpha = warped[..., 3:].astype(np.float32) / 255.0
         picture = colour * alpha + self.background[part] * (1 - alpha)
         return np.round(picture).astype(np.uint8), known
@@ -112,7 +119,9 @@ class ReferenceWarp:
         polygons, order, inverse, validity = self.triangles(vertices)
         index = np.full((side, side), len(polygons), np.int32)
         polygons = polygons - np.array([left, top], np.int32) * (1 << SUBPIXEL_BITS)
-        inside = (polygons.max(axis=1) >= 0).all(axis=1) & (polygons.min(axis=1) <= side << SUBPIXEL_BITS).all(axis=1)
+        a, b, c = (polygons[:, corner] for corner in range(3))  # compared one by one: far quicker than a reduction
+        inside = (np.maximum(np.maximum(a, b), c) >= 0).all(axis=1)
+        inside &= (np.minimum(np.minimum(a, b), c) <= side << SUBPIXEL_BITS).all(axis=1)
         for triangle in order[inside[order]]:
             cv2.fillConvexPoly(index, polygons[triangle], int(triangle), cv2.LINE_8, SUBPIXEL_BITS)
         return index, inverse, validity
@@ -129,7 +138,7 @@ class ReferenceWarp:
         # The inside of the mouth first, then the face; far to near in each.
         order = np.lexsort((-corners[..., 2].mean(axis=1), ~self.mouth[:-1]))
         seen = area * self._winding > 0
-        return FrameTriangles(to_subpixels(corners, self.size), order[seen[order]], inverse, validity)
+        return FrameTriangles(to_subpixels(vertices, self.size)[self._triangles], order[seen[order]], inverse, validity)
 
 
 def _signed_area(corners: np.ndarray) -> np.ndarray:

@@ -86,6 +86,7 @@ RESUMABLE_CHANGES = frozenset(
     {
         "output",
         "device",
+        "data.cache_gb",
         "trainer.steps",
         "trainer.log_every",
         "trainer.validate_every",

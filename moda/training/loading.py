@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from moda.errors import ConfigError, DataError
+from moda.imaging.threads import use_one_thread
 from moda.training.config import TrainConfig
 from moda.training.randomness import SeededSamples, derive
 from moda.training.runtime import Runtime
@@ -119,6 +120,8 @@ def validation_batches(
 
 
 def _loader(stage: Stage, dataset: Dataset[Any], batches: Any, workers: int, runtime: Runtime) -> DataLoader[Any]:
+    if workers:  # before they are forked: in a process that has inherited OpenCV's threads this waits for ever
+        use_one_thread()
     return DataLoader(
         SeededSamples(dataset),
         batch_sampler=batches,
@@ -131,6 +134,9 @@ def _loader(stage: Stage, dataset: Dataset[Any], batches: Any, workers: int, run
 
 
 def _in_worker(worker: int) -> None:
-    """Ctrl-C goes to the whole group: the main process decides when loading ends."""
+    """One thread a worker, torch's by the loader. Ctrl-C goes to the whole group: the main process decides when loading
+    ends.
+    """
+    use_one_thread()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -151,3 +151,38 @@ def test_frames_in_order_go_through_all_of_a_part(clip_store: ClipStore) -> None
     in_order = np.concatenate(frames[:-1])
     assert (np.diff(in_order) > 0).all()
     assert torch.equal(items[1]["reference"], items[1]["reference"])
+
+
+def test_items_are_the_same_with_frames_kept_in_memory(clip_store: ClipStore) -> None:
+    settings = {"size": 128, "warp": True, "targets": 3, "train": True, "colour": 0.2}
+    plain, kept = (FramePairs(clip_store.split("train"), **settings, cache_gb=gb) for gb in (0.0, 0.1))
+    for seed in (1, 1, 2):
+        np.random.seed(seed)
+        expected = plain[0]
+        np.random.seed(seed)
+        item = kept[0]
+        assert all(torch.equal(item[name], expected[name]) for name in expected)
+
+
+def test_a_kept_frame_is_not_decoded_again(clip_store: ClipStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = clip_store.split("train")[0]
+    pairs = FramePairs([clip], size=128, warp=False, targets=1, train=True, cache_gb=0.1)
+    expected = {index: frame.copy() for index, frame in pairs._frames(clip, {3, 5}).items()}
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr(VideoReader, "__getitem__", refuse)
+    found = pairs._frames(clip, {3, 5})
+    assert all(np.array_equal(found[index], expected[index]) for index in (3, 5))
+    with pytest.raises(AssertionError, match="decoded again"):
+        pairs._frames(clip, {4})
+
+
+def test_frames_of_a_clip_come_in_the_order_of_time(clip_store: ClipStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    decode = VideoReader.__getitem__
+    monkeypatch.setattr(VideoReader, "__getitem__", lambda self, index: (read.append(index), decode(self, index))[1])
+    pairs = FramePairs(clip_store.split("train"), size=128, warp=True, targets=3, train=False)
+    pairs[0]
+    assert len(read) > 1 and read == sorted(set(read))

@@ -6,6 +6,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -124,3 +126,22 @@ def test_validation_is_everything_in_order_and_the_same_every_time(config: Train
     first = check()
     assert [part[:3] for part in first] == [(0, 4, [0, 1, 2, 3]), (1, 1, [4])]
     assert check() == first
+
+
+class Threads(Indices):
+    def __getitem__(self, index: int) -> tuple[int, float]:
+        return torch.get_num_threads(), float(cv2.getNumThreads())
+
+
+def test_a_worker_has_one_thread(config: TrainConfig) -> None:
+    config = config.model_copy(update={"trainer": config.trainer.model_copy(update={"workers": 1})})
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(2)
+    cv2.setNumThreads(2)
+    cv2.resize(np.zeros((2000, 2000, 3), np.uint8), (1500, 1500))  # its threads have started
+    try:
+        (threads,) = read(TrainingStream(Reading(), Threads(4), config, Runtime("cpu")), 1)
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
+    assert threads == ([1] * 4, [1.0] * 4)

@@ -132,7 +132,13 @@ class RendererStage(Stage):
     def _pairs(self, clips: Sequence[Clip | Part], *, train: bool) -> FramePairs:
         config, data = self.network_config, self.data_config
         return FramePairs(
-            clips, size=config.size, warp=config.warp, targets=data.targets, train=train, colour=data.colour
+            clips,
+            size=config.size,
+            warp=config.warp,
+            targets=data.targets,
+            train=train,
+            colour=data.colour,
+            cache_gb=data.cache_gb if train else 0.0,
         )
 
     def collate(self, samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
