@@ -92,5 +92,5 @@ def _nearest(wanted: str, names: list[str]) -> str:
     near = difflib.get_close_matches(wanted, names, n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""
     beside = [name for name in names if os.path.dirname(name) == os.path.dirname(wanted)]
-    told = beside or [name for name in names if name.count("/") < 2]  # not the parts of an ablation
-    return f"{hint}these ship: {', '.join(told) or 'none'}"
+    listed = beside or [name for name in names if name.count("/") < 2]  # not the parts of an ablation
+    return f"{hint}these ship: {', '.join(listed) or 'none'}"

@@ -21,7 +21,7 @@ HELP = "\n".join(
     [
         "usage: moda COMMAND ...",
         "",
-        "Audio-driven portrait animation. `moda COMMAND --help` tells more.",
+        "Audio-driven portrait animation. `moda COMMAND --help` shows the options.",
         "",
         *(f"  {name:9}{line}" for name, (_, line) in COMMANDS.items()),
         "",

@@ -23,7 +23,7 @@ def require_weights(stage: type[Stage], network: Config, loss: Config) -> None:
     """Raise `ConfigError` if a run that starts from no checkpoint would keep random weights as they are."""
     reason = stage.frozen_at_random(network, loss)
     if reason is not None:
-        raise ConfigError(f"stage '{stage.name}' would train on top of noise and never mend it: {reason}")
+        raise ConfigError(f"stage '{stage.name}' would keep random weights for good: {reason}")
 
 
 def start_from(path: Path, stage: Stage) -> dict[str, Any]:
