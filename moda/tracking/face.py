@@ -84,10 +84,11 @@ class FaceTracker:
 
     def close(self) -> None:
         """Free the native graphs."""
-        self._landmarker.close()
-        if self._far is not None:
-            self._far.close()
-            self._far = None
+        with native_stderr_muted():
+            self._landmarker.close()
+            if self._far is not None:
+                self._far.close()
+                self._far = None
 
     def faces(self, frame: np.ndarray) -> list[np.ndarray]:
         """All faces of an (H, W, 3) uint8 RGB picture, largest first: (478, 3) float64 each.

@@ -51,7 +51,8 @@ class PersonSegmenter:
 
     def close(self) -> None:
         """Free the native graph."""
-        self._model.close()
+        with native_stderr_muted():
+            self._model.close()
 
     def small_mask(self, frame: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 RGB -> (256, 256) float32 in 0..1, the model's own resolution."""
