@@ -199,7 +199,7 @@ def _read(path: Path) -> Any:
     except OSError as error:
         raise CheckpointError(f"cannot read the checkpoint {path}: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:
-        raise CheckpointError(f"{path} holds more than weights (code) and was refused; this project did not write it") from error
+        raise CheckpointError(f"{path} holds more than weights (code): refused, not of this project") from error
     except ValueError as error:
         raise CheckpointError(
             f"not a checkpoint, or cut short or damaged: {path} ({error}); copy or download it again"
