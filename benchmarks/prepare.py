@@ -2,7 +2,8 @@
 
 The video goes through the scan and all steps in this process, on one core, twice: the first time
 warms up (imports, models), the second is measured. CPU adds up all threads, so frames a CPU second is
-the speed of that core. The projection for HDTF is its length at that speed.
+the speed of that core. The projections are the lengths of HDTF and VoxCeleb2 at that speed, on as many
+such cores as they name, all of them busy: a core works on one video at a time and shares nothing.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THRE
 """As in data_prepare's own processes; numerical libraries read it when they are loaded."""
 MIN_FRAMES_A_CPU_SECOND = 60.0
 """The project's aim at 512 px."""
-HDTF_HOURS, CORES = 16.35, 8
-"""Length of HDTF, and cores of the machine that the projection is for."""
+CORPORA = (("HDTF", 16.35, 8), ("VoxCeleb2", 2400.0, 64))
+"""Name, length in hours, and cores that its projection is for."""
 
 
 def prepare_once(video: Path, options: Options) -> tuple[Job, dict[str, tuple[float, float]]]:
@@ -80,13 +81,14 @@ def _main(argv: list[str]) -> int:
     speed = frames / seconds["all"][1]
     rows = [[name, f"{wall:.2f}", f"{cpu:.2f}", f"{1000 * cpu / frames:.2f}"] for name, (wall, cpu) in seconds.items()]
     title = f"{frames} frames, {job.info.width}x{job.info.height} to {chosen.size} px, one core"
-    minutes = HDTF_HOURS * 3600 * FPS / speed / CORES / 60
+    hours = {name: length * 3600 * FPS / speed / cores / 3600 for name, length, cores in CORPORA}
     show(
         title, ["step", "seconds", "CPU seconds", "CPU ms a frame"], rows,
         f"{speed:.1f} frames a CPU second (aim at 512 px: {MIN_FRAMES_A_CPU_SECOND:g})",
-        f"HDTF, {HDTF_HOURS:g} hours, on {CORES} such cores: {minutes:.0f} minutes",
+        *(f"{name}, {length:g} hours, on {cores} such cores: {hours[name]:.1f} h" for name, length, cores in CORPORA),
     )  # fmt: skip
-    return finish({"benchmark": "prepare", "size": chosen.size, "frames": frames, "seconds": seconds}, chosen)
+    record = {"benchmark": "prepare", "size": chosen.size, "frames": frames, "seconds": seconds, "hours": hours}
+    return finish(record, chosen)
 
 
 if __name__ == "__main__":

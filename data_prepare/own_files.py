@@ -37,13 +37,12 @@ def check_place(out: Path) -> None:
                 f"{out / name} is a link, and a store's files are never written through one: remove it, or make "
                 f"{out} itself the link"
             )
-    if (out / "store.json").exists():
-        return
     for name in (*STORE_FOLDERS, *REPORTS):
         path = out / name
         if path.is_dir() and not path.is_symlink() and not any(path.glob("[!.]*")):
             continue  # begun by a run that was killed
-        if path.exists() or path.is_symlink():
+        # store.json is looked for last: another shard makes it before it fills the folders
+        if (path.exists() or path.is_symlink()) and not (out / "store.json").exists():
             raise OutputError(
                 f"{out} is no clip store (it has no store.json), but holds {name}, which a preparation writes: "
                 "choose another folder"

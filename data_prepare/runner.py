@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prepare.forecast import Forecast
+from data_prepare.on_ray import RayPool
 from data_prepare.options import Options
 from data_prepare.own_files import check_place, remove_clip
 from data_prepare.pool import Pool
@@ -19,6 +20,7 @@ from data_prepare.report.page import write_page
 from data_prepare.report.record import Report, ReportRow
 from data_prepare.scan.video import Scan, read_scan, scan_path, scan_stamp
 from data_prepare.sources.folder import SourceVideo, video_of_shot
+from data_prepare.sources.shard import Shard
 from data_prepare.sources.videos import STORE_FOLDERS
 from data_prepare.split_lists import PublishedLists
 from data_prepare.splits import ClipFacts, SplitRule, Splits, make_splits
@@ -36,6 +38,7 @@ from data_prepare.worker import (
 )
 from moda.data.clip import SPLITS, Clip, ClipStore
 from moda.errors import DataError, OutputError
+from moda.files import SUFFIX as TEMPORARY
 from moda.files import clear_litter, hold, write_json
 from moda.reading import read_json
 
@@ -67,21 +70,35 @@ def prepare(
     jobs: int = 1,
     missing: Sequence[tuple[str, str]] = (),
     on_progress: Callable[[PreparationProgress], None] = lambda progress: None,
+    shard: Shard | None = None,
+    ray: bool = False,
 ) -> Report:
     """Prepare videos into the store at `out`; the same call again does what is missing.
 
     missing: clips that are wanted but whose video is not there, and why, for the report.
+    shard: only its part of the sources, and no lists and no report, which a call without it writes for all at the end;
+    several shards may write one store at once. What is returned has then empty lists.
+    ray: the work is done on a Ray cluster, see `on_ray`, and not by `jobs` processes here.
     Raises `DataError`, `ConfigError` or `OutputError` for mistakes that concern the whole run; a bad
     video is a row of the report, which is also written to out/report.json and out/report.html.
     """
     began = time.monotonic()
     check_place(out)
     store = ClipStore.create(out, options.size)
-    with _locked(out):
+    if shard is not None:
+        sources = shard.of(sources)
+    with _locked(out, shard):
         _check_owners(store, sources)
-        results = _Run(options, jobs, began, on_progress).results(sources, out)
+        store.remove_index()
+        store = ClipStore.open(out)
+        results = _Run(options, jobs, began, on_progress, ray=ray).results(sources, out)
+        if shard is not None:
+            nowhere = Splits({name: [] for name in SPLITS}, {})
+            rows = tuple(_row(out, result, nowhere) for result in results)
+            return Report(rows, nowhere, (), options, time.monotonic() - began)
         _remove_orphans(store, results)
         whole = all(result.status != "failed" for result in results)
+        ClipStore.open(out).write_index()
         splits = write_splits(ClipStore.open(out), rule, whole=whole)
         rows = tuple(_row(out, result, splits) for result in results)
         report = Report(rows, splits, tuple(missing), options, time.monotonic() - began)
@@ -91,16 +108,27 @@ def prepare(
 
 
 @contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Hold the store for one run and clear what a killed one left; raises `OutputError` if it cannot be had."""
-    with hold(out / ".lock", f"another preparation is writing into {out}: wait for it, or choose another folder"):
-        clear_litter(out)
+def _locked(out: Path, shard: Shard | None = None) -> Iterator[None]:
+    """Hold the store for one run, or for a shard beside others; raises `OutputError` if it cannot be had.
+
+    A run clears what killed ones left. A shard does not: where locks do not reach from one machine to the other, what
+    another shard is writing looks the same. What is left of its own clips goes when they are made again.
+    """
+    with contextlib.ExitStack() as held:
+        busy = f"another preparation is writing into {out}: wait for it, or choose another folder"
+        held.enter_context(hold(out / ".lock", busy, shared=shard is not None))
+        if shard is None:
+            clear_litter(out)
+        else:
+            # of the form of a temporary file, so that the run that merges the shards removes it
+            own = out / f".shard-{shard.number}-of-{shard.count}.lock0{TEMPORARY}"
+            held.enter_context(hold(own, f"shard {shard} is being written into {out} by another process: wait for it"))
         for folder in (out / name for name in STORE_FOLDERS):
             try:
                 folder.mkdir(exist_ok=True)
             except OSError as error:
                 raise OutputError(f"cannot write into {out}: {error.strerror}") from error
-            if not folder.is_symlink():
+            if shard is None and not folder.is_symlink():
                 clear_litter(folder)
         yield
 
@@ -108,11 +136,15 @@ def _locked(out: Path) -> Iterator[None]:
 def _check_owners(store: ClipStore, sources: Sequence[SourceVideo]) -> None:
     """Refuse a folder of videos whose names are those of another folder's clips in this store."""
     here = {source.clip_id: source for source in sources}
-    for clip in readable_clips(store):
-        clip_id, record = clip.id, clip.record
+    for clip_id in store.ids:
         source = here.get(clip_id) or here.get(video_of_shot(clip_id) or "")
-        folder = Path(str(record.get("source_folder")))
-        if source is not None and folder.resolve() != source.folder.resolve() and folder.is_dir():
+        if source is None:
+            continue
+        try:
+            folder = Path(str(store.clip(clip_id).record.get("source_folder")))
+        except DataError:
+            continue  # damaged: it is made again
+        if folder.resolve() != source.folder.resolve() and folder.is_dir():
             raise DataError(
                 f"the store already has a clip '{clip_id}' of {folder}/; prepare {source.folder}/ into another store"
             )
@@ -122,13 +154,21 @@ class _Run:
     """The scans and clips of one call: what is done so far, and how much is still to be done."""
 
     def __init__(
-        self, options: Options, jobs: int, began: float, on_progress: Callable[[PreparationProgress], None]
+        self,
+        options: Options,
+        jobs: int,
+        began: float,
+        on_progress: Callable[[PreparationProgress], None],
+        *,
+        ray: bool = False,
     ) -> None:
         self._options, self._began, self._on_progress = options, began, on_progress
         self._results: dict[str, list[ClipResult]] = {}
         self._done = self._total = 0
         self._forecast = Forecast((), 0)
-        self._pool: Pool[Task, ClipResult] = Pool(work, initialise, max(1, jobs), self._report)
+        self._pool: Pool[Task, ClipResult] | RayPool[Task, ClipResult] = (
+            RayPool(work, max(1, jobs)) if ray else Pool(work, initialise, max(1, jobs), self._report)
+        )
 
     def results(self, sources: Sequence[SourceVideo], out: Path) -> list[ClipResult]:
         """Of all clips, and of videos without one, in the order of the sources and their shots."""

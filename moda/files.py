@@ -104,9 +104,10 @@ def clear_litter(folder: Path) -> None:
 
 
 @contextmanager
-def hold(lock: Path, busy: str) -> Iterator[None]:
+def hold(lock: Path, busy: str, *, shared: bool = False) -> Iterator[None]:
     """Hold the lock file `lock`, made if need be, for one process at a time; it is free again when that ends.
 
+    shared: together with others that hold it shared, but with none that holds it alone.
     Raises `OutputError`: with the words of `busy` when another holds it, and when it cannot be made.
     """
     flags = os.O_NOFOLLOW | os.O_NONBLOCK
@@ -120,7 +121,7 @@ def hold(lock: Path, busy: str) -> Iterator[None]:
         raise OutputError(f"cannot lock {lock}: {reason}") from error
     with _open(descriptor):
         try:
-            if not _lock(descriptor):
+            if not _lock(descriptor, shared):
                 raise OutputError(busy)
         except OSError as error:
             log.warning("cannot lock %s (%s): let no other program write there", lock, error.strerror)
@@ -246,10 +247,10 @@ def _is_there(descriptor: int, name: Path) -> bool:
         return False
 
 
-def _lock(descriptor: int) -> bool:
-    """Whether an exclusive lock could be had at once; raises `OSError` where there are no locks."""
+def _lock(descriptor: int, shared: bool = False) -> bool:
+    """Whether an exclusive or shared lock could be had at once; raises `OSError` where there are no locks."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in _NO_LOCKS:
             raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -48,6 +48,17 @@ class Moments:
             self.squares + other.squares + share * delta**2,
             scatter,
         )
+
+    def absorb(self, other: Moments) -> Moments:
+        """`merge`, to the last bit, that reuses the memory of this one's scatter: fast over thousands of parts."""
+        if self.scatter is None or other.scatter is None or self.count + other.count == 0:
+            return self.merge(other)
+        merged = replace(self, scatter=None).merge(other)
+        delta = (other.mean - self.mean).ravel()
+        products = delta[:, None] * delta
+        products *= self.count * other.count / merged.count
+        scatter = np.add(self.scatter, other.scatter, out=self.scatter)
+        return replace(merged, scatter=np.add(scatter, products, out=scatter))
 
     @property
     def variance(self) -> np.ndarray:

@@ -16,6 +16,11 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
+def usable_cores() -> int:
+    """Cores that this process may use: under a scheduler fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def end_with_parent() -> None:
     """Call it first in a worker process: a pool's worker would else wait for work for ever."""
     parent = multiprocessing.parent_process()

@@ -125,9 +125,11 @@ def read_lines(path: Path, *, hint: str = "", error: type[ModaError] = DataError
     return re.split("\r\n|\r|\n", text)
 
 
-def read_json(path: Path, *, hint: str = "", error: type[ModaError] = DataError) -> dict[str, Any]:
+def read_json(
+    path: Path, *, limit: int = MAX_TEXT_BYTES, hint: str = "", error: type[ModaError] = DataError
+) -> dict[str, Any]:
     """A JSON object, with finite numbers."""
-    text = read_text(path, hint=hint, error=error)
+    text = read_text(path, limit=limit, hint=hint, error=error)
     try:
         value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as failed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +14,7 @@ from moda.cli.main import Parser, run, say_on
 from moda.config import Config, apply_overrides, load_yaml, parse
 from moda.errors import ConfigError
 from moda.locations import command
+from moda.processes import usable_cores
 
 if TYPE_CHECKING:
     from data_prepare import runner
@@ -33,7 +33,7 @@ MAX_LISTED_VIDEOS = 40
 class PrepareConfig(Config):
     """What configs/default/prepare.yaml holds; every entry has an option of the same name."""
 
-    jobs: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="Processes.")
+    jobs: int = Field(default_factory=usable_cores, ge=1, description="Processes.")
     include: Path | None = Field(None, description="Text file: only these videos, a relative path a line.")
     identities: Path | None = Field(None, description="TSV with columns file and identity: who is in which video.")
     hdtf: Path | None = Field(None, description="HDTF's own list files: cut and crop exactly the clips they name.")
@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("out", type=Path, help="the clip store to make or to add to")
     parser.add_argument("--config", type=Path, help="YAML of settings, or a name: default/prepare")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one setting")
-    parser.add_argument("--jobs", type=int, help="processes (default: one a core)")
+    parser.add_argument("--jobs", type=int, help="processes (default: one for each core that it may use)")
     parser.add_argument("--size", type=int, help="side of the stored videos, pixels (default: 512)")
     parser.add_argument("--include", type=Path, help="text file: prepare only these videos, a relative path a line")
     parser.add_argument("--identities", type=Path, help="TSV with columns file and identity: who is in which video")
@@ -70,6 +70,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--split-lists", type=Path, help="folder of train.txt, val.txt, test.txt to follow instead")
     parser.add_argument("--seed", type=int, help="of the split (default: 0)")
+    parser.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="prepare the I-th of N parts of the videos (1/N to N/N), on several machines at once; the same command "
+        "without it then does what is missing and writes the lists and the report",
+    )
+    parser.add_argument(
+        "--ray",
+        action="store_true",
+        help="work on the Ray cluster of RAY_ADDRESS, or a local one (pip install moda[ray])",
+    )
     parser.add_argument("--allow-silent", action="store_true", default=None, help="keep videos without audio too")
     return parser
 
@@ -121,9 +132,12 @@ def _sources(config: PrepareConfig, videos: Path, out: Path) -> tuple[list[Sourc
 
 
 def _main(argv: list[str]) -> int:
+    from data_prepare.sources.shard import Shard
+
     arguments = _parser().parse_args(argv)
     config = _config(arguments)
     rule = _rule(config)
+    shard = None if arguments.shard is None else Shard.parse(arguments.shard)
     sources, plan = _sources(config, arguments.videos, arguments.out)
 
     from rich.console import Console
@@ -159,7 +173,13 @@ def _main(argv: list[str]) -> int:
             jobs=config.jobs,
             missing=plan.missing,
             on_progress=show,
+            shard=shard,
+            ray=arguments.ray,
         )
+    if shard is not None:
+        _handled(say, report)
+        say(f"shard {shard} is done; after all {shard.count}, the same command without --shard writes the lists")
+        return 0 if report.complete else 1
     validates = config.split_lists is not None or (isinstance(rule, SplitRule) and rule.val > 0 and not rule.by_time)
     _summary(say, report, arguments.out, validates=validates)
     return 0 if report.complete else 1
@@ -180,8 +200,7 @@ def _named(row: ReportRow) -> tuple[str, str]:
     return f"{row.source}{where} ({row.step})", row.reason
 
 
-def _summary(say: Callable[[str], None], report: Report, out: Path, *, validates: bool) -> None:
-    from moda.data.parts import HELD_OUT_SHARE
+def _handled(say: Callable[[str], None], report: Report) -> None:
     from moda.representation import FPS
 
     for status in ("rejected", "failed"):
@@ -192,6 +211,12 @@ def _summary(say: Callable[[str], None], report: Report, out: Path, *, validates
         f"{counts['kept']} clips kept ({report.frames / FPS / 60:.1f} minutes), {counts['rejected']} rejected, "
         f"{counts['failed']} failed, in {_minutes(report.seconds)}"
     )
+
+
+def _summary(say: Callable[[str], None], report: Report, out: Path, *, validates: bool) -> None:
+    from moda.data.parts import HELD_OUT_SHARE
+
+    _handled(say, report)
     people = report.splits.people
     sizes = ", ".join(f"{name} {len(ids)} clips of {people[name]} people" for name, ids in report.splits.lists.items())
     say(f"{out}: {sizes}; see {out / 'report.html'}")

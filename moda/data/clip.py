@@ -7,15 +7,18 @@
                      moments.npz  sums for training statistics, see `moments`
                      clip.json  the clip's record, written last: a folder without it is not a clip
     STORE/splits/{train,val,test}.txt  clip ids, one a line; no identity is in two of them
+    STORE/index.json            what a run needs to know of every clip before it trains, see `index`
 
 Frame `t` is the picture at `t / 25` seconds in all of these. A clip holds no arrays and no open
-files: an array is memory-mapped on access, and only the part in use is read.
+files: an array is memory-mapped on access, and only the part in use is read. A store may lie behind an
+address, see `remote`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +27,11 @@ import numpy as np
 import soundfile
 
 from moda.data.arrays import ARRAYS, map_array, write_array
+from moda.data.index import FILE as INDEX
+from moda.data.index import Index, files_digest, write_index
+from moda.data.moments import FILE as MOMENTS
 from moda.data.moments import GROUPS, read_moments, read_rest
+from moda.data.remote import RemoteStore, address
 from moda.errors import DataError, OutputError
 from moda.files import write_json, write_text
 from moda.geometry import Rest, motion_targets, to_canonical
@@ -42,6 +49,7 @@ __all__ = ["ARRAYS", "FORMAT", "SPLITS", "Clip", "ClipStore", "write_array"]
 
 FORMAT = 2
 SPLITS = ("train", "val", "test")
+SPLIT_FILES = tuple(f"splits/{name}.txt" for name in SPLITS)
 MAX_SIDE_PX = 1 << 14
 MAX_NAME = 255
 MAX_FRAMES = 1 << 31
@@ -62,10 +70,22 @@ def _checked(path: Path, record: dict[str, Any], name: str, kind: type, default:
 class Clip:
     """One prepared clip; may be sent to another process."""
 
-    def __init__(self, folder: Path, record: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        record: dict[str, Any],
+        *,
+        whole: bool = True,
+        digest: str | None = None,
+        remote: RemoteStore | None = None,
+    ) -> None:
+        """record: the contents of clip.json, or (not `whole`) what the index holds of it.
+
+        digest: of its files, where that is known. remote: where they are fetched from, into `folder`.
+        """
         self.folder = folder
-        self.record = record
-        """The contents of clip.json."""
+        self.remote = remote
+        self._record, self._digest = record if whole else None, digest
         path = folder / "clip.json"
         self.id: str = _checked(path, record, "id", str)
         self.identity: str = _checked(path, record, "identity", str)
@@ -74,6 +94,24 @@ class Clip:
         self.quality: dict[str, float] = _checked(path, record, "quality", dict, {})
         if not 0 < self.frames < MAX_FRAMES:
             raise DataError(f"{path}: 'frames' is {self.frames}, wanted 1 or more; prepare the clip again")
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The contents of clip.json."""
+        if self._record is None:
+            self._record = read_json(self.file("clip.json"))
+        return self._record
+
+    @property
+    def digest(self) -> str:
+        """Of pieces of its files: equal for equal ones, see `index`."""
+        if self._digest is None:
+            self._digest = files_digest(self.folder)
+        return self._digest
+
+    def file(self, name: str) -> Path:
+        """One of its files; of a store behind an address it is fetched if need be (`DataError` if that fails)."""
+        return self.folder / name if self.remote is None else self.remote.fetch(f"clips/{self.id}/{name}")
 
     @staticmethod
     def open(folder: Path) -> Clip:
@@ -89,7 +127,7 @@ class Clip:
     @property
     def video_path(self) -> Path:
         """The square 25 fps video."""
-        return self.folder / "video.mp4"
+        return self.file("video.mp4")
 
     def open_video(self) -> VideoReader:
         """Its frames by number; raises `DataError` if they are fewer than the clip has, or not square."""
@@ -107,10 +145,10 @@ class Clip:
     @property
     def audio_path(self) -> Path:
         """The 16 kHz mono audio; exists only if `has_audio`."""
-        return self.folder / "audio.wav"
+        return self.file("audio.wav")
 
     def _map(self, name: str) -> np.ndarray:
-        return map_array(self.folder, name, self.frames)
+        return map_array(self.file(f"{name}.npy").parent, name, self.frames)
 
     @property
     def landmarks(self) -> np.ndarray:
@@ -149,7 +187,7 @@ class Clip:
     @cached_property
     def rest(self) -> Rest:
         """What the clip's motion is relative to; stored, so that it needs no footage."""
-        return read_rest(self.folder)
+        return read_rest(self.file(MOMENTS).parent)
 
     def motion(self, start: int = 0, stop: int | None = None, canonical: np.ndarray | None = None) -> Motion:
         """Motion of frames [start, stop), float32: `motion_targets` of the whole clip, of which a part is read.
@@ -169,7 +207,7 @@ class Clip:
     def moments(self, groups: Iterable[str]) -> dict[str, Moments]:
         """Sums of "lips", "eyes", "head", "torso", "face" over the clip, and "subject", which counts as one value."""
         names = list(groups)
-        found = read_moments(self.folder, [name for name in names if name != "subject"], self.frames)
+        found = read_moments(self.file(MOMENTS).parent, [name for name in names if name != "subject"], self.frames)
         return found | ({"subject": Moments.of(self.subject[None])} if "subject" in names else {})
 
     def _require_sound(self) -> None:
@@ -206,19 +244,40 @@ class Clip:
         return wave
 
 
+def fetch_all(clips: Iterable[Clip], names: Sequence[str]) -> None:
+    """Fetch these files of all clips that lie behind an address, many at once: one after the other takes hours."""
+    wanted: dict[RemoteStore, list[str]] = {}
+    for clip in clips:
+        if clip.remote is not None:
+            wanted.setdefault(clip.remote, []).extend(f"clips/{clip.id}/{name}" for name in names)
+    for remote, files in wanted.items():
+        remote.fetch_all(files)
+
+
 class ClipStore:
     """A folder of prepared clips with their splits."""
 
-    def __init__(self, root: Path, size: int) -> None:
+    def __init__(self, root: Path, size: int, remote: RemoteStore | None = None) -> None:
         self.root = root
+        """Its folder on this machine."""
         self.size = size
         """Side of every video, pixels."""
+        self._remote = remote
         self._clips: dict[str, Clip] = {}
+
+    @cached_property
+    def _index(self) -> Index:
+        return Index(self.root, trusted=self._remote is not None)
 
     @staticmethod
     def open(root: Path | str) -> ClipStore:
-        """Open a store; raises `DataError` if there is none, or it is of another format version or rate."""
-        root = Path(root)
+        """Open a store; raises `DataError` if there is none, or it is of another format version or rate.
+
+        root: a folder, or the address of one that fsspec reads, as s3://bucket/store; see `remote`.
+        """
+        url = address(root)
+        remote = None if url is None else RemoteStore(url, ["store.json", *SPLIT_FILES], INDEX)
+        root = Path(root) if remote is None else remote.folder
         if not (root / "store.json").is_file():
             raise DataError(f"no clip store at {root} (store.json is missing); make one with '{command('prepare')}'")
         record = read_json(root / "store.json")
@@ -234,7 +293,7 @@ class ClipStore:
         size = record.get("size")
         if type(size) is not int or not 1 <= size <= MAX_SIDE_PX:
             raise DataError(f"clip store {root} has size {size!r}, wanted a whole number of 1 to {MAX_SIDE_PX}")
-        return ClipStore(root, size)
+        return ClipStore(root, size, remote)
 
     @staticmethod
     def create(root: Path | str, size: int) -> ClipStore:
@@ -258,6 +317,8 @@ class ClipStore:
     @property
     def ids(self) -> list[str]:
         """Ids of the finished clips, sorted."""
+        if self._remote is not None:
+            return self._index.ids
         return sorted(path.parent.name for path in (self.root / "clips").glob("[!.]*/clip.json"))
 
     def clip(self, clip_id: str) -> Clip:
@@ -266,6 +327,11 @@ class ClipStore:
             if os.path.basename(clip_id) != clip_id or clip_id.startswith(".") or len(clip_id) > MAX_NAME:
                 raise DataError(f"'{clip_id[:60]}' is no name of a clip of the store {self.root}")
             folder = self.root / "clips" / clip_id
+            known = self._index.record(clip_id)
+            if known is not None:
+                digest = self._index.digest(clip_id)
+                self._clips[clip_id] = Clip(folder, known, whole=False, digest=digest, remote=self._remote)
+                return self._clips[clip_id]
             if not os.path.isfile(folder / "clip.json"):
                 raise DataError(f"no clip '{clip_id[:200]}' in store {self.root}; prepare the videos again")
             clip = Clip.open(folder)
@@ -280,6 +346,21 @@ class ClipStore:
         if not path.is_file():
             raise DataError(f"clip store {self.root} has no split '{name}': no file {path}")
         return [self.clip(clip_id) for line in read_lines(path) if (clip_id := line.strip())]
+
+    def write_index(self) -> None:
+        """Write what is known of all clips that can be read into one file."""
+        clips = []
+        for clip_id in self.ids:
+            with contextlib.suppress(DataError):
+                clips.append(Clip.open(self.root / "clips" / clip_id))
+        write_index(self.root, ((clip.id, clip.folder, clip.record) for clip in clips))
+
+    def remove_index(self) -> None:
+        """Remove it, before clips change; raises `OutputError` if that cannot be done."""
+        try:
+            (self.root / INDEX).unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot write into {self.root}: {error.strerror}") from error
 
     def write_splits(self, splits: dict[str, list[str]]) -> None:
         """Write the lists of clip ids; a split that is not named is written empty."""

@@ -57,8 +57,13 @@ class ClipPart(Clip):
     """
 
     def __init__(self, clip: Clip, frames: range) -> None:
-        super().__init__(clip.folder, {**clip.record, "frames": len(frames)})
+        super().__init__(clip.folder, {**clip.record, "frames": len(frames)}, remote=clip.remote)
         self.whole, self.first = clip, frames.start
+
+    @property
+    def digest(self) -> str:
+        """Of the whole clip's files."""
+        return self.whole.digest
 
     def _map(self, name: str) -> np.ndarray:
         values = self.whole._map(name)

@@ -23,8 +23,9 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from moda.data.augmentation import augment_audio
-from moda.data.clip import Clip, ClipStore
+from moda.data.clip import Clip, ClipStore, fetch_all
 from moda.data.fingerprint import clips_fingerprint
+from moda.data.moments import FILE as MOMENTS
 from moda.data.moments import GROUPS
 from moda.data.parts import divided
 from moda.data.settings import SequenceConfig
@@ -188,10 +189,11 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
         Raises `DataError` naming a clip that holds values which are not finite.
         """
         total: dict[str, Moments] = {}
+        fetch_all(self.clips, [MOMENTS])
         for clip in self.clips:
             for name, part in clip.moments(groups).items():
                 _require_finite(clip, name, part.mean)
-                total[name] = total[name].merge(part) if name in total else part
+                total[name] = total[name].absorb(part) if name in total else part
         return total
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from moda.data.clip import ClipStore
 from moda.data.main_person import main_person
 from moda.errors import DataError, FaceError
 from moda.media.video import probe
+from moda.processes import usable_cores
 from moda.representation import FPS
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ def prepare_person(video: Path, store: Path, size: int) -> None:
         size=size, allow_silent=True, correct_offset=False, limits=Limits(max_offset=UNLIMITED_OFFSET_FRAMES)
     )
     report = prepare(
-        [source], store, options, rule=SplitRule(1.0, 0.0, 0.0), jobs=os.cpu_count() or 1, on_progress=_Lines(video)
+        [source], store, options, rule=SplitRule(1.0, 0.0, 0.0), jobs=usable_cores(), on_progress=_Lines(video)
     )
     kept = [row for row in report.rows if row.status == "kept"]
     left_out = [f"{_where(row.shot)}: {row.reason}" for row in report.rows if row.status != "kept"]
