@@ -42,6 +42,8 @@ def files_digest(folder: Path) -> str:
 
 def _add_file(digest: hashlib._Hash, path: Path) -> None:
     try:
+        if not path.is_file():
+            raise FileNotFoundError  # also of a pipe, which would wait for its writer
         with path.open("rb") as file:
             length = file.seek(0, 2)
             digest.update(repr((path.name, length)).encode())

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import math
+import stat
 import struct
 import zipfile
 import zlib
@@ -145,7 +146,8 @@ def _read_plain(path: Path, lengths: dict[str, int]) -> dict[str, np.ndarray] | 
     Ten times as fast as `read_arrays`: of thousands of clips all are read before a training begins.
     """
     try:
-        data = path.read_bytes() if path.stat().st_size <= MAX_ARRAY_BYTES else b""
+        status = path.stat()  # a pipe would wait for its writer
+        data = path.read_bytes() if stat.S_ISREG(status.st_mode) and status.st_size <= MAX_ARRAY_BYTES else b""
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = {name: archive.getinfo(f"{name}.npy") for name in lengths}
     except (OSError, KeyError, ValueError, NotImplementedError, zipfile.BadZipFile):
