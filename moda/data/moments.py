@@ -165,7 +165,7 @@ def _read_plain(path: Path, lengths: dict[str, int]) -> dict[str, np.ndarray] | 
             return None
         if len(contents) != len(header) + 8 * length:
             return None
-        rows[name] = np.frombuffer(contents, np.float64, length, len(header))
+        rows[name] = np.frombuffer(contents, np.float64, length, len(header)).copy()  # else it keeps the whole file
     return rows
 
 
