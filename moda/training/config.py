@@ -49,6 +49,9 @@ class TrainerConfig(Config):
     """Steps between writings of last.pt; it is written at the end too."""
     best: Literal["score", "last"] = "score"
     """Which step best.pt holds: that of the lowest validation score, or the last (the paper tells of no selection)."""
+    loggers: tuple[Literal["tensorboard", "wandb", "trackio", "mlflow"], ...] = ("tensorboard",)
+    """Where losses, validation and previews go; all but tensorboard are extras: pip install 'moda[wandb]'. Nothing
+    is sent over a network unless the tracker's own variables (WANDB_MODE, MLFLOW_TRACKING_URI) say so."""
     workers: int = Field(0, ge=0)
     """Processes that load data; any number gives the same samples."""
     ema: float = Field(0.0, ge=0, lt=1)
@@ -93,6 +96,7 @@ RESUMABLE_CHANGES = frozenset(
         "trainer.preview_every",
         "trainer.save_every",
         "trainer.workers",
+        "trainer.loggers",
     }
 )
 """Keys that may differ when a run is resumed; any other difference is refused."""

@@ -1,18 +1,22 @@
-"""What a run shows: TensorBoard files, and progress on the terminal or in the log."""
+"""What a run shows: TensorBoard files and other trackers', and progress on the terminal or in the log."""
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import logging
+import os
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
+import yaml
+from accelerate.tracking import GeneralTracker, MLflowTracker, TrackioTracker, WandBTracker
 from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
@@ -20,29 +24,89 @@ from rich.progress import Progress as Bar
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 
+from moda.config import Tree, differences
+from moda.errors import ConfigError
 from moda.representation import FPS
 from moda.training.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
 
-class Logger:
-    """TensorBoard files of a run; on a resume, points after `step` that a lost run wrote are hidden."""
+PROJECT = "moda"
+"""Name under which trackers other than TensorBoard keep the runs of this framework."""
 
-    def __init__(self, folder: Path, step: int) -> None:
-        self._writer = SummaryWriter(str(folder), purge_step=step + 1)
+
+def require_loggers(names: Iterable[str]) -> None:
+    """Raises `ConfigError` for a tracker whose package is not installed."""
+    for name in names:
+        if importlib.util.find_spec(name) is None:
+            raise ConfigError(
+                f"trainer.loggers names {name}, whose package is not installed: "
+                f"pip install 'moda[{name}]', or leave it out"
+            )
+
+
+def open_tracker(name: str, folder: Path) -> GeneralTracker:
+    """Accelerate's tracker of this name, started; its files go into `folder`, and nothing over a network unless the
+    tracker's own environment variables say so.
+    """
+    run = folder.resolve().name
+    if name == "wandb":
+        own = {"name": run, "dir": str(folder), "mode": os.environ.get("WANDB_MODE", "offline")}
+        tracker = WandBTracker(PROJECT, **own)
+    elif name == "trackio":
+        os.environ.setdefault("TRACKIO_DIR", str(folder.resolve() / "trackio"))
+        tracker = TrackioTracker(PROJECT, name=run, embed=False)
+    else:
+        os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{folder.resolve() / 'mlflow.db'}")
+        tracker = MLflowTracker(PROJECT, logging_dir=(folder.resolve() / "mlflow").as_uri(), run_name=run)
+    try:
+        tracker.start()
+    except Exception as error:  # each has its own, for a server that does not answer or a folder that is not its own
+        raise ConfigError(f"{name} of trainer.loggers does not start: {' '.join(str(error).split())}") from error
+    return tracker
+
+
+class Logger:
+    """What a run leaves for people to look at, in its folder; in TensorBoard, points after `step` that a lost run wrote
+    are hidden on a resume.
+    """
+
+    def __init__(self, folder: Path, step: int, names: Iterable[str] = ("tensorboard",)) -> None:
+        """folder: of the run; TensorBoard's files are in tensorboard/ in it. names: as trainer.loggers."""
+        names = list(names)
+        shown = "tensorboard" in names
+        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1) if shown else None
+        self._trackers = [open_tracker(name, folder) for name in names if name != "tensorboard"]
 
     def scalars(self, group: str, values: Mapping[str, float], step: int) -> None:
         """Points named group/name."""
-        for name, value in values.items():
-            self._writer.add_scalar(f"{group}/{name}", value, step)
+        points = {f"{group}/{name}": value for name, value in values.items()}
+        if self._writer is not None:
+            for name, value in points.items():
+                self._writer.add_scalar(name, value, step)
+        for tracker in self._trackers:
+            tracker.log(points, step=step)
 
-    def text(self, name: str, text: str, step: int) -> None:
-        """A text, as it is."""
-        self._writer.add_text(name, f"```\n{text}\n```", step)
+    def settings(self, tree: Tree, step: int) -> None:
+        """The run's configuration."""
+        if self._writer is not None:
+            self._writer.add_text("config", f"```\n{yaml.safe_dump(tree, sort_keys=False)}\n```", step)
+        flat = {name: str(value) for name, _, value in differences({}, tree)}
+        for tracker in self._trackers:
+            tracker.store_init_configuration(flat)
 
     def pictures(self, pictures: Mapping[str, np.ndarray], step: int) -> None:
-        """Pictures (H, W, 3) and videos (T, H, W, 3), uint8 RGB; a video becomes a moving picture."""
+        """Pictures (H, W, 3) and videos (T, H, W, 3), uint8 RGB; a video becomes a moving picture.
+
+        Of the other trackers W&B gets the pictures, none the videos: Accelerate's other two take neither.
+        """
+        for tracker in self._trackers:
+            if isinstance(tracker, WandBTracker):
+                still = {f"preview/{name}": [picture] for name, picture in pictures.items() if picture.ndim == 3}
+                tracker.log_images(still, step=step)
+        if self._writer is None:
+            return
         for name, picture in pictures.items():
             if picture.ndim == 3:
                 self._writer.add_image(f"preview/{name}", picture, step, dataformats="HWC")
@@ -59,7 +123,10 @@ class Logger:
 
     def close(self) -> None:
         """Write out what is pending."""
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
+        for tracker in self._trackers:
+            tracker.finish()
 
 
 class RunningMeans:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -24,7 +23,7 @@ from moda.files import clear_litter, hold
 from moda.training.config import TrainConfig
 from moda.training.initial_weights import require_weights, start_from
 from moda.training.loading import TrainingStream, size
-from moda.training.logger import Logger, Reporter, RunningMeans
+from moda.training.logger import Logger, Reporter, RunningMeans, require_loggers
 from moda.training.monitor import Monitor
 from moda.training.randomness import derive, isolated, seed_everything
 from moda.training.runtime import Runtime
@@ -67,6 +66,7 @@ class Trainer:
             raise ConfigError(f"the configuration is for stage '{config.stage}', the stage is '{stage.name}'")
         if not any(stage.network is trainable for trainable in stage.trainables.values()):
             raise ValueError(f"the network of stage '{stage.name}' is none of its trainables")
+        require_loggers(config.trainer.loggers)
         self.config, self.stage, self.fresh = config, stage, fresh
         self.runtime = Runtime(config.device, config.trainer.precision)
         self.last, self.best = config.output / "last.pt", config.output / "best.pt"
@@ -291,9 +291,8 @@ class Trainer:
     def _logger(self) -> Logger | None:
         if not self.runtime.main:
             return None
-        logger = Logger(self.config.output / "tensorboard", self.progress.step)
-        text = yaml.safe_dump(resolved(self.config, self.stage), sort_keys=False)
-        logger.text("config", text, self.progress.step)
+        logger = Logger(self.config.output, self.progress.step, self.config.trainer.loggers)
+        logger.settings(resolved(self.config, self.stage), self.progress.step)
         return logger
 
     def _save_last(self) -> None:
