@@ -37,9 +37,11 @@ def test_figures_of_a_record_are_one_line() -> None:
     record = {
         "benchmark": "inference",
         "rendering": {"on the host": {"frames_per_second": 80.4}, "on the device": {"frames_per_second": 221.0}},
-        "runs": {"20": {"frames": 500, "stages": {"renderer": 2.5}}},
+        "runs": {"20": {"frames": 500, "stages": {"rendering+encoding": 2.5}}},
     }
-    expected = "warp on the host 80 frames/s; warp on the device 221 frames/s; 20 s of audio 200 frames/s"
+    expected = (
+        "warp on the host 80 frames/s; warp on the device 221 frames/s; 20 s of audio, with encoding, 200 frames/s"
+    )
     assert figures(json.dumps(record)) == expected
     assert figures("14 passed in 3 s") == "14 passed in 3 s"
 
