@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 """auto takes a GPU when there is one: CUDA, then MPS."""
 DEVICE_NAMES: tuple[DeviceName, ...] = ("auto", "cpu", "cuda", "mps")
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp16"]
 
 
 def choose_device(name: DeviceName = "auto") -> torch.device:
@@ -54,9 +54,10 @@ def require_precision(device: torch.device, precision: Precision) -> None:
     if precision == "fp32" or device.type == "cpu":
         return
     if device.type == "cuda":
-        supported = torch.cuda.get_device_capability(device) >= (8, 0)  # below, bf16 is emulated in fp32
+        # below these, bf16 is emulated in fp32, and fp16 slower than it
+        supported = torch.cuda.get_device_capability(device) >= ((8, 0) if precision == "bf16" else (7, 0))
     else:
-        supported = torch.backends.mps.is_macos_or_newer(14, 0)
+        supported = precision == "bf16" and torch.backends.mps.is_macos_or_newer(14, 0)
     if not supported:
         raise ConfigError(
             f"{describe_device(device)} has no {precision} arithmetic; "

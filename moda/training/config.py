@@ -38,7 +38,16 @@ class TrainerConfig(Config):
     accumulate: int = Field(1, ge=1)
     """Batches whose gradients are averaged into one step."""
     precision: Precision = "fp32"
-    """bf16 runs the losses under autocast; weights stay fp32."""
+    """bf16 and fp16 run the losses under autocast, fp16 with scaled gradients; weights stay fp32."""
+    tf32: bool | None = None
+    """On CUDA: products of fp32 in TF32, in matrices and convolutions (true) or nowhere (false); null leaves torch's
+    choice, convolutions alone."""
+    channels_last: bool = False
+    """Convolutions keep the channels of a pixel side by side: faster on a GPU under bf16 and fp16."""
+    compile: bool = False
+    """Networks are compiled (torch.compile): minutes at the start, less time a step."""
+    sync_batch_norm: bool = False
+    """Several GPUs: batch normalisation over the batches of all of them."""
     log_every: int = Field(20, ge=1)
     """Steps between lines of the log and points in TensorBoard."""
     validate_every: int = Field(500, ge=1)

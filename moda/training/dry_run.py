@@ -57,10 +57,13 @@ def dry_run(trainer: Trainer) -> DryRun:
         batch = next(iter(stream))
     losses: dict[str, float] = {}
     with _timed(seconds, "losses"):
-        for trainable, terms in trainer.losses(batch, part=0):
-            trainable.zero()
-            values = trainable.backward(terms, share=1.0, step=0)
-            losses.update({f"{trainable.name}/{name}": value for name, value in values.items()})
+        with trainer.memory_suffices():
+            for trainable, terms in trainer.losses(batch, part=0):
+                trainable.zero()
+                trainer.means.add(0, {f"{trainable.name}/{name}": value for name, value in terms.items()})
+                trainable.backward(terms, share=1.0)
+                losses.update({f"{trainable.name}/{name}": float(value.detach()) for name, value in terms.items()})
+        trainer.means.read()
     with trainer.validator.evaluating(None):
         check = trainer.validator.first(validation if size(validation) else train)
         with _timed(seconds, "validate"):

@@ -8,13 +8,10 @@ import logging
 import os
 import sys
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
 import yaml
 from accelerate.tracking import GeneralTracker, MLflowTracker, TrackioTracker, WandBTracker
 from PIL import Image
@@ -27,7 +24,6 @@ from torch.utils.tensorboard import SummaryWriter
 from moda.config import Tree, differences
 from moda.errors import ConfigError
 from moda.representation import FPS
-from moda.training.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
@@ -127,36 +123,6 @@ class Logger:
             self._writer.close()
         for tracker in self._trackers:
             tracker.finish()
-
-
-class RunningMeans:
-    """Means of a step's values since they were last taken, and the speed."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, float] = defaultdict(float)
-        self._steps, self._since = 0, time.monotonic()
-
-    def add(self, values: Mapping[str, float]) -> None:
-        """Values of one step by name."""
-        for name, value in values.items():
-            self._sums[name] += value
-        self._steps += 1
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Time that does not count: the speed is that of training."""
-        began = time.monotonic()
-        yield
-        self._since += time.monotonic() - began
-
-    def take(self, runtime: Runtime) -> tuple[dict[str, float], float]:
-        """Means over steps and processes by name, and steps per second; begins anew."""
-        sums = torch.tensor(list(self._sums.values()), device=runtime.device) / self._steps
-        means = dict(zip(self._sums, runtime.average(sums).tolist(), strict=True))
-        speed = self._steps / max(1e-9, time.monotonic() - self._since)
-        self._sums.clear()
-        self._steps, self._since = 0, time.monotonic()
-        return means, speed
 
 
 def encode_gif(video: np.ndarray, fps: float = FPS) -> bytes:

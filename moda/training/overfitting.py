@@ -48,7 +48,8 @@ def overfit(trainer: Trainer, on_step: Callable[[int, float], None]) -> Overfit:
     network = next(name for name, module in stage.trainables.items() if module is stage.network)
     found = []
     for step in range(1, trainer.config.trainer.steps + 1):
-        found.append(losses(trainer.update(batch), stage.adversary)[network])
+        trainer.update(batch)
+        found.append(losses(trainer.means.take()[0], stage.adversary)[network])
         trainer.progress.step = step
         on_step(step, found[-1])
     first, last = (float(np.mean(part)) for part in (found[:EDGE_STEPS], found[-EDGE_STEPS:]))

@@ -48,8 +48,19 @@ class Runtime:
         return self.index == 0
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Context in which losses are computed: bf16 where the config asks for it."""
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+        """Context in which losses are computed: bf16 or fp16 where the config asks for it."""
+        dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
+        return torch.autocast(self.device.type, dtype=dtype, enabled=self.precision != "fp32")
+
+    @property
+    def reads_late(self) -> bool:
+        """Whether a value is read only when it is needed, as the read waits for the device."""
+        return self.device.type != "cpu"
+
+    @property
+    def scaled(self) -> bool:
+        """Whether gradients are scaled up, as small ones are 0 in fp16."""
+        return self.precision == "fp16"
 
     def to_device(self, batch: Any) -> Any:
         """Every tensor of a (nested) batch on the device."""

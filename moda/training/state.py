@@ -85,6 +85,7 @@ def pack(
         "metrics": progress.metrics,
         "origin": progress.origin,
         "trainables": {trainable.name: dict(trainable.module.state_dict()) for trainable in trainables},
+        "scalers": {trainable.name: trainable.scaler.state_dict() for trainable in trainables},
         "optimizers": {trainable.name: trainable.optimizer.state_dict() for trainable in trainables},
         "average": average.values if average else None,
         "data": data,
@@ -175,7 +176,7 @@ def unpack(
         for trainable in trainables:
             weights = state["trainables"][trainable.name]
             checkpoints.load_weights(trainable.module, weights, source=f"{path}, trainable {trainable.name}")
-            trainable.resume(state["optimizers"][trainable.name])
+            trainable.resume(state["optimizers"][trainable.name], state.get("scalers", {}).get(trainable.name, {}))
         counts = [state[name] for name in ("step", "epoch", "position")]
         if not all(type(count) is int and count >= 0 for count in counts):
             raise ValueError(f"step, epoch and position are {counts}")

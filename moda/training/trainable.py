@@ -27,23 +27,33 @@ def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:
 
 
 class Trainable:
-    """A network and its AdamW. Only parameters that require a gradient when it is made are trained."""
+    """A network and its AdamW. Only parameters that require a gradient when it is made are trained.
 
-    def __init__(self, name: str, module: nn.Module, config: OptimizerConfig) -> None:
+    scaled: gradients are those of a scaled loss (fp16); a step whose gradient is not finite is left out.
+    """
+
+    def __init__(self, name: str, module: nn.Module, config: OptimizerConfig, *, scaled: bool = False) -> None:
         self.name, self.module, self.config = name, module, config
         self.parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         if not self.parameters:
             raise TrainingError(f"trainable '{name}' has no parameter to train")
         betas = config.betas
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=config.lr, betas=betas, weight_decay=config.weight_decay)
+        device = self.parameters[0].device.type
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=config.lr, betas=betas, weight_decay=config.weight_decay, fused=device == "cuda" or None
+        )
+        self.scaler = torch.amp.GradScaler(device, enabled=scaled)
 
-    def resume(self, state: Mapping[str, Any]) -> None:
-        """Take a saved optimiser's moments; raises `ValueError` or the like if they are not of these parameters."""
+    def resume(self, state: Mapping[str, Any], scaler: Mapping[str, Any]) -> None:
+        """Take a saved optimiser's moments, and the scaler's state under fp16.
+
+        Raises `ValueError` or the like if they are not of these parameters.
+        """
         groups = self.optimizer.param_groups
         settings = [{name: value for name, value in group.items() if name != "params"} for group in groups]
-        self.optimizer.load_state_dict(dict(state))
-        for group, own in zip(self.optimizer.param_groups, settings, strict=True):
-            group.update(own)
+        # with this run's settings before it is loaded: a fused optimiser counts steps on the device, another does not
+        found = [{**group, **own} for group, own in zip(state["param_groups"], settings, strict=True)]
+        self.optimizer.load_state_dict({**state, "param_groups": found})
         for parameter, moments in self.optimizer.state.items():
             if set(moments) != {"step", "exp_avg", "exp_avg_sq"}:
                 raise ValueError(f"the optimiser knows {', '.join(map(str, moments))} of a parameter")
@@ -51,42 +61,43 @@ class Trainable:
                 shape = () if name == "step" else parameter.shape
                 if not isinstance(value, Tensor) or value.shape != shape or not value.isfinite().all():
                     raise ValueError(f"the optimiser's '{name}' is not of a parameter {tuple(parameter.shape)}")
+        if self.scaler.is_enabled():
+            if not 0 < float(scaler["scale"]) < math.inf:
+                raise ValueError(f"the gradients' scale is {scaler['scale']}")
+            self.scaler.load_state_dict(dict(scaler))
 
     def zero(self) -> None:
         """Drop this trainable's gradients."""
         self.optimizer.zero_grad(set_to_none=True)
 
-    def backward(self, terms: Mapping[str, Tensor], *, share: float, step: int) -> dict[str, float]:
+    def backward(self, terms: Mapping[str, Tensor], *, share: float) -> None:
         """Add `share` times the gradient of the sum of `terms`, to this trainable's parameters alone.
 
-        Other trainables' gradients stay as they are. Returns the terms' values; raises `TrainingError` naming
-        the step and the term that is not finite.
+        Other trainables' gradients stay as they are.
         """
-        names = list(terms)
-        # one transfer from the device for all terms
-        values = dict(zip(names, torch.stack([terms[name].detach().float() for name in names]).tolist(), strict=True))
-        for name, value in values.items():
-            if not math.isfinite(value):
-                raise TrainingError(
-                    f"step {step}: loss '{self.name}/{name}' is {value}; lower optimizer.lr or check the data"
-                )
-        total = torch.stack([terms[name].float() for name in names]).sum()
-        (total * share).backward(inputs=self.parameters)
-        return values
+        total = torch.stack([term.float() for term in terms.values()]).sum()
+        self.scaler.scale(total * share).backward(inputs=self.parameters)
 
-    def update(self, lr: float, runtime: Runtime, *, step: int) -> float:
-        """Average over processes, clip, step. Returns the gradient's norm before clipping."""
+    def clip(self, runtime: Runtime) -> Tensor:
+        """Average the gradient over processes and clip it. Returns its norm before clipping."""
         runtime.average_gradients(self.parameters)
-        limit = self.config.clip or math.inf
-        norm = float(nn.utils.clip_grad_norm_(self.parameters, limit))
-        if not math.isfinite(norm):
-            raise TrainingError(
-                f"step {step}: the gradient of '{self.name}' is {norm}; lower optimizer.lr or check the data"
-            )
+        self.scaler.unscale_(self.optimizer)
+        return nn.utils.clip_grad_norm_(self.parameters, self.config.clip or math.inf)
+
+    def update(self, lr: float) -> None:
+        """A step along the gradient."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        self.optimizer.step()
-        return norm
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+
+    def require_scale(self, step: int) -> None:
+        """Raise `TrainingError` if no scale leaves the gradient finite."""
+        if self.scaler.is_enabled() and self.scaler.get_scale() < 1:
+            raise TrainingError(
+                f"step {step}: the gradient of '{self.name}' is too large for fp16, step after step; set "
+                "trainer.precision=bf16 or fp32, or lower optimizer.lr"
+            )
 
 
 class WeightAverage:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import signal
-from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,15 @@ from moda import checkpoint as checkpoints
 from moda.checkpoint import Checkpoint
 from moda.errors import ConfigError, OutputError
 from moda.files import clear_litter, hold
+from moda.training.acceleration import set_up
 from moda.training.config import TrainConfig
 from moda.training.initial_weights import require_weights, start_from
 from moda.training.loading import TrainingStream, size
-from moda.training.logger import Logger, Reporter, RunningMeans, require_loggers
+from moda.training.logger import Logger, Reporter, require_loggers
+from moda.training.memory import memory_suffices
 from moda.training.monitor import Monitor
 from moda.training.randomness import derive, isolated, seed_everything
+from moda.training.running_means import GRADIENT, RunningMeans
 from moda.training.runtime import Runtime
 from moda.training.stage import Stage
 from moda.training.state import (
@@ -77,7 +79,12 @@ class Trainer:
             else:
                 self.progress.origin = start_from(config.init, stage)
         stage.to(self.runtime.device)
-        self.trainables = {name: Trainable(name, module, config.optimizer) for name, module in stage.trainables.items()}
+        set_up(stage, config.trainer, self.runtime)
+        self.trainables = {
+            name: Trainable(name, module, config.optimizer, scaled=self.runtime.scaled)
+            for name, module in stage.trainables.items()
+        }
+        self.means = RunningMeans(self.runtime)
         self.average = WeightAverage(stage.network, config.trainer.ema) if config.trainer.ema else None
         self.generator = torch.Generator(self.runtime.device)
         self.validator = Validator(stage, config, self.runtime)
@@ -142,8 +149,12 @@ class Trainer:
         """
         if not self.config.output.is_dir():  # a new one is made only for a run that has data
             _ = self.sets
-        with self._alone():
+        with self._alone(), self.memory_suffices():
             return self._run(on_start)
+
+    def memory_suffices(self) -> AbstractContextManager[None]:
+        """A block that computes; raises `TrainingError` if the GPU's memory is full."""
+        return memory_suffices(self.runtime.device, resolved(self.config, self.stage))
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -177,18 +188,20 @@ class Trainer:
             self._validate(validation, logger)
             at.origin["metrics"] = at.metrics
         reporter = Reporter(at.step, trainer.steps, quiet=not self.runtime.main)
-        means = RunningMeans()
+        means = self.means = RunningMeans(self.runtime)
         try:
             with StopSignal() as stop:
                 stopping = False
                 while at.step < trainer.steps and not stopping:
-                    means.add(self.update(batches))
+                    self.update(batches)
                     at.step, at.epoch, at.position = at.step + 1, stream.epoch, stream.position
                     stopping = self.runtime.any(stop.number is not None)
                     final = at.step == trainer.steps
                     reporter.advance(at.step)
+                    if self._reads(at.step) or stopping:
+                        self._require_finite()
                     if at.step % trainer.log_every == 0 or final or stopping:
-                        self._report(means, logger, reporter)
+                        self._report(logger, reporter)
                     if final or not stopping:
                         with means.paused():
                             self._validate_and_preview(train, validation, logger)
@@ -222,30 +235,42 @@ class Trainer:
                 return
             yield self.trainables[item[0]], dict(item[1])
 
-    def update(self, batches: Iterator[Any]) -> dict[str, float]:
-        """One update of every trainable; returns their terms and gradient norms by trainable/name."""
+    def update(self, batches: Iterator[Any]) -> None:
+        """One update of every trainable; their terms and gradient norms go to `means`."""
         trainer, step = self.config.trainer, self.progress.step + 1
         lr = learning_rate(self.config.optimizer, self.progress.step, trainer.steps)
-        logged: dict[str, float] = defaultdict(float)
         for part in range(trainer.accumulate):
             for trainable, terms in self.losses(next(batches), part=part):
                 if part == 0:
                     trainable.zero()
-                values = trainable.backward(terms, share=1 / trainer.accumulate, step=step)
-                for name, value in values.items():
-                    logged[f"{trainable.name}/{name}"] += value / trainer.accumulate
+                share = 1 / trainer.accumulate
+                self.means.add(step, {f"{trainable.name}/{name}": value for name, value in terms.items()}, share)
+                trainable.backward(terms, share=share)
                 if part == trainer.accumulate - 1:
-                    norm = trainable.update(lr, self.runtime, step=step)
-                    logged[f"{trainable.name}/gradient"] = norm
-                    logged[f"{trainable.name}/clipped"] = float(norm > (self.config.optimizer.clip or math.inf))
+                    norm = trainable.clip(self.runtime)
+                    clipped = norm > (self.config.optimizer.clip or math.inf)
+                    self.means.add(step, {f"{trainable.name}/{GRADIENT}": norm, f"{trainable.name}/clipped": clipped})
+                    trainable.update(lr)
         if self.average:
             self.average.update()
-        return logged
+        self.means.step()
 
-    def _report(self, means: RunningMeans, logger: Logger | None, reporter: Reporter) -> None:
+    def _reads(self, step: int) -> bool:
+        """Whether something is done after this step that its values decide: a log, a validation, a checkpoint."""
+        trainer = self.config.trainer
+        every = (trainer.log_every, trainer.validate_every, trainer.preview_every, trainer.save_every)
+        return step == trainer.steps or any(step % number == 0 for number in every)
+
+    def _require_finite(self) -> None:
+        """Raise `TrainingError` if a value since the last call was not finite: nothing is written after it."""
+        self.means.read()
+        for trainable in self.trainables.values():
+            trainable.require_scale(self.progress.step)
+
+    def _report(self, logger: Logger | None, reporter: Reporter) -> None:
         """Means since the last report to TensorBoard and the terminal."""
         step, trainer = self.progress.step, self.config.trainer
-        values, speed = means.take(self.runtime)
+        values, speed = self.means.take()
         if logger:
             logger.scalars("train", values, step)
             lr = learning_rate(self.config.optimizer, step - 1, trainer.steps)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import moda
-from benchmarks import dataset, motion, renderer_quality
+from benchmarks import dataset, motion, renderer_quality, training
 from benchmarks.measuring import run_moda
 from moda.data.clip import ClipStore
 
@@ -41,6 +41,15 @@ def test_speed_of_the_dataset(tmp_path: Path) -> None:
     for stage in (1, 2):
         row = dataset.windows_per_second(tmp_path, stage, 0, 1)
         assert row["windows"] > 0 and row["frames"] > 70 * row["windows"]
+
+
+def test_speed_of_training(clip_store: ClipStore, capfd: pytest.CaptureFixture[str]) -> None:
+    name = "debug/renderer"
+    assert training.main([name, "--store", str(clip_store.root), "--steps", "1", "--json"]) == 0
+    row = json.loads(capfd.readouterr().out.splitlines()[-1])["rows"][name]
+    assert row["samples_per_s"] == pytest.approx(2 * row["steps_per_s"])
+    assert row["hours"] == pytest.approx(row["steps"] / row["steps_per_s"] / 3600)
+    assert 0 < row["waiting"] < 1 and 0 < row["matmul_share"] < 1 and row["busy"] is None
 
 
 def test_a_command_is_measured_as_a_process() -> None:

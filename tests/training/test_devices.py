@@ -60,7 +60,7 @@ def opened(stage: str, data: Data, output: Path, *changes: str) -> tuple[Stage, 
     return made, train, batch
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 @pytest.mark.parametrize(("name", "changes"), VARIANTS)
 def test_a_stage_keeps_to_one_device(
     name: str, changes: tuple[str, ...], precision: str, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -72,9 +72,10 @@ def test_a_stage_keeps_to_one_device(
         stage.prepare(loaded_outside(train))
         assert {value.device.type for value in (*stage.parameters(), *stage.buffers())} == {CUDA}
         stage.train()
-        with torch.autocast(CUDA, dtype=torch.bfloat16, enabled=precision == "bf16"):
+        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+        with torch.autocast(CUDA, dtype=dtype, enabled=precision != "fp32"):
             half = torch.ones(2, 2, device=CUDA) @ torch.ones(2, 2, device=CUDA)
-            assert half.dtype == (torch.bfloat16 if precision == "bf16" else torch.float32)
+            assert half.dtype == dtype
             for trainable, terms in stage.losses(batch, None):  # type: ignore[arg-type]
                 assert trainable in stage.trainables
                 for value in terms.values():
@@ -152,6 +153,10 @@ def test_a_precision_that_a_device_lacks_is_refused(monkeypatch: pytest.MonkeyPa
     require_precision(torch.device(CUDA), "fp32")
     with pytest.raises(ConfigError, match=r"cuda \(Tesla T4\) has no bf16 arithmetic; set trainer.precision=fp32"):
         require_precision(torch.device(CUDA), "bf16")
+    require_precision(torch.device(CUDA), "fp16")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (6, 1))
+    with pytest.raises(ConfigError, match=r"has no fp16 arithmetic; set trainer.precision=fp32"):
+        require_precision(torch.device(CUDA), "fp16")
 
 
 def test_processes_that_do_not_find_each_other_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -162,7 +162,9 @@ def same(a: Any, b: Any) -> bool:
 
 
 @pytest.mark.parametrize("kind", [TinyStage, TinyGan])
-@pytest.mark.parametrize("settings", [{}, {"accumulate": 2, "ema": 0.9, "precision": "bf16"}, {"workers": 1}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"accumulate": 2, "ema": 0.9, "precision": "bf16"}, {"precision": "fp16"}, {"workers": 1}]
+)
 def test_four_steps_are_two_and_a_resumed_two(tmp_path: Path, kind: type[TinyStage], settings: dict[str, Any]) -> None:
     def train(output: str, steps: int) -> Trainer:
         config = make_config(tmp_path / output, stage=kind.name, trainer={"steps": steps, **settings})
