@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -42,13 +43,19 @@ def mean_interval(values: np.ndarray, samples: int = RESAMPLES) -> Interval | No
 
     The same values in the same order give the same interval; equal values give one of no width.
     """
-    values = np.asarray(values, np.float64)
+    return _interval(tuple(np.asarray(values, np.float64).tolist()), samples)
+
+
+@lru_cache(maxsize=1 << 14)
+def _interval(values: tuple[float, ...], samples: int) -> Interval | None:
+    """`mean_interval`, once for the table, the page and the records, which all show it."""
     if len(values) < MIN_CLIPS:
         return None
-    mean = float(values.mean())
-    if np.ptp(values) <= 1e-12 * max(1.0, abs(mean)):
+    sample = np.array(values)
+    mean = float(sample.mean())
+    if np.ptp(sample) <= 1e-12 * max(1.0, abs(mean)):
         return Interval(mean, mean)
-    found = bootstrap((values,), np.mean, n_resamples=samples, confidence_level=LEVEL, method="BCa", rng=SEED)
+    found = bootstrap((sample,), np.mean, n_resamples=samples, confidence_level=LEVEL, method="BCa", rng=SEED)
     return Interval(float(found.confidence_interval.low), float(found.confidence_interval.high))
 
 

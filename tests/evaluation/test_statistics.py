@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
+from moda.evaluation import statistics
 from moda.evaluation.results import ClipScore, MethodScores
 from moda.evaluation.statistics import MAX_ALL_PAIRS_METHODS, MIN_CLIPS, Interval, compare_rows, mean_interval
 from moda.metrics import METRICS, NotAvailable
@@ -102,3 +103,12 @@ def test_many_methods_are_compared_with_the_first_alone() -> None:
     rows = [MethodScores(f"m{number}", control=False) for number in range(MAX_ALL_PAIRS_METHODS + 1)]
     pairs = [(c.first, c.second) for c in compare_rows(rows, {"lmd": METRICS["lmd"]})]
     assert pairs == [(f"m{number}", "m0") for number in range(1, MAX_ALL_PAIRS_METHODS + 1)]
+
+
+def test_an_interval_that_several_reports_show_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(statistics, "bootstrap", lambda *args, **kw: calls.append(1) or bootstrap(*args, **kw))
+    values = np.random.default_rng(77).normal(size=9)
+    assert mean_interval(values) == mean_interval(values.copy()) and len(calls) == 1
+    assert mean_interval(values + 1) != mean_interval(values) and len(calls) == 2
+    assert mean_interval(values, samples=200) != mean_interval(values) and len(calls) == 3
