@@ -92,6 +92,8 @@ class Clip:
         self.frames: int = _checked(path, record, "frames", int)
         self.has_audio: bool = _checked(path, record, "has_audio", bool)
         self.quality: dict[str, float] = _checked(path, record, "quality", dict, {})
+        self.offset: Any = record.get("offset")
+        """What preparation found of the audio's offset, as in clip.json; None for a silent clip."""
         if not 0 < self.frames < MAX_FRAMES:
             raise DataError(f"{path}: 'frames' is {self.frames}, wanted 1 or more; prepare the clip again")
 

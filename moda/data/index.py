@@ -1,6 +1,6 @@
 """STORE/index.json: what a run needs to know of every clip before it trains, in one file instead of five a clip.
 
-    {"version": 1, "clips": {<id>: {"record": {"identity", "frames", "has_audio", "quality"},
+    {"version": 1, "clips": {<id>: {"record": {"identity", "frames", "has_audio", "quality", "offset"},
                                     "digest": of pieces of its files, "bytes": {<file>: its length}}}}
 
 Preparation writes it at its end and removes it at its beginning. A clip whose files have another length, or were
@@ -24,7 +24,7 @@ from moda.reading import MAX_LIST_BYTES, read_json
 
 FILE = "index.json"
 VERSION = 1
-RECORD = ("identity", "frames", "has_audio", "quality")
+RECORD = ("identity", "frames", "has_audio", "quality", "offset")
 """What the index holds of clip.json."""
 DIGESTED = (MOMENTS, "tracked.npy", "video.mp4", "audio.wav")
 """Files that a clip's digest is of."""

@@ -28,7 +28,7 @@ def clip_statistics(clips: Iterable[Clip], *, audio: bool) -> dict[str, float]:
             found[name] = float(np.median(values))
     if audio:
         found["audible"] = float(np.mean([clip.has_audio for clip in clips]))
-        offsets = [clip.record.get("offset") for clip in clips]
+        offsets = [clip.offset for clip in clips]
         settled = [bool(offset.get("settled")) for offset in offsets if isinstance(offset, dict)]
         if settled:
             found["offset_settled"] = float(np.mean(settled))

@@ -16,6 +16,7 @@ from moda.data.clip import Clip, ClipStore
 from moda.data.fingerprint import clips_fingerprint
 from moda.data.sequences import MotionSequences, window_batches
 from moda.data.settings import SequenceConfig
+from moda.data.statistics import clip_statistics
 from moda.errors import DataError
 from moda.files import write_json
 from moda.moments import Moments
@@ -32,6 +33,8 @@ def store(tmp_path, write_moving_clip):
     store = ClipStore.create(tmp_path / "store", 64)
     for name, frames in (("a", 60), ("b", 90), ("c", 75)):
         (write_moving_clip(store, name, frames).folder / "video.mp4").write_bytes(os.urandom(100_000))
+    path = store.root / "clips" / "a" / "clip.json"
+    write_json(path, {**json.loads(path.read_text()), "offset": {"frames": 2.5, "settled": True}})
     store.write_splits({"train": ["a", "b"], "val": ["c"]})
     store.write_index()
     return ClipStore.open(store.root)
@@ -40,11 +43,13 @@ def store(tmp_path, write_moving_clip):
 def test_a_clip_of_the_index_is_the_clip(store, monkeypatch):
     whole = [Clip.open(store.root / "clips" / name) for name in "abc"]
     wanted, fingerprint = [vars(clip) for clip in whole], clips_fingerprint(whole)
+    statistics = clip_statistics(whole, audio=True)
     monkeypatch.setattr(clip_module, "read_json", None)
     monkeypatch.setattr(clip_module, "files_digest", None)
     clips = store.split("train") + store.split("val")
-    for name in ("id", "identity", "frames", "has_audio", "quality", "folder"):
+    for name in ("id", "identity", "frames", "has_audio", "quality", "offset", "folder"):
         assert [getattr(clip, name) for clip in clips] == [each[name] for each in wanted]
+    assert clip_statistics(clips, audio=True) == statistics
     assert clips_fingerprint(clips) == fingerprint
     monkeypatch.undo()
     assert clips[0].record == whole[0].record
