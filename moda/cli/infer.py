@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moda.cli.main import Parser, run
+from moda.cli.main import Parser, positive, run
 from moda.device import DEVICE_NAMES
 from moda.errors import OutputError
 from moda.locations import command, shipped
@@ -76,13 +76,6 @@ def _check_outputs(arguments: argparse.Namespace, output: Path) -> None:
         require_writable(path)
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"wanted 1 or more, got {text}")
-    return number
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog=command("infer"), description="Make a portrait speak. Writes an MP4 (H.264, AAC) as long as the audio."
@@ -94,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", choices=DEVICE_NAMES, default="auto")
     parser.add_argument("--fps", type=float, help="frames per second (default 25)")
     parser.add_argument("--size", type=int, help="side of the video in pixels (default 256)")
-    parser.add_argument("--face", type=_positive, default=1, metavar="N", help="which face, by size (1 = the largest)")
+    parser.add_argument("--face", type=positive, default=1, metavar="N", help="which face, by size (1 = the largest)")
     parser.add_argument(
         "--framing", choices=("crop", "full"), help="the animated square (default) or the whole picture"
     )

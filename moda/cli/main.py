@@ -36,6 +36,14 @@ class Parser(argparse.ArgumentParser):
         super().error(printable(message))
 
 
+def positive(text: str) -> int:
+    """The type of an option that takes a whole number of 1 or more."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"wanted 1 or more, got {text}")
+    return number
+
+
 class _Printable(TextIOBase):
     """Stands for stdout: nothing that is written acts on the terminal, nothing fails for want of a character."""
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moda.cli.main import Parser, run
+from moda.cli.main import Parser, positive, run
 from moda.device import DEVICE_NAMES
 from moda.locations import command, find_reference
 
@@ -191,13 +191,6 @@ def _describe(result: DryRun) -> str:
     return "\n".join(lines)
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog=command("train"),
@@ -215,7 +208,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dry-run", action="store_true", help="one batch through everything; write nothing")
     parser.add_argument(
         "--overfit-one-batch",
-        type=_positive,
+        type=positive,
         nargs="?",
         const=100,
         metavar="STEPS",
