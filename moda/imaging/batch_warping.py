@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from moda.device import upload
 from moda.imaging.rasterising import last_drawn
 from moda.imaging.surroundings import Target
-from moda.imaging.warping import MOUTH_INSIDE_RGB, ReferenceWarp
-from moda.landmarks import N_MESH
+from moda.imaging.warping import MOUTH_INSIDE_RGB, STEP_SHARE, ReferenceWarp
 
 STEPS_A_PIXEL = 32 if int(cv2.__version__.split(".")[0]) < 5 else None
 """OpenCV 4 samples a picture at this many places a pixel along each side, OpenCV 5 anywhere."""
@@ -52,10 +51,10 @@ class BatchWarp:
         nodes = np.stack([warp.surroundings.nodes(target, self._size) for target in targets])
         polygons, tables = [], [np.zeros((1, 12), np.float32)]
         for target in targets:
-            found = warp.triangles(target.landmarks[:N_MESH])
+            found = warp.triangles(target)
             order = found.order
             polygons.append(found.polygons[order])
-            sides = [found.maps[order].reshape(-1, 6), warp.source_bounds[order].reshape(-1, 4)]
+            sides = [found.maps[order].reshape(-1, 6), found.bounds[order].reshape(-1, 4)]
             tables.append(np.column_stack([*sides, found.validity[order], warp.mouth[order]]).astype(np.float32))
         frame = np.repeat(np.arange(len(targets)), [len(each) for each in polygons])
         return PlacedFrames(nodes, np.concatenate(polygons), frame, np.concatenate(tables))
@@ -78,6 +77,7 @@ class BatchWarp:
         colour, alpha = warped[:, :3], warped[:, 3:] / 255.0
         colour = colour + (mouth * (1 - known))[:, None] * (self._mouth_colour - colour)
         picture = colour * alpha + self._background * (1 - alpha)
+        picture = torch.where(_torn(x, y, STEP_SHARE * size)[:, None], _smoothed(picture), picture)
         return picture.round().to(torch.uint8), known[:, None]
 
     def _sampled(self, x: Tensor, y: Tensor) -> Tensor:
@@ -92,3 +92,22 @@ class BatchWarp:
             pictures, places, mode="bicubic", padding_mode="border", align_corners=False
         )
         return sampled.round().clamp(0, 255)
+
+
+def _torn(x: Tensor, y: Tensor, step: float) -> Tensor:
+    """Where neighbours of maps (b, h, w) are more than `step` apart, both of them: (b, h, w) bool."""
+    torn = torch.zeros_like(x, dtype=torch.bool)
+    for places in (x, y):
+        across, down = (places.diff(dim=dim).abs() > step for dim in (2, 1))
+        torn[:, :, 1:] |= across
+        torn[:, :, :-1] |= across
+        torn[:, 1:] |= down
+        torn[:, :-1] |= down
+    return torn
+
+
+def _smoothed(pictures: Tensor) -> Tensor:
+    """Pictures (b, 3, h, w) under a kernel of 1, 2, 1 along each side."""
+    padded = nn.functional.pad(pictures, (1, 1, 1, 1), mode="reflect")
+    across = (padded[..., :-2] + padded[..., 2:]) / 4 + padded[..., 1:-1] / 2
+    return (across[..., :-2, :] + across[..., 2:, :]) / 4 + across[..., 1:-1, :] / 2

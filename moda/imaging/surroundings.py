@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 
 from moda.geometry import rotation_matrix, to_canonical
-from moda.landmarks import FACE_OVAL
+from moda.imaging.edge_skin import EdgeSkin
+from moda.landmarks import FACE_OVAL, N_MESH
 from moda.representation import FRAME, HeadPose
 
 FIELD_NODES = 24
@@ -41,11 +42,13 @@ CHIN, FOREHEAD = 152, 10
 class Target(NamedTuple):
     """Where a frame puts the face, and what moves the rest.
 
-    landmarks: (478, 3). head: (2, 3), the affine map from the target's head plane to the reference's. torso: (18, 2)
-    shoulder points. Pixels of the square frame.
+    landmarks: (478, 3). texture: (468, 2), where the reference has the texture of the mesh points. head: (2, 3), the
+    affine map from the target's head plane to the reference's. torso: (18, 2) shoulder points. Pixels of the square
+    frame.
     """
 
     landmarks: np.ndarray
+    texture: np.ndarray
     head: np.ndarray
     torso: np.ndarray
 
@@ -55,7 +58,7 @@ class Surroundings:
 
     def __init__(self, landmarks: np.ndarray, torso: np.ndarray, pose: HeadPose) -> None:
         oval = landmarks[list(FACE_OVAL)]
-        self._oval = oval[:, :2]
+        self._skin = EdgeSkin(landmarks[:N_MESH])
         self._torso = torso[:, :2]
         self._height = float(np.linalg.norm(landmarks[CHIN, :2] - landmarks[FOREHEAD, :2]))
         self._depth = float(to_canonical(oval, pose)[:, 2].mean()) + HAIR_DEPTH_PX
@@ -71,7 +74,7 @@ class Surroundings:
             linear, offset = self._plane_to_image(pose[index])
             back = self._from_plane[0] @ np.linalg.inv(linear)
             head = np.column_stack([back, self._from_plane[1] - back @ offset])
-            found.append(Target(points, head, shoulders[:, :2]))
+            found.append(Target(points, self._skin.places(points[:N_MESH]), head, shoulders[:, :2]))
         return found
 
     def field(self, target: Target, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -83,9 +86,9 @@ class Surroundings:
 
     def nodes(self, target: Target, size: int) -> np.ndarray:
         """What `field` interpolates: (`FIELD_NODES`, `FIELD_NODES`, 3), the two displacements and the share."""
-        oval = target.landmarks[list(FACE_OVAL), :2]
+        oval, source = target.landmarks[list(FACE_OVAL), :2], target.texture[list(FACE_OVAL)]
         moved = self._head_and_body(self._nodes, target)
-        gap = self._oval - oval - self._head_and_body(oval, target)
+        gap = source - oval - self._head_and_body(oval, target)
         squared = _squared_distances(self._nodes, oval)
         weights = 1 / (squared + OVAL_BLEND_PX**2) ** 2
         fade = np.exp(-squared.min(axis=1) / (CORRECTION_REACH_SHARE * self._height) ** 2)

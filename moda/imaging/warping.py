@@ -27,6 +27,10 @@ MOUTH_INSIDE_RGB = np.array([58.0, 26.0, 24.0], np.float32)
 """Colour of the inside of a mouth that the reference does not show, RGB."""
 FILL_MARGIN_SHARE = 0.012
 """How far the background is filled in around the person, as a share of the picture's side."""
+STEP_SHARE = 0.012
+"""Pixels side by side that come from places so far apart, as a share of the picture's side, are the edge of what is
+nearer before what is farther: it is smoothed there, as its triangles are drawn by whole pixels.
+"""
 
 
 class PixelBox(NamedTuple):
@@ -39,12 +43,14 @@ class PixelBox(NamedTuple):
 
 class FrameTriangles(NamedTuple):
     """The face triangles of one frame. polygons: (N, 3, 2) corners in fixed-point pixels (`to_subpixels`). order: those
-    that are seen, in the order of drawing. maps: (N, 2, 3), affine, back to the reference's pixels. validity: (N,).
+    that are seen, in the order of drawing. maps: (N, 2, 3), affine, back to the reference's pixels. bounds: (N, 2, 2),
+    least and greatest x and y there. validity: (N,).
     """
 
     polygons: np.ndarray
     order: np.ndarray
     maps: np.ndarray
+    bounds: np.ndarray
     validity: np.ndarray
 
 
@@ -66,11 +72,9 @@ class ReferenceWarp:
         grid = np.arange(size, dtype=np.float32)
         self._places = np.meshgrid(grid, grid)
 
-        self._source = landmarks[:N_MESH, :2]
         self._triangles = canonical_face().triangles
         self.mouth = np.append(np.isin(self._triangles, INNER_LIPS).all(axis=1), False)
-        self._source_area = _signed_area(self._source[self._triangles])
-        self.source_bounds = _bounds(self._source[self._triangles] * (size / FRAME))
+        self._source_area = _signed_area(landmarks[self._triangles, :2])
         # Which way round a triangle that faces the camera goes. A closed mouth has no area to tell it from.
         self._winding = _signed_area(canonical_face().vertices[self._triangles, :2])
 
@@ -91,32 +95,31 @@ class ReferenceWarp:
         field, share = self.surroundings.field(target, self.size)
         known = share[part].copy()
         maps = [self._places[axis][part] + field[part][..., axis] for axis in (0, 1)]
-        index, inverse, validity = self._rasterise(target.landmarks[:N_MESH], left, top, side)
+        index, found = self._rasterise(target, left, top, side)
         face = np.flatnonzero(index < len(self._triangles))
         triangle = index.ravel()[face]
         x, y = (self._places[axis][part].ravel()[face] for axis in (0, 1))
         for axis, places in enumerate(maps):
-            a, b, c = (inverse[:, axis, column][triangle] for column in range(3))
-            least, most = (self.source_bounds[:, end, axis][triangle] for end in range(2))
+            a, b, c = (found.maps[:, axis, column][triangle] for column in range(3))
+            least, most = (found.bounds[:, end, axis][triangle] for end in range(2))
             # A sliver's map is steep, and polygons cover a little more than their area: stay in its source triangle.
             places.ravel()[face] = np.minimum(np.maximum(a * x + b * y + c, least), most)
             places += self.pad
-        known.ravel()[face] = validity[triangle]
+        known.ravel()[face] = found.validity[triangle]
         warped = cv2.remap(self.picture, maps[0], maps[1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         colour = warped[..., :3].astype(np.float32)
         mouth, pixels = face[self.mouth[triangle]], colour.reshape(-1, 3)
         pixels[mouth] += (1 - known.ravel()[mouth])[:, None] * (MOUTH_INSIDE_RGB - pixels[mouth])
         alpha = warped[..., 3:].astype(np.float32) / 255.0
         picture = colour * alpha + self.background[part] * (1 - alpha)
+        torn = _torn(maps[0], maps[1], STEP_SHARE * self.size)
+        picture[torn] = cv2.GaussianBlur(picture, (3, 3), 0)[torn]
         return np.round(picture).astype(np.uint8), known
 
-    def _rasterise(
-        self, vertices: np.ndarray, left: int, top: int, side: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Triangle index a pixel (their number where there is none), and for each triangle the affine map back
-        (2, 3) and its validity.
-        """
-        polygons, order, inverse, validity = self.triangles(vertices)
+    def _rasterise(self, target: Target, left: int, top: int, side: int) -> tuple[np.ndarray, FrameTriangles]:
+        """Triangle index a pixel (their number where there is none), and the triangles."""
+        found = self.triangles(target)
+        polygons, order = found.polygons, found.order
         index = np.full((side, side), len(polygons), np.int32)
         polygons = polygons - np.array([left, top], np.int32) * (1 << SUBPIXEL_BITS)
         a, b, c = (polygons[:, corner] for corner in range(3))  # compared one by one: far quicker than a reduction
@@ -124,27 +127,39 @@ class ReferenceWarp:
         inside &= (np.minimum(np.minimum(a, b), c) <= side << SUBPIXEL_BITS).all(axis=1)
         for triangle in order[inside[order]]:
             cv2.fillConvexPoly(index, polygons[triangle], int(triangle), cv2.LINE_8, SUBPIXEL_BITS)
-        return index, inverse, validity
+        return index, found
 
-    def triangles(self, vertices: np.ndarray) -> FrameTriangles:
-        """Where a frame of vertices (468, 3), pixels of the square frame, puts the triangles."""
+    def triangles(self, target: Target) -> FrameTriangles:
+        """Where a frame puts the triangles."""
+        vertices = target.landmarks[:N_MESH]
         corners = vertices[self._triangles]
         area = _signed_area(corners[..., :2])
-        inverse = _affine_maps(
-            corners[..., :2] * (self.size / FRAME), self._source[self._triangles] * (self.size / FRAME)
-        )
+        source = target.texture[self._triangles] * (self.size / FRAME)
+        inverse = _affine_maps(corners[..., :2] * (self.size / FRAME), source)
         validity = np.clip(np.abs(self._source_area) / np.maximum(np.abs(area), 1e-6), 0, 1).astype(np.float32)
 
         # The inside of the mouth first, then the face; far to near in each.
         order = np.lexsort((-corners[..., 2].mean(axis=1), ~self.mouth[:-1]))
         seen = area * self._winding > 0
-        return FrameTriangles(to_subpixels(vertices, self.size)[self._triangles], order[seen[order]], inverse, validity)
+        polygons = to_subpixels(vertices, self.size)[self._triangles]
+        return FrameTriangles(polygons, order[seen[order]], inverse, _bounds(source), validity)
 
 
 def _signed_area(corners: np.ndarray) -> np.ndarray:
     """Twice the signed area of triangles (N, 3, 2) -> (N,)."""
     a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
+
+
+def _torn(x: np.ndarray, y: np.ndarray, step: float) -> np.ndarray:
+    """Where neighbours of maps (h, w), pixels, are more than `step` apart: (h, w) bool, both of them."""
+    torn = np.zeros(x.shape, bool)
+    for places in (x, y):
+        across, down = (np.abs(np.diff(places, axis=axis)) > step for axis in (1, 0))
+        for found, one, other in ((across, torn[:, 1:], torn[:, :-1]), (down, torn[1:], torn[:-1])):
+            one |= found
+            other |= found
+    return torn
 
 
 def _bounds(corners: np.ndarray) -> np.ndarray:

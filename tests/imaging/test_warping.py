@@ -173,7 +173,9 @@ def test_what_is_nearer_hides_what_is_farther(portrait):
     corners = landmarks[canonical_face().triangles]
     scaled, depth = corners[..., :2] * SIZE / 512, corners[..., 2].mean(axis=1)
     faces = (-1) ** (_turn(canonical_face().vertices[canonical_face().triangles, :2]) < 0) * _turn(scaled) > 0.05
-    index, _, _ = ReferenceWarp(portrait, SIZE)._rasterise(landmarks[:468], 0, 0, SIZE)
+    warp = ReferenceWarp(portrait, SIZE)
+    (target,) = warp.targets(landmarks[None], portrait.torso[None])
+    index, _ = warp._rasterise(target, 0, 0, SIZE)
     hidden = 0
     for y, x in np.argwhere(index < len(corners)):
         point = np.array([x, y]) + 0.5
