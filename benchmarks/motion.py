@@ -52,10 +52,19 @@ def shifted(motion: Motion, frames: int) -> Motion:
     return Motion(*(np.roll(part, frames, axis=0) for part in (motion.lips, motion.eyes, motion.head, motion.torso)))
 
 
-def score_clip(animator: Animator, clip: Clip, seeds: list[int], rotations: list[np.ndarray]) -> dict[str, Scores]:
-    """Scores by row ("made", "truth, 1 s late") of one clip; lips and pauses with the first seed alone."""
+def score_clip(
+    animator: Animator, clip: Clip, seeds: list[int], rotations: list[np.ndarray], *, lips: bool
+) -> dict[str, Scores]:
+    """Scores by row ("made", "truth, 1 s late") of one clip; lips and pauses with the first seed alone.
+
+    lips: of the lips alone.
+    """
     subject, wave, portrait = np.array(clip.subject), audio_of(clip), portrait_of(clip)
     true = clip.motion(0, clip.frames)
+    late = shifted(true, round(FPS))
+    if lips:
+        motion = animator.motion(wave, portrait, seeds[0])
+        return {"made": lip_scores(subject, true, motion), "truth, 1 s late": lip_scores(subject, true, late)}
     made = [animator.motion(wave, portrait, seed) for seed in seeds]
     scores = lip_scores(subject, true, made[0])
     per_seed = [{**head_scores(true, m), **blink_scores(subject, true, m)} for m in made]
@@ -72,7 +81,6 @@ def score_clip(animator: Animator, clip: Clip, seeds: list[int], rotations: list
             scores[f"rest, {filling}"] = share
     by_telephone = animator.motion(band(wave, 300, 3400).astype(np.float32), portrait, seeds[0])
     scores["lip corr., telephone"] = lip_scores(subject, true, by_telephone)["lip corr. lag 0"]
-    late = shifted(true, round(FPS))
     control = {**lip_scores(subject, true, late), **head_scores(true, late)}
     return {"made": scores, "truth, 1 s late": control}
 
@@ -99,6 +107,7 @@ def _main(argv: list[str]) -> int:
     parser.add_argument("--store", type=Path, required=True, help="clip store made by moda prepare")
     parser.add_argument("--split", default="val")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--lips", action="store_true", help="score the lips alone: a tenth of the time")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="a value of default/infer")
     parser.add_argument("--output", type=Path, help="folder for motion.md and motion.json")
     arguments = parser.parse_args(argv)
@@ -108,7 +117,7 @@ def _main(argv: list[str]) -> int:
     rotations = [np.array(clip.motion(0, clip.frames).head[:, :3]) for clip in clips]
     rows: dict[str, list[tuple[str, Scores]]] = {}
     for clip in clips:
-        for row, scores in score_clip(animator, clip, arguments.seeds, rotations).items():
+        for row, scores in score_clip(animator, clip, arguments.seeds, rotations, lips=arguments.lips).items():
             rows.setdefault(row, []).append((clip.identity, scores))
     text = table(rows)
     print(text)

@@ -37,6 +37,14 @@ class WindowSettings(Protocol):
     def stride(self) -> int: ...
 
 
+class SpeechFeatures(Protocol):
+    """What a speech encoder makes of a recording; it does not depend on how the recording is cut into windows."""
+
+    def between(self, start: int, stop: int, /) -> Tensor:
+        """Of frames [start, stop): (1, stop - start, channels); start never falls from one call to the next."""
+        ...
+
+
 class MotionNetwork(Protocol):
     """Stage 1: audio and subject to motion. latent_dim: Z, 0 where it draws nothing."""
 
@@ -45,8 +53,14 @@ class MotionNetwork(Protocol):
     @property
     def config(self) -> WindowSettings: ...
 
-    def __call__(self, wave: Tensor, subject: Tensor, frames: int, noise: Tensor | None, /) -> MotionParts:
-        """Wave (B, N) in -1..1, subject (B, 478, 3), noise (B, T, Z) standard normal or None."""
+    def listen(self, wave: Tensor, /) -> SpeechFeatures | None:
+        """Of a whole recording (N,); None where the features of a window are computed from its own samples."""
+        ...
+
+    def __call__(
+        self, wave: Tensor, subject: Tensor, frames: int, noise: Tensor | None, speech: Tensor | None, /
+    ) -> MotionParts:
+        """Wave (B, N) in -1..1, subject (B, 478, 3), noise (B, T, Z) standard normal or None, what `listen` gave."""
         ...
 
 

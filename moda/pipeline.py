@@ -100,11 +100,13 @@ class Animator:
         generator, latent = _generator(seed), network.latent_dim
         noise = torch.randn(frames, latent, generator=generator).to(self.device) if latent else None
         subject = self._subject(portrait)
+        recording = network.listen(torch.from_numpy(wave).to(self.device))
 
         def predict(start: int, stop: int) -> dict[str, Tensor]:
             piece = torch.from_numpy(_cut(wave, samples_at(start), samples_at(stop))).to(self.device)
             drawn = None if noise is None else noise[None, start:stop]
-            out = network(piece[None], subject, stop - start, drawn)
+            speech = None if recording is None else recording.between(start, stop)
+            out = network(piece[None], subject, stop - start, drawn, speech)
             parts = {name: getattr(out, name)[0].float().cpu() for name in _PARTS}
             bad = [name for name, values in parts.items() if not torch.isfinite(values).all()]
             if bad:

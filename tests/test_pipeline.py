@@ -92,8 +92,8 @@ def test_windows_get_their_own_sound_and_one_latent(animator: Animator, portrait
     spans = [(0, 40), (20, 60), (35, 75)]
     assert len(calls) == len(spans)
     noise = torch.randn(75, network.latent_dim, generator=torch.Generator().manual_seed(5))  # type: ignore[arg-type]
-    for (start, stop), (piece, subject, frames, drawn) in zip(spans, calls, strict=True):
-        assert frames == stop - start
+    for (start, stop), (piece, subject, frames, drawn, speech_features) in zip(spans, calls, strict=True):
+        assert frames == stop - start and speech_features is None
         assert torch.equal(piece[0], torch.from_numpy(wave[samples_at(start) : samples_at(stop)]))
         assert torch.equal(drawn[0], noise[start:stop])
         assert torch.equal(subject[0], torch.from_numpy(portrait.subject))
@@ -401,8 +401,13 @@ def test_a_network_without_noise_is_given_none(animator: Animator, portrait: Por
     class Constant(torch.nn.Module):
         latent_dim, config = 0, SimpleNamespace(window=300, stride=150)
 
-        def forward(self, wave: torch.Tensor, subject: torch.Tensor, frames: int, noise: None) -> SimpleNamespace:
-            assert noise is None
+        def listen(self, wave: torch.Tensor) -> None:
+            return None
+
+        def forward(
+            self, wave: torch.Tensor, subject: torch.Tensor, frames: int, noise: None, speech: None
+        ) -> SimpleNamespace:
+            assert noise is None and speech is None
             shapes = {"lips": (40, 3), "eyes": (60, 3), "head": (7,), "torso": (18, 3)}
             return SimpleNamespace(**{name: torch.ones(1, frames, *shape) for name, shape in shapes.items()})
 

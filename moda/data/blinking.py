@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,10 +34,9 @@ class BlinkingSequences(MotionSequences):
     blink; onsets (T,), 1 where a blink starts; usual_rate (), blinks a frame of this person.
     """
 
-    def __init__(
-        self, clips: Sequence[Clip], config: SequenceConfig, *, training: bool, audio: bool = True, face: bool = False
-    ) -> None:
-        super().__init__(clips, config, training=training, audio=audio, face=face)
+    def __init__(self, clips: Sequence[Clip], config: SequenceConfig, **options: Any) -> None:
+        """options: of `MotionSequences`."""
+        super().__init__(clips, config, **options)
         self.blinks = [find_blinks(clip_opening(clip)) for clip in self.clips]
         """Of each clip."""
 

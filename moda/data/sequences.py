@@ -24,6 +24,7 @@ from torch.utils.data import Dataset, default_collate
 
 from moda.data.augmentation import augment_audio
 from moda.data.clip import Clip, ClipStore, fetch_all
+from moda.data.encoded_audio import EncodedAudio, FrozenEncoder
 from moda.data.fingerprint import clips_fingerprint
 from moda.data.moments import FILE as MOMENTS
 from moda.data.moments import GROUPS
@@ -59,7 +60,8 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
 
     An item holds, T = window.length: subject (478, 3); lips (T, 40, 3), eyes (T, 60, 3), head (T, 7),
     torso (T, 18, 3) in physical units; tracked (T,), 1 where the face was detected; with audio: wave (N,)
-    in [-1, 1], N = 640 T; with face: face (T, 478, 3).
+    in [-1, 1], N = 640 T, and with an encoder and a folder `encoded`: speech (T, C), its features; with face: face
+    (T, 478, 3).
 
     Training augments the audio (gain, noise; never speed, which would break the sync) and mixes
     subjects, by the window's seed; its windows come from `window_batches`. Validation cuts each clip
@@ -67,9 +69,19 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
     """
 
     def __init__(
-        self, clips: Sequence[Clip], config: SequenceConfig, *, training: bool, audio: bool = True, face: bool = False
+        self,
+        clips: Sequence[Clip],
+        config: SequenceConfig,
+        *,
+        training: bool,
+        audio: bool = True,
+        face: bool = False,
+        encoder: FrozenEncoder | None = None,
     ) -> None:
         self.config = config
+        self.encoded: EncodedAudio | None = None
+        if encoder is not None and config.encoded is not None:
+            self.encoded = EncodedAudio(encoder, config.encoded, config.encoded_versions, config.augment)
         self.training = training
         self.with_audio = audio
         self.with_face = face
@@ -79,7 +91,7 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
 
     @classmethod
     def splits(
-        cls, config: SequenceConfig, *, audio: bool = True, face: bool = False
+        cls, config: SequenceConfig, *, audio: bool = True, face: bool = False, encoder: FrozenEncoder | None = None
     ) -> tuple[MotionSequences, MotionSequences]:
         """The training and the validation set of a store; where it has no clips for the latter, see `parts.divided`.
 
@@ -92,8 +104,8 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
             validates=lambda clip: _fits(clip, min(MIN_VALIDATION_FRAMES, shortest), audio),
         )
         return (
-            cls(train, config, training=True, audio=audio, face=face),
-            cls(val, config, training=False, audio=audio, face=face),
+            cls(train, config, training=True, audio=audio, face=face, encoder=encoder),
+            cls(val, config, training=False, audio=audio, face=face, encoder=encoder),
         )
 
     def statistics(self) -> dict[str, float]:
@@ -107,6 +119,8 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
     def _usable(self, clips: Sequence[Clip]) -> list[Clip]:
         split = "train" if self.training else "val"
         shortest = self.lengths[0] if self.training else min(MIN_VALIDATION_FRAMES, self.lengths[0])
+        if self.training and self.config.settled_only:
+            clips = self._settled(clips)
         kept = []
         for clip in clips:
             if self.with_audio and not clip.has_audio:
@@ -123,6 +137,17 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
                 f"no usable clip in the '{split}' split of {self.config.store}: {self._missing(clips, shortest)}"
             )
         return kept
+
+    def _settled(self, clips: Sequence[Clip]) -> list[Clip]:
+        settled = [clip for clip in clips if isinstance(clip.offset, dict) and clip.offset.get("settled")]
+        if clips and not settled:
+            raise DataError(
+                f"data.settled_only leaves out all {len(clips)} training clips of {self.config.store}: preparation "
+                "settled the audio-video offset of none"
+            )
+        if len(settled) < len(clips):
+            log.info("train: %d clips of unsettled offset are left out", len(clips) - len(settled))
+        return settled
 
     def _missing(self, clips: Sequence[Clip], shortest: int) -> str:
         """What all clips lack, and what to do."""
@@ -172,6 +197,9 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
             first = samples_at(window.start)
             wave = clip.audio_between(first, first + samples_at(window.length))
             item["wave"] = augment_audio(wave, self.config.augment, random) if self.training else wave
+            if self.encoded is not None:
+                version = int(random.integers(self.encoded.versions)) if self.training else 0
+                item["speech"] = self.encoded.between(clip, version, window.start, stop)
         for name, values in item.items():
             _require_finite(clip, name, values)
         return {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in item.items()}

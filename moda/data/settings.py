@@ -30,7 +30,18 @@ class SequenceConfig(Config):
     subject_mix: float = Field(
         0.5, ge=0, le=1, description="Training: the subject's mesh moves toward another clip's by up to this share."
     )
+    settled_only: bool = Field(
+        False, description="Training: leave out clips whose audio-video offset preparation could not settle."
+    )
     augment: AudioAugmentation = Field(AudioAugmentation(), description="Training: changes to the audio.")
+    encoded: Path | None = Field(
+        None,
+        description="Folder that keeps the features of a speech encoder with front: whisper, so that they are computed "
+        "once a clip and not for every window; null computes them in every step. It may be removed at any time.",
+    )
+    encoded_versions: int = Field(
+        3, ge=1, description="Training: versions of each clip's audio among them; all but the first are augmented."
+    )
 
     def check_files(self) -> None:
         _check_store(self.store)

@@ -30,9 +30,12 @@ class SpeechConfig(Config):
     """Attention heads a layer."""
     ffn: int = 3072
     """Width of the feed-forward part."""
-    front: Literal["conv", "mel"] = "conv"
+    front: Literal["conv", "mel", "whisper"] = "conv"
     """Input of the transformer: wav2vec2's CNN over the samples, or convolutions over log-mel spectra, which cost
-    a twentieth and need far less speech to train."""
+    a twentieth and need far less speech to train. "whisper": an encoder of its own form (nn.whisper), of which
+    `hidden`, `layers`, `heads`, `ffn`, `read`, `freeze` and `quiet` are read."""
+    read: tuple[int, ...] = ()
+    """Layers of front: whisper whose outputs are the features, side by side; 0 is what enters the first."""
     mel_bands: int = Field(default=80, ge=1)
     """Bands of the spectra with front: mel; the width of its convolutions is the last of `conv_dim`."""
     phonetic: int = Field(default=0, ge=0)
@@ -74,8 +77,15 @@ class SpeechConfig(Config):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.front == "mel" and self.pretrained is not None:
+        if self.front != "conv" and self.pretrained is not None:
             raise ValueError("pretrained weights of wav2vec2 need front: conv")
+        if (self.front == "whisper") != bool(self.read):
+            raise ValueError("read: the layers whose outputs are the features go with front: whisper, and only with it")
+        if self.front == "whisper":
+            if list(self.read) != sorted({*self.read}) or self.read[0] < 0 or self.read[-1] != self.layers:
+                raise ValueError(f"read is {list(self.read)}, wanted rising numbers, the last of them that of 'layers'")
+            if self.phonetic:
+                raise ValueError("front: whisper has no phonetic projection: phonetic: 0")
         return self
 
     def frozen_at_random(self) -> str | None:

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from moda.nn.mel import MelFront, normalise_wave
 from moda.nn.settings import SpeechConfig
 from moda.nn.wav2vec_layers import Wav2Vec
+from moda.nn.whisper import WhisperEncoder
 
-__all__ = ["SpeechConfig", "SpeechEncoder"]
+__all__ = ["SpeechConfig", "SpeechEncoder", "speech_encoder"]
 
 MIN_SAMPLES = 400
 """Receptive field of the CNN: shorter audio is padded with silence to this many samples."""
@@ -95,6 +96,11 @@ class SpeechEncoder(nn.Module):
             hidden = self.model.masked(hidden)
         out: Tensor = self.model.encoder(hidden)
         return out
+
+
+def speech_encoder(config: SpeechConfig) -> SpeechEncoder | WhisperEncoder:
+    """The speech encoder of these settings."""
+    return WhisperEncoder(config) if config.front == "whisper" else SpeechEncoder(config)
 
 
 def _learning(wanted: bool) -> torch.set_grad_enabled:

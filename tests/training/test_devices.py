@@ -32,9 +32,11 @@ PAPER = (
     "network={kind: paper, d: 32, layers: 1, heads: 2, ffn: 32, lip_hidden: [32], other_hidden: [32], wav2vec: "
     "{hidden: 32, layers: 1, heads: 2, ffn: 32, conv_dim: [8, 8, 8, 8, 8, 8, 8], freeze: false, freeze_cnn: false}}"
 )
+WHISPER = "network.wav2vec={front: whisper, hidden: 16, layers: 1, heads: 2, ffn: 16, read: [1], freeze: true}"
 VARIANTS = [
     *((stage, ()) for stage in STAGES),
     ("audio2repr", (PAPER,)),
+    ("audio2repr", (WHISPER,)),
     ("renderer", ("network.warp=false", "network.size=256", "network.width=4", "data.targets=1")),
 ]
 SECONDS = 2

@@ -22,7 +22,8 @@ from moda.locations import find_checkpoint
 from moda.nn.attention import Latent, SpecAttn
 from moda.nn.blocks import MLP, TemporalContext
 from moda.nn.mel import LogMel
-from moda.nn.wav2vec import SpeechConfig, SpeechEncoder
+from moda.nn.wav2vec import SpeechConfig, SpeechEncoder, speech_encoder
+from moda.nn.whisper import RecordingFeatures, WhisperEncoder
 from moda.normalization import Normalizer
 from moda.representation import HEAD, SHAPES
 from moda.stages.audio2repr.config import Audio2ReprConfig
@@ -79,7 +80,7 @@ class Audio2Repr(ABC, nn.Module):
         self.latent_dim = 0
         self.normalizers = nn.ModuleDict({name: Normalizer(*shape) for name, shape in SHAPES.items()})
         self.normalizers["subject"] = Normalizer(N_LANDMARKS, 3)
-        self.wav2vec = SpeechEncoder(config.wav2vec)
+        self.wav2vec = speech_encoder(config.wav2vec)
         self.mel = LogMel(config.mel_bands, config.wav2vec.quiet) if config.mel_bands else None
         audio_features = self.wav2vec.channels + (self.mel.channels if self.mel is not None else 0)
         if config.standardise:
@@ -91,25 +92,32 @@ class Audio2Repr(ABC, nn.Module):
         if config.wav2vec.init is not None:
             _start_speech_encoder(self.wav2vec, find_checkpoint(config.wav2vec.init))
 
-    def forward(self, wave: Tensor, subject: Tensor, frames: int, noise: Tensor | None = None) -> Prediction:
+    def forward(
+        self, wave: Tensor, subject: Tensor, frames: int, noise: Tensor | None = None, speech: Tensor | None = None
+    ) -> Prediction:
         """Wave (B, N) in -1..1, subject (B, 478, 3), noise (B, T, Z) standard normal -> Prediction.
 
-        The same noise gives the same motion. Noise may be left out only where `latent_dim` is 0.
+        speech: the speech encoder's features (B, T, channels), where they are at hand (`listen`). The same noise
+        gives the same motion. Noise may be left out only where `latent_dim` is 0.
         """
-        return self.predict(self.features(wave, subject, frames), noise)
+        return self.predict(self.features(wave, subject, frames, speech), noise)
 
-    def features(self, wave: Tensor, subject: Tensor, frames: int) -> Features:
+    def listen(self, wave: Tensor) -> RecordingFeatures | None:
+        """The speech encoder's features of a whole recording (N,); None if they depend on the window they are in."""
+        return RecordingFeatures(self.wav2vec, wave) if isinstance(self.wav2vec, WhisperEncoder) else None
+
+    def features(self, wave: Tensor, subject: Tensor, frames: int, speech: Tensor | None = None) -> Features:
         """Points 1 to 4 of docs/method.md, section 2: wave (B, N), subject (B, 478, 3), T -> s_a, v_s and s."""
-        audio_features = self.encode_audio(wave, frames)
+        audio_features = self.encode_audio(wave, frames, speech)
         if "audio_features" in self.normalizers:
             audio_features = self.normalizer("audio_features").normalize(audio_features)
         audio = self.context(self.audio(self.audio_dropout(audio_features)))
         v_s = self.subject(self.normalizer("subject").normalize(subject).flatten(1))
         return Features(audio, v_s, audio + v_s[:, None], subject)
 
-    def encode_audio(self, wave: Tensor, frames: int) -> Tensor:
+    def encode_audio(self, wave: Tensor, frames: int, speech: Tensor | None = None) -> Tensor:
         """The speech encoder's features and log-mel, before they are standardised: (B, N), T -> (B, T, channels)."""
-        audio_features: Tensor = self.wav2vec(wave, frames)
+        audio_features: Tensor = self.wav2vec(wave, frames) if speech is None else speech
         return audio_features if self.mel is None else torch.cat((audio_features, self.mel(wave, frames)), dim=-1)
 
     def predict(self, features: Features, noise: Tensor | None = None) -> Prediction:
@@ -148,7 +156,7 @@ def spec_attention(config: Audio2ReprConfig) -> SpecAttn:
     )
 
 
-def _start_speech_encoder(encoder: SpeechEncoder, path: Path) -> None:
+def _start_speech_encoder(encoder: SpeechEncoder | WhisperEncoder, path: Path) -> None:
     """Load the speech encoder of a checkpoint of stage "speech" or of this stage; its architecture must be the same."""
     stored = checkpoint.load(path)
     if stored.stage not in ENCODER_STAGES:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator
-from functools import reduce
 from itertools import chain, islice
 from typing import Any, ClassVar
 
@@ -34,6 +33,7 @@ from moda.landmarks import EYES, INNER_LIP_PAIRS, LIPS
 from moda.nn.attention_maps import attention_maps
 from moda.nn.blinks import BlinkProcess
 from moda.nn.losses import frame_l1, kl_divergence
+from moda.nn.whisper import WhisperEncoder
 from moda.normalization import Moments, Normalizer
 from moda.representation import FPS
 from moda.stages.audio2repr.config import Audio2ReprConfig, FlowNetworkConfig
@@ -123,7 +123,9 @@ class Audio2ReprStage(Stage):
         return self.net
 
     def datasets(self) -> tuple[MotionSequences, MotionSequences]:
-        return (MotionSequences if self._blinks is None else BlinkingSequences).splits(self.data_config)
+        encoder = self.net.wav2vec if isinstance(self.net.wav2vec, WhisperEncoder) else None
+        kind = MotionSequences if self._blinks is None else BlinkingSequences
+        return kind.splits(self.data_config, encoder=encoder)
 
     def sampler(self, dataset: Any, batch: int, seed: int) -> Any:
         return window_batches(dataset, batch, seed)
@@ -153,9 +155,13 @@ class Audio2ReprStage(Stage):
         self.net.eval()
         items = (train[window] for window in chain.from_iterable(islice(self.sampler(train, 1, 0), STATISTICS_BATCHES)))
         device = next(self.net.parameters()).device
-        waves = ((item["wave"][None].to(device), len(item["lips"])) for item in items)
-        parts = (Moments.of(self.net.encode_audio(wave, frames)[0].cpu().numpy()) for wave, frames in waves)
-        total = reduce(Moments.merge, parts)
+        total: Moments | None = None
+        for item in items:
+            wave, speech = (item[name][None].to(device) if name in item else None for name in ("wave", "speech"))
+            assert wave is not None
+            part = Moments.of(self.net.encode_audio(wave, len(item["lips"]), speech)[0].cpu().numpy())
+            total = part if total is None else total.merge(part)
+        assert total is not None
         self.net.train(training)
         return total
 
@@ -232,7 +238,7 @@ class Audio2ReprStage(Stage):
         return frame_l1(error, windows["tracked"])
 
     def _features(self, windows: dict[str, Tensor]) -> Features:
-        return self.net.features(windows["wave"], windows["subject"], windows["lips"].shape[1])
+        return self.net.features(windows["wave"], windows["subject"], windows["lips"].shape[1], windows.get("speech"))
 
     def validate(self, batch: list[dict[str, Tensor]]) -> dict[str, float]:
         """Means over windows: flow (its loss, eight draws; with kind: flow), lips_px (L1), opening_correlation at lag 0

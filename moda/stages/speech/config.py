@@ -26,6 +26,8 @@ class NetworkConfig(Config):
             raise ValueError(
                 "wav2vec.init is read by stage 1; here the run's own `init` names a checkpoint to start from"
             )
+        if self.wav2vec.front == "whisper":
+            raise ValueError("wav2vec.front: whisper is not trained by this stage, but read as it is by stage 1")
         return self
 
 
