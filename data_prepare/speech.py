@@ -22,55 +22,22 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
+from moda.data.phoneme_teacher import Hama, Teacher, label
 from moda.data.speech import FORMAT, META_FILE, TEACHER_HOP
 from moda.errors import DataError, ModaError
 from moda.files import write_bytes, write_json, write_npz
 from moda.media.audio import read_audio
 from moda.printing import log_to_stderr, printable
 from moda.reading import read_lines
-from moda.representation import SAMPLE_RATE
 
 log = logging.getLogger(__name__)
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".mp4", ".webm", ".mov"}
-CHUNK_SAMPLES, MARGIN_SAMPLES = 30 * SAMPLE_RATE, 2 * SAMPLE_RATE
-"""Long recordings are labelled in pieces with this much context on both sides."""
 GROUPS_A_VALIDATION_GROUP = 20
 """One group in so many goes to validation."""
-
-
-class Teacher(Protocol):
-    """Frame-wise phoneme log posteriors at 50 Hz."""
-
-    name: str
-    symbols: list[str]
-
-    def __call__(self, wave: np.ndarray) -> np.ndarray:
-        """(N,) float32 at 16 kHz -> (T, symbols), T about N / 320."""
-
-
-class Hama:
-    """The teacher `hama`: IPA symbols, a word boundary and, last, the CTC blank."""
-
-    def __init__(self) -> None:
-        try:
-            from importlib.metadata import version
-
-            from hama.asr import ASRModel
-        except ImportError as error:
-            raise DataError(f"the phoneme teacher needs 'hama' ({error}); pip install hama==1.7.0") from error
-        self._model = ASRModel()
-        self.name = f"hama {version('hama')}"
-        self.symbols = list(self._model.decoder_tokens)
-
-    def __call__(self, wave: np.ndarray) -> np.ndarray:
-        feeds = {"waveform": wave[None], "waveform_lengths": np.array([len(wave)])}
-        posteriors: np.ndarray = self._model.session.run(["log_probs"], feeds)[0][0]
-        return posteriors
 
 
 @dataclass(frozen=True)
@@ -97,22 +64,6 @@ def list_sources(folder: Path, listing: Path | None) -> list[SpeechRecording]:
         return [SpeechRecording(name := p.relative_to(folder).as_posix(), name) for p in found]
     rows = [line.split("\t") for line in read_lines(listing) if line.strip()]
     return [SpeechRecording(row[0], row[1] if len(row) > 1 and row[1] else row[0]) for row in rows]
-
-
-def label(teacher: Teacher, wave: np.ndarray) -> np.ndarray:
-    """Log posteriors of an audio recording of any length: (N,) -> float16 (round(N / 320), symbols).
-
-    Pieces of half a minute are labelled with two seconds of context and cut on teacher frames.
-    """
-    frames = max(1, round(len(wave) / TEACHER_HOP))
-    pieces = []
-    for start in range(0, len(wave), CHUNK_SAMPLES):
-        low, high = max(0, start - MARGIN_SAMPLES), min(len(wave), start + CHUNK_SAMPLES + MARGIN_SAMPLES)
-        posteriors = teacher(wave[low:high])
-        skip = (start - low) // TEACHER_HOP
-        pieces.append(posteriors[skip : skip + CHUNK_SAMPLES // TEACHER_HOP])
-    whole = np.concatenate(pieces)[:frames]
-    return np.pad(whole, ((0, frames - len(whole)), (0, 0)), mode="edge").astype(np.float16)
 
 
 def prepare_speech(sources: Sequence[SpeechRecording], folder: Path, out: Path, teacher: Teacher) -> list[str]:

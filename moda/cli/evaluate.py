@@ -44,6 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, metavar="OUT", help="folder for the report")
     parser.add_argument("--reference", type=Path, metavar="PICTURE", help="portrait for what is generated here")
     parser.add_argument("--sync-weights", type=Path, metavar="FILE", help="published SyncNet weights")
+    parser.add_argument(
+        "--phonemes", metavar="FOLDER|hama", help="alignments, or the recogniser: for lips closed at p b m"
+    )
     parser.add_argument("--skip", nargs="+", action="extend", default=[], metavar="METRIC", help="leave metrics out")
     parser.add_argument("--device", choices=DEVICE_NAMES, help="for what is generated here")
     parser.add_argument("--jobs", type=int, metavar="N", help="processes that track and score (default: 2)")

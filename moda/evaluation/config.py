@@ -17,6 +17,7 @@ from moda.evaluation.folders import find_generated, find_true, parse_named_folde
 from moda.evaluation.report.printed import PrintedTable, read_printed
 from moda.locations import find_config, locate
 from moda.metrics import METRICS, MetricSettings
+from moda.metrics.phonemes import RECOGNISER
 from moda.metrics.registry import chosen_metrics
 from moda.reading import require_file
 
@@ -62,6 +63,9 @@ class EvaluationConfig(Config):
     """Metrics to leave out."""
     sync_weights: Path | None = None
     """Published SyncNet weights (syncnet_v2.model); null = the network that ships."""
+    phonemes: str | None = None
+    """Where the times of /p b m/ come from: a folder of alignments, CLIP.TextGrid or CLIP.tsv, or "hama", the
+    recogniser (moda[phonemes]); null = leave "lips closed" out."""
     printed: PrintedConfig | None = None
     """The paper's numbers for this test set; null = none."""
     device: DeviceName = "auto"
@@ -99,7 +103,10 @@ class EvaluationConfig(Config):
 
     def metric_settings(self) -> MetricSettings:
         """Settings of the metrics."""
-        return MetricSettings(sync_weights=None if self.sync_weights is None else locate(self.sync_weights))
+        phonemes = self.phonemes if self.phonemes in (None, RECOGNISER) else str(locate(Path(self.phonemes)))
+        return MetricSettings(
+            sync_weights=None if self.sync_weights is None else locate(self.sync_weights), phonemes=phonemes
+        )
 
 
 def _animation(section: SetConfig, changes: Sequence[str] = ()) -> AnimationConfig:
@@ -113,7 +120,7 @@ def read_config(arguments: argparse.Namespace) -> EvaluationConfig:
     tree = apply_overrides(tree, arguments.set)
     if arguments.true is not None:
         tree["truth"] = str(arguments.true)
-    for name in ("split", "output", "jobs", "device", "sync_weights", "reference"):
+    for name in ("split", "output", "jobs", "device", "sync_weights", "phonemes", "reference"):
         value = getattr(arguments, name)
         if value is not None:
             tree[name] = str(value) if isinstance(value, Path) else value

@@ -99,7 +99,7 @@ class _ClipScorer:
             factor = method.made.real_time_factor
             return ClipPair(
                 framed.pair, self.wave(source, len(framed.pair), notes), pictures, framed.other_framing,
-                self.samples(method), NOT_RECORDED if factor is None else factor, self.job.settings,
+                self.samples(method), NOT_RECORDED if factor is None else factor, self.job.settings, self.job.clip,
             )  # fmt: skip
 
         values = self.measure(cache, build)
@@ -124,7 +124,7 @@ class _ClipScorer:
 
         def build() -> ClipPair:
             wave = self.wave(self.audio, len(made.tracks), notes)
-            return ClipPair(made.tracks, wave, pictures, settings=self.job.settings)
+            return ClipPair(made.tracks, wave, pictures, settings=self.job.settings, name=self.job.clip)
 
         values = self.measure(cache, build)
         strip = None

@@ -12,7 +12,7 @@ from moda.metrics.tracks import FaceTrack, PairedTracks, VideoTrack
 
 # The order of these imports is that of the columns.
 from moda.metrics import landmark  # isort: skip
-from moda.metrics import niqe, temporal, image, seam, motion  # isort: skip
+from moda.metrics import niqe, temporal, image, seam, motion, lips_closed  # isort: skip
 from moda.metrics.sync import scores as sync  # isort: skip
 from moda.metrics import diversity, generation  # isort: skip
 
@@ -31,6 +31,7 @@ __all__ = [
     "generation",
     "image",
     "landmark",
+    "lips_closed",
     "metric",
     "motion",
     "niqe",

@@ -39,9 +39,11 @@ class MetricSettings:
     """Settings of metrics that a user may change; part of the reports.
 
     sync_weights: the published SyncNet weights (`syncnet_v2.model`), or None for the network that ships.
+    phonemes: where the times of /p b m/ come from (`moda.metrics.phonemes`), or None.
     """
 
     sync_weights: Path | None = None
+    phonemes: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class ClipPair:
     other_framing: why pixel positions of the two cannot be compared; None when they can.
     samples: the clip's face as generated with several seeds, each in the square frame, or why there are none.
     real_time_factor: seconds of work per second of video, or why it is not known.
+    name: of the clip, by which files that belong to it are found.
     """
 
     tracks: PairedTracks
@@ -65,6 +68,7 @@ class ClipPair:
     samples: tuple[FaceTrack, ...] | NotAvailable = ONE_SAMPLE
     real_time_factor: float | NotAvailable = NOT_RECORDED
     settings: MetricSettings = field(default_factory=MetricSettings)
+    name: str = ""
 
     def __len__(self) -> int:
         return len(self.tracks)

@@ -18,7 +18,16 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("The paper's table", ("niqe", "lmd_v", "lmd", "sync_c", "ma", "tcm", "diversity_head", "diversity_eyes")),
     (
         "Lips",
-        ("lmd_aligned", "lmd_v_aligned", "lip_corr", "lip_corr_best", "lip_lag", "opening_ratio", "silence"),
+        (
+            "lmd_aligned",
+            "lmd_v_aligned",
+            "lip_corr",
+            "lip_corr_best",
+            "lip_lag",
+            "opening_ratio",
+            "lips_closed",
+            "silence",
+        ),
     ),
     ("Sync", ("sync_d", "sync_offset", "sync_c0")),
     ("Head and eyes", ("jitter", "head_spread", "head_speed", "blink_rate", "blink_duration")),

@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from data_prepare.speech import CHUNK_SAMPLES, SpeechRecording, label, list_sources, prepare_speech
+from data_prepare.speech import SpeechRecording, list_sources, prepare_speech
 from moda import checkpoint as checkpoints
 from moda.checkpoint import Checkpoint
 from moda.config import apply_overrides, load_yaml, parse
+from moda.data.phoneme_teacher import CHUNK_SAMPLES, label
 from moda.data.speech import Crop, SpeechCrops, SpeechDataConfig, played_at, read_meta
 from moda.errors import ConfigError, DataError
 from moda.media.audio import write_wav
@@ -260,7 +261,7 @@ def test_wrong_data_is_refused_with_a_line(labelled: Path, tmp_path: Path) -> No
 
 def test_the_teacher_named_in_the_docs(shared_data: Path) -> None:
     pytest.importorskip("hama", reason="the teacher is a development extra")
-    from data_prepare.speech import Hama
+    from moda.data.phoneme_teacher import Hama
     from moda.media.audio import read_audio
 
     (audio,) = list((shared_data / "speech" / "librispeech").glob("*103-1240-0000.opus"))
