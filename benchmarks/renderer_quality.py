@@ -4,7 +4,7 @@ Every method gets the same: the clip's first tracked frame and every frame's lan
 whole renderer, "warp" the same without its network, "still" the reference itself. Writes table.md, scores.json (all
 values by frame) and sheet.png into --output.
 
-"Mouth box" is the renderer's own window (`mouth_window` of moda/imaging/conditioning.py: a square of 0.375 of the
+"Mouth box" is the renderer's own window (`mouth_window` of moda/imaging/windows.py: a square of 0.375 of the
 picture's side about the mouth); "lips' box" is the smallest rectangle around what the network may change in it
 (`mouth_region`). Of the warp's error in the mouth box a fifth lies in that region, so even a perfect network leaves
 0.81 of it; in the lips' box it is four fifths. Values: a mean a clip, then a mean a person, then over people; intervals
@@ -18,7 +18,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -27,12 +27,14 @@ import numpy as np
 import torch
 
 from benchmarks.contact_sheet import choose, draw_sheet, write_png
+from benchmarks.eye_scores import blink_scores, perceptual_scores
 from benchmarks.measuring import ROOT
-from benchmarks.self_driven import METHODS, ClipScores, load_renderer, measure
+from benchmarks.self_driven import METHODS, ClipScores, SelfDriven, load_renderer, measure
 from moda.cli.main import run
 from moda.data.clip import Clip, ClipStore
 from moda.evaluation.statistics import mean_interval
 from moda.files import write_json, write_text
+from moda.nn.perceptual import load_features
 
 Value = Callable[[ClipScores], float]
 
@@ -96,6 +98,17 @@ def rows() -> list[Row]:
         jitter = ratio(steady(f"jitter/{name}"), steady("jitter/truth"))
         lines.append(Row(f"landmark jitter: {name} / truth", jitter, 2, aim))
         lines.append(Row(f"LMD of landmarks detected again, px: {name}", steady(f"lmd/{name}")))
+    for words, area in (("mouth box", "mouth"), ("eye box", "eyes"), ("eye box, eyes closed", "blink")):
+        lines += [
+            Row(f"perceptual distance, {words}: {name}", score(f"perceptual_{area}/{name}"), 3) for name in METHODS
+        ]
+        share = ratio(score(f"perceptual_{area}/network"), score(f"perceptual_{area}/warp"))
+        aim = 0.7 if area == "blink" else None
+        lines.append(Row(f"perceptual distance, {words}: network / warp", share, 3, most=aim))
+    for name in ("truth", *METHODS[:2]):
+        least = 0.9 if name == "network" else None
+        again = ratio(steady(f"blinks/{name}"), steady("blinks/true"))
+        lines.append(Row(f"share of blinks found again: {name}", again, least=least))
     step = ratio(steady("background_step/network"), steady("background_step/truth"))
     return [*lines, Row("background's change a frame: network / truth", step, 2, most=1.0)]
 
@@ -134,9 +147,15 @@ def chosen_clips(store: ClipStore, splits: Sequence[str], clips: int) -> list[Cl
     return [clip for own in people.values() for clip in sorted(own, key=lambda c: -c.frames)[:clips]]
 
 
-def _measure(path: Path, size: int, every: int, run: int, clip: Clip) -> ClipScores:
+def _measure(path: Path, size: int, every: int, run: int, judge: Path | None, clip: Clip) -> ClipScores:
     torch.set_num_threads(1)
-    return measure(clip, load_renderer(path), size, every, run)
+    renderer = load_renderer(path)
+    found = measure(clip, renderer, size, every, run)
+    with torch.inference_mode(), SelfDriven(clip, renderer, size) as driven:
+        features = None if judge is None else load_features(judge)
+        more = {} if features is None else perceptual_scores(driven, features, list(found.frames))
+        frames = {index: found.frames.get(index, {}) | more.get(index, {}) for index in {*found.frames, *more}}
+        return replace(found, frames=frames, steady=found.steady | blink_scores(driven))
 
 
 def write(options: argparse.Namespace) -> str:
@@ -145,7 +164,7 @@ def write(options: argparse.Namespace) -> str:
     renderer = load_renderer(options.checkpoint)
     size = options.size or renderer.config.size
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
-        work = partial(_measure, options.checkpoint, size, options.every, options.run)
+        work = partial(_measure, options.checkpoint, size, options.every, options.run, options.judge)
         scores = list(pool.map(work, clips))
     options.output.mkdir(parents=True, exist_ok=True)
     text = (
@@ -177,6 +196,9 @@ def _main(argv: list[str]) -> int:
     parser.add_argument("--run", type=int, default=25, help="neighbouring frames a clip (default: %(default)s)")
     parser.add_argument("--clips", type=int, default=2, help="clips a person, the longest (default: %(default)s)")
     parser.add_argument("--people", type=int, default=6, help="rows of the sheet, 0 for none (default: %(default)s)")
+    parser.add_argument(
+        "--judge", type=Path, help="weights of a network not trained with (as loss.perceptual_weights): its distances"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="processes (default: %(default)s)")
     options = parser.parse_args(argv)
     if options.run < 3 or min(options.every, options.clips, options.jobs) < 1:

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from benchmarks.renderer import moving
 from benchmarks.self_driven import load_renderer
-from moda.device import upload
-from moda.imaging.conditioning import cut, paint_region, stack_inputs
+from moda.imaging.conditioning import stack_inputs
 from moda.imaging.drawing import draw_condition
+from moda.imaging.windows import cut, region_of, window_of
 from moda.media.picture import read_picture
-from moda.stages.renderer.inputs import to_inputs
+from moda.representation import WindowPart
 from moda.stages.renderer.session import RenderSession
 from moda.tracking.portrait import make_portrait
 
@@ -81,18 +82,18 @@ def _host_parts(session: RenderSession, batch: tuple[np.ndarray, np.ndarray, int
     warp = conditioner.warp
     assert warp is not None
     frames = conditioner.frames(landmarks, torso, first)
-    windows = [frame.window for frame in frames if frame.window is not None]
-    output = _network(session, stack_inputs(frames))
+    changes = _network(session, stack_inputs(frames))
+
+    def draw(points: np.ndarray, shoulders: np.ndarray) -> None:
+        drawn = draw_condition(points, shoulders, size)
+        for part in conditioner.parts:
+            window = window_of(part, points, size)
+            cut(drawn, window), region_of(part, points, size, window)
+
     yield "warp", lambda: [warp.warp(target) for target in warp.targets(landmarks, torso)]
-    yield (
-        "drawing",
-        lambda: [
-            (cut(draw_condition(points, shoulders, size), window), paint_region(points, size, window))
-            for points, shoulders, window in zip(landmarks, torso, windows, strict=True)
-        ],
-    )
+    yield "drawing", lambda: [draw(*each) for each in zip(landmarks, torso, strict=True)]
     yield "network", lambda: _network(session, stack_inputs(frames))
-    yield "copy", lambda: session._placed(frames, output)
+    yield "copy", lambda: session._placed(frames, changes)
 
 
 def _device_parts(session: RenderSession, batch: tuple[np.ndarray, np.ndarray, int]) -> Iterator[Step]:
@@ -101,14 +102,13 @@ def _device_parts(session: RenderSession, batch: tuple[np.ndarray, np.ndarray, i
     prepared = batched.prepare(*batch)
     with torch.inference_mode():
         made = batched.inputs(prepared)
-        output = _network(session, made.inputs)
+        changes = _network(session, made.inputs)
         yield "drawing", lambda: batched.prepare(*batch)
         yield "warp", lambda: batched.inputs(prepared)
         yield "network", lambda: _network(session, made.inputs)
-        yield "copy", lambda: session._placed_on_device(made, output).cpu()
+        yield "copy", lambda: session._placed_on_device(made, changes).cpu()
 
 
-@torch.inference_mode()
-def _network(session: RenderSession, inputs: dict[str, torch.Tensor]) -> object:
-    scaled = {name: upload(session._scaled(tensor), session._device) for name, tensor in inputs.items()}
-    return session._renderer(to_inputs(scaled))
+def _network(session: RenderSession, inputs: dict[str, Tensor]) -> dict[WindowPart, Tensor]:
+    with torch.inference_mode():
+        return session._refined(inputs)

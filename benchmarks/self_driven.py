@@ -15,8 +15,9 @@ from scipy import ndimage
 
 from moda import checkpoint
 from moda.data.clip import Clip
-from moda.imaging.conditioning import ReferenceConditioner, cut, mouth_region, mouth_window
+from moda.imaging.conditioning import ReferenceConditioner
 from moda.imaging.crop import Box, crop_square
+from moda.imaging.windows import cut, mouth_region, mouth_window
 from moda.landmarks import lip_opening
 from moda.media.video import VideoReader
 from moda.metrics.image import luma, psnr, ssim

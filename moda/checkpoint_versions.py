@@ -14,11 +14,22 @@ _RENAMED_WEIGHTS = {"sound_tower.": "audio_tower.", "normalizers.heard.": "norma
 def upgraded(tree: Mapping[str, Any]) -> dict[str, Any]:
     """A tree as this version writes it; one of this version, or of an unknown one, comes back equal."""
     tree = dict(tree)
+    if tree.get("stage") == "renderer" and isinstance(tree.get("config"), dict):
+        tree["config"] = _renderer_config(tree["config"])
     if tree.get("version") == 1:
         tree.update(version=VERSION, weights=_renamed(tree.get("weights")), trainer=_trainer(tree.get("trainer")))
         if isinstance(tree.get("config"), dict):
             tree["config"] = _config(tree["config"], tree.get("stage"))
     return tree
+
+
+def _renderer_config(config: dict[str, Any]) -> dict[str, Any]:
+    """loss.vgg, which could only be VGG19 -> loss.perceptual_weights."""
+    loss = config.get("loss")
+    if not isinstance(loss, dict) or "vgg" not in loss:
+        return config
+    rest = {name: value for name, value in loss.items() if name != "vgg"}
+    return config | {"loss": {**rest, "perceptual_weights": loss["vgg"]}}
 
 
 def _config(config: dict[str, Any], stage: Any) -> dict[str, Any]:

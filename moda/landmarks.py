@@ -20,6 +20,7 @@ def _ids(text: str) -> tuple[int, ...]:
     return tuple(int(word) for word in text.split())
 
 
+LEFT_IRIS_CENTRE, RIGHT_IRIS_CENTRE = 473, 468
 LEFT_IRIS = _ids("474 475 476 477")
 RIGHT_IRIS = _ids("469 470 471 472")
 LEFT_EYE = _ids("249 263 362 373 374 380 381 382 384 385 386 387 388 390 398 466")
@@ -64,6 +65,8 @@ OUTER_LIP_PAIRS: tuple[tuple[int, int], ...] = (
 CENTRAL_LIP_PAIRS = INNER_LIP_PAIRS[3:6]
 LEFT_EYELID_PAIRS: tuple[tuple[int, int], ...] = ((385, 380), (386, 374), (387, 373))
 RIGHT_EYELID_PAIRS: tuple[tuple[int, int], ...] = ((158, 153), (159, 145), (160, 144))
+EYE_ENDS = ((133, 33), (362, 263))
+"""Inner and outer corner of the right and the left eye."""
 EYE_CORNERS = (33, 263)
 """Outer corners of the right and the left eye; their distance is the inter-ocular distance."""
 
@@ -99,6 +102,18 @@ def canonical_face() -> CanonicalFace:
         return CanonicalFace(
             vertices, data["tri"].astype(np.int64), data["ids"].astype(np.int64), weights / weights.sum()
         )
+
+
+@lru_cache(maxsize=1)
+def other_side() -> tuple[int, ...]:
+    """Of each of the 478 landmarks the one on the other side of the face."""
+    vertices = canonical_face().vertices
+    distances = np.linalg.norm(vertices[:, None] - vertices[None] * [-1, 1, 1], axis=-1)
+    left, right = (LEFT_IRIS_CENTRE, *LEFT_IRIS), (RIGHT_IRIS_CENTRE, *RIGHT_IRIS)
+    # an iris' points: centre, then to its right in the picture, above, left, below
+    swapped = dict(zip(left, (right[i] for i in (0, 3, 2, 1, 4)), strict=True))
+    irises = {**swapped, **{other: own for own, other in swapped.items()}}
+    return (*map(int, distances.argmin(axis=1)), *(irises[i] for i in range(N_MESH, N_LANDMARKS)))
 
 
 def lip_opening(landmarks: np.ndarray) -> np.ndarray:

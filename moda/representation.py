@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -45,8 +45,12 @@ MAX_OFFSET = 1e5
 """Pixels or degrees; no frame is so large."""
 WINDOW, STRIDE = 300, 150
 """Sliding window of inference, frames (paper, section 4)."""
+WindowPart = Literal["mouth", "eyes"]
+"""Parts of a frame that a renderer with a warp refines, each in a window."""
 WINDOW_SHARE = 0.375
 """Side of the mouth window, in which the renderer paints over its warp, as a share of the picture's side."""
+EYES_WINDOW_SHARES = (0.375, 0.1875)
+"""Width and height of its eye window, likewise."""
 
 
 def frames_of(samples: int, fps: float = FPS, sample_rate: int = SAMPLE_RATE) -> int:

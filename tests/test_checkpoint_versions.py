@@ -17,6 +17,7 @@ from moda.data.clip import ClipStore
 from moda.errors import CheckpointError, ConfigError
 from moda.stages.audio2repr.config import FlowNetworkConfig, LossConfig, NetworkConfig, PaperConfig
 from moda.stages.registry import load_network
+from moda.stages.renderer.config import LossConfig as RendererLoss
 from tests.conftest import REPOSITORY
 
 OLD = {"sound_tower.first.weight": 1.0, "normalizers.heard.mean": 2.0, "lips.heard.sound_tower.bias": 3.0}
@@ -25,6 +26,14 @@ NEW = {"audio_tower.first.weight": 1.0, "normalizers.audio_features.mean": 2.0, 
 
 def tensors(numbers: dict[str, float]) -> dict[str, torch.Tensor]:
     return {name: torch.tensor([value]) for name, value in numbers.items()}
+
+
+def test_a_renderer_trained_with_vgg_is_read_with_todays_name() -> None:
+    for version in (1, VERSION):
+        tree = {"version": version, "stage": "renderer", "config": {"loss": {"l1": 30.0, "vgg": "vgg19.pth"}}}
+        read = upgraded(tree)["config"]
+        assert read["loss"] == {"l1": 30.0, "perceptual_weights": "vgg19.pth"}
+        parse(RendererLoss, read["loss"], source="test")
 
 
 def test_version_1_is_read_with_todays_names(tmp_path: Path) -> None:

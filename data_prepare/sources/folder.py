@@ -57,7 +57,7 @@ def source_stamp(path: Path) -> dict[str, int]:
     return {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
 
 
-def read_include(path: Path, names: list[str]) -> list[str]:
+def read_include(path: Path, names: list[str], what: str = "videos") -> list[str]:
     """Those of `names` that a text file lists, one a line (empty lines and # lines are skipped).
 
     Raises `DataError` if the file cannot be read, lists nothing, or lists what is not there.
@@ -65,9 +65,9 @@ def read_include(path: Path, names: list[str]) -> list[str]:
     lines = [line.strip() for line in read_lines(path)]
     wanted = {line.removeprefix("./") for line in lines if line and not line.startswith("#")}
     if not wanted:
-        raise DataError(f"the list of videos is empty: {path}")
+        raise DataError(f"the list of {what} is empty: {path}")
     if missing := sorted(wanted - set(names)):
-        raise DataError(f"{path} lists {len(missing)} files that are not among the videos, the first is {missing[0]}")
+        raise DataError(f"{path} lists {len(missing)} files that are not among the {what}, the first is {missing[0]}")
     return [name for name in names if name in wanted]
 
 

@@ -1,8 +1,9 @@
-"""Video files in a folder."""
+"""Media files in a folder."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Set
 from pathlib import Path
 
 from moda.errors import DataError
@@ -16,17 +17,22 @@ STORE_FOLDERS = ("clips", "scans", "rejected", "splits")
 
 
 def find_videos(folder: Path, skip: Path | None = None) -> list[str]:
-    """Names of all videos below `folder`, relative to it with forward slashes, sorted.
+    """`find_files` of videos."""
+    return find_files(folder, VIDEO_EXTENSIONS, "videos", skip)
+
+
+def find_files(folder: Path, extensions: Set[str], what: str, skip: Path | None = None) -> list[str]:
+    """Names of all files below `folder` with one of these endings, relative to it with forward slashes, sorted.
 
     Hidden files and folders and everything below `skip` (the store, if it lies inside) are left
     out. Raises `DataError` if there is no such folder.
     """
     if not folder.is_dir():
-        what = "is a file, wanted a folder of videos" if folder.is_file() else "no such folder of videos"
-        raise DataError(f"{what}: {folder}")
+        reason = f"is a file, wanted a folder of {what}" if folder.is_file() else f"no such folder of {what}"
+        raise DataError(f"{reason}: {folder}")
     skipped = None if skip is None else skip.resolve()
     if skipped is not None and folder.resolve().is_relative_to(skipped) and _is_store_folder(folder, skipped):
-        raise DataError(f"the videos lie where the clip store {skip} keeps its own: name another folder for the store")
+        raise DataError(f"the {what} lie where the store {skip} keeps its own: name another folder for the store")
     names = []
     above = {os.fspath(folder): frozenset({folder.resolve()})}  # by folder: the real ones on the way to it
     for root, folders, files in os.walk(folder, followlinks=True):
@@ -35,7 +41,7 @@ def find_videos(folder: Path, skip: Path | None = None) -> list[str]:
         folders[:] = [name for name, real in deeper.items() if real != skipped and real not in way]  # no circles
         above |= {os.path.join(root, name): way | {deeper[name]} for name in folders}
         for name in files:
-            if Path(name).suffix.lower() in VIDEO_EXTENSIONS and not name.startswith("."):
+            if Path(name).suffix.lower() in extensions and not name.startswith("."):
                 names.append((Path(root) / name).relative_to(folder).as_posix())
     return sorted(names)
 

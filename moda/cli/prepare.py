@@ -1,8 +1,10 @@
-"""`moda prepare`: a folder of raw videos becomes a clip store."""
+"""`moda prepare`: a folder of raw videos becomes a clip store, one of photographs a photo store."""
 
 from __future__ import annotations
 
 import argparse
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -50,11 +52,16 @@ class PrepareConfig(Config):
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog=command("prepare"),
-        description="Turn a folder of raw videos (any size, rate and codec) into a clip store for training. "
-        "The same command again does only what is missing.",
+        description="Turn a folder of raw videos (any size, rate and codec) into a clip store for training, or with "
+        "--photos a folder of photographs into a photo store. The same command again does only what is missing.",
     )
-    parser.add_argument("videos", type=Path, help="folder of videos, searched with its subfolders")
-    parser.add_argument("out", type=Path, help="the clip store to make or to add to")
+    parser.add_argument("videos", type=Path, help="folder of videos or photographs, searched with its subfolders")
+    parser.add_argument("out", type=Path, help="the store to make or to add to")
+    parser.add_argument(
+        "--photos",
+        action="store_true",
+        help="the folder holds photographs of one face each (with --jobs, --size, --include)",
+    )
     parser.add_argument("--config", type=Path, help="YAML of settings, or a name: default/prepare")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one setting")
     parser.add_argument("--jobs", type=int, help="processes (default: one for each core that it may use)")
@@ -136,6 +143,8 @@ def _main(argv: list[str]) -> int:
 
     arguments = _parser().parse_args(argv)
     config = _config(arguments)
+    if arguments.photos:
+        return _photos(arguments, config)
     rule = _rule(config)
     shard = None if arguments.shard is None else Shard.parse(arguments.shard)
     sources, plan = _sources(config, arguments.videos, arguments.out)
@@ -185,6 +194,41 @@ def _main(argv: list[str]) -> int:
     return 0 if report.complete else 1
 
 
+def _photos(arguments: argparse.Namespace, config: PrepareConfig) -> int:
+    """Prepare photographs; the options that say how videos are prepared are refused."""
+    from rich.console import Console
+
+    from data_prepare.photos import prepare_photos
+
+    taken = {"videos", "out", "photos", "config", "set", "jobs", "size", "include", "ray"}
+    given = {name for name, value in vars(arguments).items() if value is not None and name not in taken}
+    if arguments.ray:
+        given.add("ray")
+    if given:
+        raise ConfigError(
+            f"--{min(given).replace('_', '-')} is for videos; with --photos there are --jobs, --size and --include"
+        )
+    say, began, last_line = say_on(Console(stderr=True, highlight=False)), time.monotonic(), [time.monotonic()]
+
+    def show(done: int, total: int) -> None:
+        if time.monotonic() - last_line[0] >= PROGRESS_LINE_SECONDS:
+            last_line[0] = time.monotonic()
+            say(f"{done} of {total} photographs done")
+
+    results = prepare_photos(
+        arguments.videos, arguments.out,
+        size=config.options.size, jobs=config.jobs, include=config.include, on_progress=show,
+    )  # fmt: skip
+    for status in ("rejected", "failed"):
+        _list(say, status, [(found.name, found.reason) for found in results if found.status == status])
+    counts = Counter(found.status for found in results)
+    say(
+        f"{counts['kept']} photographs kept, {counts['rejected']} rejected, {counts['failed']} failed, in "
+        f"{_minutes(time.monotonic() - began)}: {arguments.out}"
+    )
+    return 1 if counts["failed"] else 0
+
+
 def _list(say: Callable[[str], None], title: str, rows: Sequence[tuple[str, str]]) -> None:
     if not rows:
         return
@@ -192,7 +236,7 @@ def _list(say: Callable[[str], None], title: str, rows: Sequence[tuple[str, str]
     for name, reason in rows[:MAX_LISTED_VIDEOS]:
         say(f"  {name}: {reason}")
     if len(rows) > MAX_LISTED_VIDEOS:
-        say(f"  and {len(rows) - MAX_LISTED_VIDEOS} more, see report.html")
+        say(f"  and {len(rows) - MAX_LISTED_VIDEOS} more, see the store's reports")
 
 
 def _named(row: ReportRow) -> tuple[str, str]:

@@ -14,14 +14,17 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from moda.blinks import CLOSED_SHARE
+from moda.data.blinking import clip_opening
 from moda.data.clip import Clip
 from moda.data.fingerprint import clips_fingerprint
 from moda.data.frame_cache import FrameCache
 from moda.data.parts import Part
+from moda.data.shading import shade, with_targets
 from moda.data.statistics import clip_statistics
 from moda.errors import DataError
 from moda.geometry import fit_head_pose
-from moda.imaging.conditioning import ReferenceConditioner, cut, picture_tensor, stack_inputs
+from moda.imaging.conditioning import ReferenceConditioner, stack_inputs
 from moda.imaging.crop import Box, crop_square
 from moda.landmarks import lip_opening
 from moda.media.video import VideoReader
@@ -31,6 +34,11 @@ MAX_OPEN_VIDEOS = 32
 """Videos a dataset keeps open."""
 TARGET_SPAN_FRAMES = 12
 """Frames among which the targets of an item lie: about one group of pictures, so that one seek is enough."""
+BLINK_SHARE, CLOSED_REFERENCE_SHARE = 0.4, 0.15
+"""Where the eyes are refined: shares of items whose targets lie about closed eyes, and whose reference has its eyes
+closed; 2 to 5 % of a person's frames are so."""
+BLINK_SPAN_FRAMES = 6
+"""Frames about closed eyes among which the targets then lie."""
 OPEN_MOUTH_DRAWS = 3
 """Of this many random spans the one with the widest mouth is taken: the inside of the mouth is what
 the refining renderer has to learn, and most frames show none."""
@@ -52,20 +60,23 @@ class FramePairs(Dataset[dict[str, Tensor]]):
     An item stands for an identity, not a clip: identities get items in proportion to the square
     root of their footage, so that one long recording does not dominate.
     Item: dict of uint8 pictures (K, 3, h, w), float maps (K, 1, h, w) and frame (K,), K = targets;
-    keys condition, reference, target, frame and, with a warp, warped, validity, region.
+    keys condition, reference, target, frame and, with a warp, warped, validity, region; those of the eyes' windows
+    after "eyes.".
     """
 
     def __init__(
-        self, clips: Sequence[Clip | Part], *, size: int, warp: bool, targets: int, train: bool,
+        self, clips: Sequence[Clip | Part], *, size: int, warp: bool, targets: int, train: bool, eyes: bool = False,
         colour: float = 0.0, cache_gb: float = 0.0,
     ) -> None:  # fmt: skip
-        """clips: or parts of them. size: side of the frames. colour: strength of the colour augmentation (0 = none).
+        """clips: or parts of them. size: side of the frames. eyes: also inputs and targets of the eyes' windows.
 
-        cache_gb: memory for decoded frames, GB.
+        colour: strength of the colour augmentation (0 = none). cache_gb: memory for decoded frames, GB.
         """
         if not clips:
             raise DataError("no clips to make frame pairs of")
         self.size, self.warp, self.targets, self.train, self.colour = size, warp, targets, train, colour
+        self.eyes = eyes
+        self._closed: dict[str, np.ndarray] = {}
         self._parts: dict[str, list[Part]] = defaultdict(list)
         for part in [clip if isinstance(clip, Part) else Part.whole(clip) for clip in clips]:
             clip = part.clip
@@ -103,12 +114,38 @@ class FramePairs(Dataset[dict[str, Tensor]]):
         members = self._parts[self._items[index]]
         lengths = np.array([len(part.targets) for part in members], float)
         part = members[rng.choice(len(members), p=lengths / lengths.sum())]
-        tracked = tracked_frames(part.clip, part.targets)
-        reference = int(rng.choice(tracked_frames(part.clip, part.references)))
-        first = self._start(part.clip, tracked, rng)
-        near = tracked[first : first + TARGET_SPAN_FRAMES]
+        reference = self._reference(part, rng)
+        near = self._near(part, rng)
         chosen = np.sort(rng.choice(near, self.targets, replace=len(near) < self.targets))
         return self._pairs(part.clip, reference, chosen, rng)
+
+    def _reference(self, part: Part, rng: np.random.Generator) -> int:
+        """Any tracked frame; with eyes, closed ones are drawn more often: what is behind lids has to be painted."""
+        frames = tracked_frames(part.clip, part.references)
+        if self.eyes and rng.random() < CLOSED_REFERENCE_SHARE:
+            closed = np.intersect1d(frames, self._eyes_closed(part.clip))
+            frames = closed if len(closed) else frames
+        return int(rng.choice(frames))
+
+    def _near(self, part: Part, rng: np.random.Generator) -> np.ndarray:
+        """The frames among which the targets lie: about an open mouth, or about closed eyes."""
+        tracked = tracked_frames(part.clip, part.targets)
+        if self.eyes and rng.random() < BLINK_SHARE:
+            closed = np.intersect1d(tracked, self._eyes_closed(part.clip))
+            if len(closed):
+                middle = int(np.searchsorted(tracked, rng.choice(closed)))
+                first = max(0, middle - int(rng.integers(BLINK_SPAN_FRAMES)))
+                return tracked[first : first + BLINK_SPAN_FRAMES]
+        first = self._start(part.clip, tracked, rng)
+        return tracked[first : first + TARGET_SPAN_FRAMES]
+
+    def _eyes_closed(self, clip: Clip) -> np.ndarray:
+        """Numbers of the frames of a clip in which the eyes are closed: under `CLOSED_SHARE` of its usual opening."""
+        if clip.id not in self._closed:
+            opening = clip_opening(clip)
+            with np.errstate(invalid="ignore"):
+                self._closed[clip.id] = np.flatnonzero(opening < CLOSED_SHARE * np.nanmedian(opening))
+        return self._closed[clip.id]
 
     def _start(self, clip: Clip, tracked: np.ndarray, rng: np.random.Generator) -> int:
         """Where among the tracked frames the targets begin; with a warp, open mouths are drawn more often."""
@@ -130,16 +167,15 @@ class FramePairs(Dataset[dict[str, Tensor]]):
             torso=np.array(clip.torso[reference]),
             person=self._everything,
         )
-        conditioner = ReferenceConditioner(portrait, self.size, warp=self.warp, fit=fit and fit[0])
+        conditioner = ReferenceConditioner(portrait, self.size, warp=self.warp, eyes=self.eyes, fit=fit and fit[0])
         inputs = conditioner.frames(landmarks[1:], clip.torso[chosen], whole=False, fit=fit and fit[1:])
         pictures = [frames[int(index)] for index in chosen]
-        targets = [cut(p, i.window) if i.window else p for p, i in zip(pictures, inputs, strict=True)]
         shift = int(rng.integers(MAX_TIME_SHIFT_FRAMES)) if self.train and self.warp else 0
-        item = stack_inputs(inputs)
-        item["frame"] = torch.from_numpy(chosen.astype(np.int64) + shift)
-        item["target"] = picture_tensor(targets)
+        item = with_targets(stack_inputs(inputs), inputs, pictures)
+        times = torch.from_numpy(chosen.astype(np.int64) + shift)
+        item |= {name: times for name in item if name.endswith("frame")}
         if self.train and self.colour > 0:
-            self._shade(item, rng)
+            shade(item, rng, self.colour)
         return item
 
     def _frames(self, clip: Clip, indices: set[int]) -> dict[int, np.ndarray]:
@@ -162,16 +198,6 @@ class FramePairs(Dataset[dict[str, Tensor]]):
         self._videos.move_to_end(clip.id)
         return self._videos[clip.id]
 
-    def _shade(self, item: dict[str, Tensor], rng: np.random.Generator) -> None:
-        """Another light, in place: one random gamma and a gain a channel for all pictures of the item."""
-        levels = np.arange(256) / 255.0
-        gamma = np.exp(rng.normal(0, self.colour))
-        for channel, gain in enumerate(np.exp(rng.normal(0, 0.3 * self.colour, 3))):
-            table = np.round(255 * np.clip(gain * levels**gamma, 0, 1)).astype(np.uint8)
-            for name in {"reference", "warped", "target"} & item.keys():
-                picture = item[name][:, channel].numpy()
-                picture[:] = table[picture]
-
 
 class FramesInOrder(FramePairs):
     """Parts from start to end, for figures of all that is held out and not of a sample of it.
@@ -180,8 +206,8 @@ class FramesInOrder(FramePairs):
     always the same ones.
     """
 
-    def __init__(self, parts: Sequence[Part], *, size: int, warp: bool, targets: int) -> None:
-        super().__init__(parts, size=size, warp=warp, targets=targets, train=False)
+    def __init__(self, parts: Sequence[Part], *, size: int, warp: bool, targets: int, eyes: bool = False) -> None:
+        super().__init__(parts, size=size, warp=warp, targets=targets, train=False, eyes=eyes)
         self._spans = [
             (part, span)
             for part in parts

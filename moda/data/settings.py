@@ -99,6 +99,10 @@ class FramesConfig(Config):
     """Only the clips of this person; null takes all."""
     targets: int = Field(4, ge=1)
     """Target frames for each reference frame; a batch has trainer.batch references."""
+    photos: Path | None = None
+    """Photo store made by `moda prepare --photos`; photographs are trained on beside the clips. Needs a warp."""
+    photo_pairs: int = Field(1, ge=1)
+    """Photographs for each reference frame and its targets."""
     colour: float = Field(0.0, ge=0)
     """Strength of the colour augmentation, standard deviation of log gamma."""
     cache_gb: float = Field(2.0, ge=0)
@@ -120,6 +124,10 @@ class FramesConfig(Config):
             require_file(self.video, "video")
         elif self.store is not None:
             _check_store(self.store)
+        if self.photos is not None:
+            from moda.data.photos import PhotoStore
+
+            PhotoStore.open(self.photos)
 
 
 def _check_store(store: Path) -> None:

@@ -6,40 +6,34 @@ have to be written anew, with their blending in order.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from moda.device import upload
 from moda.imaging.batch_warping import BatchWarp, PlacedFrames
-from moda.imaging.conditioning import (
-    REGION_FEATHER,
-    ReferenceConditioner,
-    around_the_mouth,
-    cut,
-    grown_lips,
-    mouth_window,
-    picture_tensor,
-)
-from moda.imaging.drawing import draw_condition, polygon_mask
+from moda.imaging.conditioning import EYES, ReferenceConditioner, picture_tensor
+from moda.imaging.drawing import draw_condition
 from moda.imaging.warping import PixelBox
-from moda.representation import FRAME
-
-BLUR_REACH_SIGMAS = 5
-"""Where OpenCV's Gaussian kernel has ended."""
+from moda.imaging.windows import cut, region_of, window_of
+from moda.representation import WindowPart
 
 
-class PreparedFrames(NamedTuple):
-    """Of b frames, on the host: condition (b, 3, side, side) uint8 and region (b, 1, side, side) of the windows."""
+class PreparedWindows(NamedTuple):
+    """Of the windows of one part of b frames, on the host: condition (b, 3, h, w) uint8, region (b, 1, h, w)."""
 
-    first: int
     windows: list[PixelBox]
     condition: np.ndarray
     region: np.ndarray
+
+
+class PreparedFrames(NamedTuple):
+    """Of b frames, on the host."""
+
+    first: int
+    parts: dict[WindowPart, PreparedWindows]
     placed: PlacedFrames
 
 
@@ -48,7 +42,7 @@ class BatchInputs(NamedTuple):
 
     inputs: dict[str, Tensor]
     pictures: Tensor
-    windows: list[PixelBox]
+    windows: dict[WindowPart, list[PixelBox]]
 
 
 class BatchConditioner:
@@ -59,52 +53,48 @@ class BatchConditioner:
         self._size, self._device = conditioner.size, device
         self._host = conditioner.warp
         self._warp = BatchWarp(conditioner.warp, device)
-        self._reference = picture_tensor([conditioner.reference]).to(device)
+        self._references = {
+            part: picture_tensor([picture]).to(device) for part, picture in conditioner.references.items()
+        }
 
     def prepare(self, landmarks: np.ndarray, torso: np.ndarray, first: int) -> PreparedFrames:
         """The host's part, for landmarks (b, 478, 3) and torso (b, 18, 3), square frame. Uses no tensors: a thread of
         its own may do it.
         """
-        windows = [mouth_window(points, self._size) for points in landmarks]
-        condition = [
-            cut(draw_condition(points, shoulders, self._size), window).transpose(2, 0, 1)
-            for points, shoulders, window in zip(landmarks, torso, windows, strict=True)
-        ]
-        region = [_region(points, self._size, window) for points, window in zip(landmarks, windows, strict=True)]
-        placed = self._warp.place(self._host.targets(landmarks, torso))
-        return PreparedFrames(first, windows, np.stack(condition), np.stack(region)[:, None], placed)
+        size = self._size
+        drawn = [draw_condition(points, shoulders, size) for points, shoulders in zip(landmarks, torso, strict=True)]
+        parts: dict[WindowPart, PreparedWindows] = {}
+        for part in self._references:
+            windows = [window_of(part, points, size) for points in landmarks]
+            condition = [cut(whole, window).transpose(2, 0, 1) for whole, window in zip(drawn, windows, strict=True)]
+            region = [region_of(part, points, size, window) for points, window in zip(landmarks, windows, strict=True)]
+            parts[part] = PreparedWindows(windows, np.stack(condition), np.stack(region)[:, None])
+        return PreparedFrames(first, parts, self._warp.place(self._host.targets(landmarks, torso)))
 
     def inputs(self, prepared: PreparedFrames) -> BatchInputs:
         """The device's part."""
         pictures, validity = self._warp.warp(prepared.placed)
-        count = len(prepared.windows)
-        inputs = {
-            "condition": upload(prepared.condition, self._device),
-            "reference": self._reference.expand(count, -1, -1, -1),
-            "frame": torch.arange(prepared.first, prepared.first + count, device=self._device),
-            "warped": windows_of(pictures, prepared.windows),
-            "validity": windows_of(validity, prepared.windows),
-            "region": upload(prepared.region, self._device),
-        }
-        return BatchInputs(inputs, pictures, prepared.windows)
+        count = len(pictures)
+        inputs: dict[str, Tensor] = {}
+        for part, made in prepared.parts.items():
+            found = {
+                "condition": upload(made.condition, self._device),
+                "reference": self._references[part].expand(count, -1, -1, -1),
+                "frame": torch.arange(prepared.first, prepared.first + count, device=self._device),
+                "warped": windows_of(pictures, made.windows),
+                "validity": windows_of(validity, made.windows),
+                "region": upload(made.region, self._device),
+            }
+            inputs |= {name if part == "mouth" else EYES + name: tensor for name, tensor in found.items()}
+        return BatchInputs(inputs, pictures, {part: made.windows for part, made in prepared.parts.items()})
 
 
 def windows_of(pictures: Tensor, windows: list[PixelBox]) -> Tensor:
-    """A window of each picture (b, C, size, size): (b, C, side, side)."""
+    """A window of each picture (b, C, size, size): (b, C, height, width)."""
     return torch.stack([inside(picture, window) for picture, window in zip(pictures, windows, strict=True)])
 
 
 def inside(picture: Tensor, window: PixelBox) -> Tensor:
     """The part of a picture (C, H, W) inside a window: a view."""
-    left, top, side = window
-    return picture[:, top : top + side, left : left + side]
-
-
-def _region(landmarks: np.ndarray, size: int, window: PixelBox) -> np.ndarray:
-    """`paint_region`, drawn and blurred in the window's surroundings alone."""
-    reach = math.ceil(BLUR_REACH_SIGMAS * REGION_FEATHER * size)
-    side = window.side + 2 * reach
-    corner = np.array([window.left - reach, window.top - reach])
-    mask = polygon_mask((grown_lips(landmarks) * (size / FRAME) - corner) * (FRAME / side), side)
-    mouth = cv2.GaussianBlur(mask, (0, 0), REGION_FEATHER * size)[reach:-reach, reach:-reach]
-    return np.maximum(mouth, around_the_mouth(window.side))
+    left, top, width, height = window
+    return picture[:, top : top + height, left : left + width]

@@ -1,46 +1,34 @@
 """What the renderer sees of a frame: one function for training and inference.
 
 Without a warp (the paper): the drawn landmarks and the reference picture, whole.
-With a warp (default): the reference warped to the target, and a window around the mouth of
-everything. The network works inside the window's *region* and nowhere else, so what the warp has right stays as
-it is: in full on the lips and what is between them, by half on the face around them.
+With a warp (default): the reference warped to the target, and a window around the mouth of everything, and where the
+renderer refines the eyes too a second one around them (`windows.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from moda.geometry import mouth_centre
 from moda.imaging.crop import Box, crop_square
-from moda.imaging.drawing import draw_condition, polygon_mask
+from moda.imaging.drawing import draw_condition
 from moda.imaging.surroundings import Target
 from moda.imaging.warping import PixelBox, ReferenceWarp
-from moda.landmarks import OUTER_LIPS
-from moda.representation import FRAME, WINDOW_SHARE, HeadPose, Portrait
-
-REGION_GROWTH = 1.3
-"""The region's outline: the outer lips, scaled about their centre."""
-REGION_FEATHER = 0.012
-"""Sigma of the region's soft edge, as a share of the picture's side."""
-FACE_STRENGTH = 0.5
-"""The region's value on the face around the mouth: the share of the warp that paint may replace there."""
-FACE_RADIUS, FACE_EDGE = 0.47, 0.12
-"""How far around the window's centre that goes, and the width of its soft edge, as shares of the window's side."""
+from moda.imaging.windows import cut, region_of, window_of
+from moda.representation import HeadPose, Portrait, WindowPart
 
 
 @dataclass(frozen=True)
 class FrameInputs:
     """Inputs of one frame, uint8 RGB pictures (h, w, 3) and float32 maps (h, w) in 0..1.
 
-    h = w = the picture's side without a warp, the window's with one. frame: its index in time.
-    picture: the whole warped picture, into which the window goes back (inference only).
+    h, w = the picture's side without a warp, the mouth window's with one. frame: its index in time.
+    picture: the whole warped picture, into which the window goes back. eyes: the same of the eyes' window.
     """
 
     condition: np.ndarray
@@ -51,61 +39,24 @@ class FrameInputs:
     region: np.ndarray | None = None
     window: PixelBox | None = None
     picture: np.ndarray | None = None
-
-
-def mouth_window(landmarks: np.ndarray, size: int) -> PixelBox:
-    """Window around the mouth of landmarks (478, 3), inside a size x size picture."""
-    side = round(size * WINDOW_SHARE)
-    centre = mouth_centre(landmarks)[:2] * (size / FRAME)
-    left, top = (int(np.clip(round(value - side / 2), 0, size - side)) for value in centre)
-    return PixelBox(left, top, side)
-
-
-def mouth_region(landmarks: np.ndarray, size: int) -> np.ndarray:
-    """The mouth: the grown outer lips with a soft edge, (size, size) float32."""
-    return cv2.GaussianBlur(polygon_mask(grown_lips(landmarks), size), (0, 0), REGION_FEATHER * size)
-
-
-def grown_lips(landmarks: np.ndarray) -> np.ndarray:
-    """The region's outline for landmarks (478, 3): (P, 2), pixels of the square frame."""
-    lips = landmarks[list(OUTER_LIPS), :2]
-    centre = lips.mean(axis=0)
-    grown: np.ndarray = centre + REGION_GROWTH * (lips - centre)
-    return grown
-
-
-def paint_region(landmarks: np.ndarray, size: int, window: PixelBox) -> np.ndarray:
-    """How far the network may change each pixel of a window, (side, side) float32: 1 on the mouth, `FACE_STRENGTH`
-    around it, 0 at the window's border.
-    """
-    return np.maximum(cut(mouth_region(landmarks, size), window), around_the_mouth(window.side))
-
-
-@lru_cache(maxsize=4)
-def around_the_mouth(side: int) -> np.ndarray:
-    """A disc of `FACE_STRENGTH` with a soft edge, (side, side) float32."""
-    across = (np.arange(side, dtype=np.float32) + 0.5) / side - 0.5
-    inside = np.clip((FACE_RADIUS - np.hypot(across[:, None], across[None, :])) / FACE_EDGE, 0, 1)
-    disc: np.ndarray = FACE_STRENGTH * inside * inside * (3 - 2 * inside)
-    disc.setflags(write=False)
-    return disc
-
-
-def cut(picture: np.ndarray, window: PixelBox) -> np.ndarray:
-    """The part of a picture (H, W, ...) inside a window: a view, so writing to it writes to the picture."""
-    left, top, side = window
-    return picture[top : top + side, left : left + side]
+    eyes: FrameInputs | None = None
 
 
 class ReferenceConditioner:
     """Makes the renderer's inputs for one portrait at one size."""
 
-    def __init__(self, portrait: Portrait, size: int, *, warp: bool, fit: HeadPose | None = None) -> None:
-        """fit: `fit_head_pose` of the portrait's landmarks, where it is at hand."""
+    def __init__(
+        self, portrait: Portrait, size: int, *, warp: bool, eyes: bool = False, fit: HeadPose | None = None
+    ) -> None:
+        """eyes: those of their window too. fit: `fit_head_pose` of the portrait's landmarks, where it is at hand."""
         self.size = size
         self.warp = ReferenceWarp(portrait, size, fit) if warp else None
+        self.parts: tuple[WindowPart, ...] = ("mouth", "eyes") if eyes else ("mouth",)
         picture = crop_square(portrait.image, Box(0, 0, len(portrait.image)), size)
-        self.reference = cut(picture, mouth_window(portrait.landmarks, size)) if warp else picture
+        self.references = {
+            part: cut(picture, window_of(part, portrait.landmarks, size)) if warp else picture for part in self.parts
+        }
+        """The reference inside the window of each part; without a warp the whole."""
 
     def frames(
         self,
@@ -118,12 +69,12 @@ class ReferenceConditioner:
     ) -> list[FrameInputs]:
         """Inputs for landmarks (b, 478, 3) and torso (b, 18, 3) of frames first, first + 1, ...
 
-        whole: with a warp, make the whole warped picture too and not only the window. fit: `fit_head_pose` of the
-        landmarks, where it is at hand.
+        whole: with a warp, make the whole warped picture too and not only what is needed of it. fit: `fit_head_pose`
+        of the landmarks, where it is at hand.
         """
         if self.warp is None:
             return [
-                FrameInputs(draw_condition(points, shoulders, self.size), self.reference, first + i)
+                FrameInputs(draw_condition(points, shoulders, self.size), self.references["mouth"], first + i)
                 for i, (points, shoulders) in enumerate(zip(landmarks, torso, strict=True))
             ]
         targets = self.warp.targets(landmarks, torso, fit)
@@ -135,23 +86,22 @@ class ReferenceConditioner:
     def _windowed(self, target: Target, torso: np.ndarray, frame: int, whole: bool) -> FrameInputs:
         assert self.warp is not None
         landmarks = target.landmarks
-        window = mouth_window(landmarks, self.size)
-        picture = None
-        if whole:
+        condition = draw_condition(landmarks, torso, self.size)
+        picture = validity = None
+        if whole or len(self.parts) > 1:
             picture, validity = self.warp.warp(target)
-            warped, validity = cut(picture, window), cut(validity, window)
-        else:
-            warped, validity = self.warp.warp(target, window)
-        return FrameInputs(
-            condition=cut(draw_condition(landmarks, torso, self.size), window),
-            reference=self.reference,
-            frame=frame,
-            warped=warped,
-            validity=validity,
-            region=paint_region(landmarks, self.size, window),
-            window=window,
-            picture=picture,
-        )
+        found = {}
+        for part in self.parts:
+            window = window_of(part, landmarks, self.size)
+            if picture is None or validity is None:
+                warped, known = self.warp.warp(target, window)
+            else:
+                warped, known = cut(picture, window), cut(validity, window)
+            region = region_of(part, landmarks, self.size, window)
+            found[part] = FrameInputs(
+                cut(condition, window), self.references[part], frame, warped, known, region, window
+            )
+        return replace(found["mouth"], picture=picture, eyes=found.get("eyes"))
 
 
 def picture_tensor(pictures: Sequence[np.ndarray]) -> Tensor:
@@ -163,8 +113,15 @@ def picture_tensor(pictures: Sequence[np.ndarray]) -> Tensor:
     return torch.from_numpy(planes)
 
 
+EYES = "eyes."
+"""Before the names of what is stacked of the eyes' windows."""
+
+
 def stack_inputs(frames: Sequence[FrameInputs]) -> dict[str, Tensor]:
-    """Inputs of several frames as tensors: uint8 pictures (K, 3, h, w), float maps (K, 1, h, w), frame (K,)."""
+    """Inputs of several frames as tensors: uint8 pictures (K, 3, h, w), float maps (K, 1, h, w), frame (K,).
+
+    Those of the eyes' windows, if there are any, have the same names after `EYES`.
+    """
     item = {
         "condition": picture_tensor([f.condition for f in frames]),
         "reference": picture_tensor([f.reference for f in frames]),
@@ -174,4 +131,14 @@ def stack_inputs(frames: Sequence[FrameInputs]) -> dict[str, Tensor]:
         item["warped"] = picture_tensor([f.warped for f in frames if f.warped is not None])
         item["validity"] = torch.from_numpy(np.stack([f.validity for f in frames if f.validity is not None]))[:, None]
         item["region"] = torch.from_numpy(np.stack([f.region for f in frames if f.region is not None]))[:, None]
+    eyes = [f.eyes for f in frames if f.eyes is not None]
+    if eyes:
+        item |= {EYES + name: tensor for name, tensor in stack_inputs(eyes).items()}
     return item
+
+
+def of_part(batch: Mapping[str, Tensor], part: WindowPart) -> dict[str, Tensor]:
+    """What a batch holds of the windows of one part, under the names of the mouth's; empty if nothing."""
+    if part == "eyes":
+        return {name.removeprefix(EYES): tensor for name, tensor in batch.items() if name.startswith(EYES)}
+    return {name: tensor for name, tensor in batch.items() if not name.startswith(EYES)}

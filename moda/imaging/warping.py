@@ -34,11 +34,12 @@ nearer before what is farther: it is smoothed there, as its triangles are drawn 
 
 
 class PixelBox(NamedTuple):
-    """A square part of a picture: left and top edge and side, pixels of that picture."""
+    """A part of a picture: left and top edge, width and height, pixels of that picture."""
 
     left: int
     top: int
-    side: int
+    width: int
+    height: int
 
 
 class FrameTriangles(NamedTuple):
@@ -90,12 +91,12 @@ class ReferenceWarp:
 
         window: the part to make, in pixels of the size x size picture; the whole without it.
         """
-        left, top, side = window or (0, 0, self.size)
-        part = slice(top, top + side), slice(left, left + side)
+        left, top, width, height = window = window or PixelBox(0, 0, self.size, self.size)
+        part = slice(top, top + height), slice(left, left + width)
         field, share = self.surroundings.field(target, self.size)
         known = share[part].copy()
         maps = [self._places[axis][part] + field[part][..., axis] for axis in (0, 1)]
-        index, found = self._rasterise(target, left, top, side)
+        index, found = self._rasterise(target, window)
         face = np.flatnonzero(index < len(self._triangles))
         triangle = index.ravel()[face]
         x, y = (self._places[axis][part].ravel()[face] for axis in (0, 1))
@@ -116,15 +117,15 @@ class ReferenceWarp:
         picture[torn] = cv2.GaussianBlur(picture, (3, 3), 0)[torn]
         return np.round(picture).astype(np.uint8), known
 
-    def _rasterise(self, target: Target, left: int, top: int, side: int) -> tuple[np.ndarray, FrameTriangles]:
+    def _rasterise(self, target: Target, window: PixelBox) -> tuple[np.ndarray, FrameTriangles]:
         """Triangle index a pixel (their number where there is none), and the triangles."""
         found = self.triangles(target)
         polygons, order = found.polygons, found.order
-        index = np.full((side, side), len(polygons), np.int32)
-        polygons = polygons - np.array([left, top], np.int32) * (1 << SUBPIXEL_BITS)
+        index = np.full((window.height, window.width), len(polygons), np.int32)
+        polygons = polygons - np.array(window[:2], np.int32) * (1 << SUBPIXEL_BITS)
         a, b, c = (polygons[:, corner] for corner in range(3))  # compared one by one: far quicker than a reduction
         inside = (np.maximum(np.maximum(a, b), c) >= 0).all(axis=1)
-        inside &= (np.minimum(np.minimum(a, b), c) <= side << SUBPIXEL_BITS).all(axis=1)
+        inside &= (np.minimum(np.minimum(a, b), c) <= np.array(window[2:]) << SUBPIXEL_BITS).all(axis=1)
         for triangle in order[inside[order]]:
             cv2.fillConvexPoly(index, polygons[triangle], int(triangle), cv2.LINE_8, SUBPIXEL_BITS)
         return index, found

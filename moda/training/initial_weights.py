@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from moda import checkpoint as checkpoints
-from moda.checkpoint import Checkpoint
 from moda.config import Config, differences, parse, to_dict
 from moda.errors import CheckpointError, ConfigError
 from moda.locations import find_checkpoint
@@ -35,8 +34,11 @@ def start_from(path: Path, stage: Stage) -> dict[str, Any]:
     """
     path = find_checkpoint(path)
     saved = checkpoints.load(path, stage=stage.name)
-    _check_network(saved, stage, path)
-    checkpoints.load_weights(stage.network, saved.weights, source=str(path))
+    settings = checkpoints.section(saved, "network", source=str(path))
+    theirs = parse(stage.NetworkConfig, settings, source=str(path), section="network")
+    theirs, weights = stage.adopt(theirs, dict(saved.weights))
+    _check_network(theirs, stage, path)
+    checkpoints.load_weights(stage.network, weights, source=str(path))
     states = _dictionary((saved.trainer or {}).get("trainables"))
     anew = []
     for name, trainable in stage.trainables.items():
@@ -55,10 +57,8 @@ def _dictionary(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _check_network(saved: Checkpoint, stage: Stage, path: Path) -> None:
+def _check_network(theirs: Config, stage: Stage, path: Path) -> None:
     """Refuse settings that differ, also those that no weight's shape shows."""
-    settings = checkpoints.section(saved, "network", source=str(path))
-    theirs = parse(stage.NetworkConfig, settings, source=str(path), section="network")
     changed = [
         f"network.{name} is {old!r}, here {new!r}"
         for name, old, new in differences(to_dict(theirs), to_dict(stage.network_config))

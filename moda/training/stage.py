@@ -58,6 +58,13 @@ class Stage(ABC, nn.Module):
         processes that find what the main one has made.
         """
 
+    def adopt(self, settings: Any, weights: dict[str, Tensor]) -> tuple[Any, dict[str, Tensor]]:
+        """A checkpoint's network settings and weights as this stage's network can start from them (`init`).
+
+        The same by default; what still differs from `network_config` then is refused.
+        """
+        return settings, weights
+
     @property
     def start(self) -> str:
         """What a run without `init` starts from, in words."""

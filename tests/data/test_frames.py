@@ -13,6 +13,7 @@ from moda.data.parts import Part
 from moda.errors import DataError
 from moda.landmarks import lip_opening
 from moda.media.video import VideoReader
+from tests.blinking_clips import write_blinking_clip
 from tests.talking_clips import write_talking_clip
 
 
@@ -96,6 +97,25 @@ def test_open_mouths_are_drawn_more_often_where_there_is_a_warp(tmp_path: Path) 
     spread = np.std([opening[start : start + TARGET_SPAN_FRAMES].mean() for start in range(400 - TARGET_SPAN_FRAMES)])
     assert means[0] > opening.mean() + 0.6 * spread  # the largest of three normal draws lies 0.85 above their mean
     assert abs(means[1] - opening.mean()) < 0.3 * spread
+
+
+def test_closed_eyes_are_drawn_more_often_where_the_eyes_are_refined(tmp_path: Path) -> None:
+    """As targets, and as references; without eyes no oftener than they are."""
+    store = ClipStore.create(tmp_path / "store", 128)
+    write_blinking_clip(store, "blinks", "a", 600, range(50, 600, 120))
+    clip = store.clip("blinks")
+    part = Part.whole(clip)
+    shares = {}
+    for eyes in (True, False):
+        pairs = FramePairs([clip], size=64, warp=True, targets=2, train=True, eyes=eyes)
+        closed = pairs._eyes_closed(clip)
+        assert 0.01 < len(closed) / 600 < 0.05
+        rng = np.random.default_rng(0)
+        near = np.mean([np.isin(pairs._near(part, rng), closed).mean() for _ in range(200)])
+        references = np.isin([pairs._reference(part, rng) for _ in range(400)], closed).mean()
+        shares[eyes] = near, references
+    assert shares[True][0] > 0.15 and shares[True][1] > 0.12
+    assert max(shares[False]) < 0.08
 
 
 def numbered(index: int) -> np.ndarray:

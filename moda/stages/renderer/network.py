@@ -10,7 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from moda.imaging.conditioning import FACE_STRENGTH
+from moda.imaging.windows import FACE_STRENGTH
 from moda.nn.discriminators import MultiScaleDiscriminator
 from moda.nn.unet import PaperUNet
 from moda.representation import Portrait
@@ -87,6 +87,7 @@ class RefiningRenderer(Renderer):
     away. Mask, colour and shift come from one U-Net, which works at half the window's resolution (pixels folded into
     channels at the input) but for its last two layers; the shift, which has to be smooth, is computed before those.
     The bound is exact: where the region is 0 the output is the warp, whatever the weights are.
+    `eyes` is the same for the window around the eyes, with weights of its own; None without `eye_widths`.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -102,6 +103,7 @@ class RefiningRenderer(Renderer):
         self.shift = nn.Conv2d(widths[0], 2, 3, 1, 1) if config.shift else None
         if self.shift is not None:
             nn.init.normal_(self.shift.weight, std=INITIAL_SHIFT_STD)  # exactly 0 has no gradient: see `shifted`
+        self.eyes = RefiningRenderer(eyes_config(config)) if config.eye_widths else None
 
     def forward(self, inputs: RendererInput) -> RendererOutput:
         assert inputs.warped is not None and inputs.region is not None
@@ -128,6 +130,11 @@ class RefiningRenderer(Renderer):
         shift = self.config.shift * torch.tanh(self.shift(features))
         shift = nn.functional.interpolate(shift, scale_factor=FOLD_PX, mode="bilinear", align_corners=False)
         return shift * (region / FACE_STRENGTH).clamp(max=1.0)
+
+
+def eyes_config(config: NetworkConfig) -> NetworkConfig:
+    """The settings of the network that refines the eyes, as if it were one for the mouth."""
+    return config.model_copy(update={"widths": config.eye_widths, "eye_widths": ()})
 
 
 def build(config: NetworkConfig) -> Renderer:

@@ -17,8 +17,10 @@ from torch import Tensor, nn
 
 from moda.device import Download, upload
 from moda.imaging.batch_conditioning import BatchConditioner, BatchInputs, PreparedFrames, inside
-from moda.imaging.conditioning import FrameInputs, ReferenceConditioner, cut, picture_tensor, stack_inputs
-from moda.representation import Portrait
+from moda.imaging.conditioning import FrameInputs, ReferenceConditioner, of_part, stack_inputs
+from moda.imaging.warping import PixelBox
+from moda.imaging.windows import cut
+from moda.representation import Portrait, WindowPart
 from moda.stages.renderer.compositing import RendererOutput, composite
 from moda.stages.renderer.inputs import NetworkConfig, to_inputs, to_signed
 
@@ -46,10 +48,13 @@ class RenderSession:
         """size: of the frames; None = as trained. warp_on_device: None = on a GPU."""
         self.size = size or config.size
         self._renderer = renderer
+        self._networks: dict[WindowPart, nn.Module] = {"mouth": renderer}
+        if config.eye_widths:
+            self._networks["eyes"] = renderer.get_submodule("eyes")
         self._config = config
         self._device = device
         self._works_ahead = device.type == "cuda"
-        self._conditioner = ReferenceConditioner(portrait, self.size, warp=config.warp)
+        self._conditioner = ReferenceConditioner(portrait, self.size, warp=config.warp, eyes=bool(config.eye_widths))
         on_device = device.type == "cuda" if warp_on_device is None else warp_on_device
         self._batched = BatchConditioner(self._conditioner, device) if on_device and config.warp else None
 
@@ -100,52 +105,67 @@ class RenderSession:
         if isinstance(prepared, PreparedFrames):
             assert self._batched is not None
             made = self._batched.inputs(prepared)
-            batch = {name: self._scaled(tensor) for name, tensor in made.inputs.items()}
-            return Download(self._placed_on_device(made, self._renderer(to_inputs(batch))))
-        batch = {name: self._scaled(tensor) for name, tensor in stack_inputs(prepared).items()}
-        output: RendererOutput = self._renderer(to_inputs({k: upload(v, self._device) for k, v in batch.items()}))
-        if not self._config.warp:
-            return Download(to_uint8(output.picture))
-        return Download(torch.from_numpy(self._placed(prepared, output)))
+            return Download(self._placed_on_device(made, self._refined(made.inputs)))
+        batch = stack_inputs(prepared)
+        if self._config.warp:
+            return Download(torch.from_numpy(self._placed(prepared, self._refined(batch))))
+        inputs = to_inputs({name: upload(tensor, self._device) for name, tensor in batch.items()})
+        return Download(to_uint8(self._renderer(inputs).picture))
+
+    def _placed(self, frames: list[FrameInputs], changes: dict[WindowPart, Tensor]) -> np.ndarray:
+        """The whole warped pictures with what the networks changed in their windows, (b, size, size, 3) uint8."""
+        pictures = np.stack([frame.picture for frame in frames if frame.picture is not None])
+        windows: dict[WindowPart, list[PixelBox]] = {
+            "mouth": [frame.window for frame in frames if frame.window is not None],
+            "eyes": [frame.eyes.window for frame in frames if frame.eyes and frame.eyes.window],
+        }
+        for part, changed in changes.items():
+            levels = changed.permute(0, 2, 3, 1).cpu().numpy()
+            for picture, window, change in zip(pictures, windows[part], levels, strict=True):
+                place = cut(picture, window)
+                place[:] = (place + change).round().clip(0, 255)
+        return pictures
+
+    def _placed_on_device(self, made: BatchInputs, changes: dict[WindowPart, Tensor]) -> Tensor:
+        """The same on the device."""
+        for part, changed in changes.items():
+            for picture, window, change in zip(made.pictures, made.windows[part], changed, strict=True):
+                place = inside(picture, window)
+                place.copy_((place + change).round().clamp(0, 255))
+        return made.pictures.permute(0, 2, 3, 1).contiguous()
+
+    def _refined(self, batch: dict[str, Tensor]) -> dict[WindowPart, Tensor]:
+        """By how many grey levels each window of a part changes, (b, 3, h, w): windows overlap, and changes add up."""
+        found: dict[WindowPart, Tensor] = {}
+        for part, network in self._networks.items():
+            given = {name: upload(tensor, self._device) for name, tensor in of_part(batch, part).items()}
+            output: RendererOutput = network(to_inputs({name: self._scaled(tensor) for name, tensor in given.items()}))
+            warped = to_signed(given["warped"])
+            picture = output.picture
+            if picture.shape != warped.shape:
+                picture = self._enlarged(output, warped, given["region"])
+            found[part] = 127.5 * (picture.float().clamp(-1, 1) - warped)
+        return found
 
     def _scaled(self, tensor: Tensor) -> Tensor:
         """The input at the size of training, whatever the size of the frames."""
         if not self._config.warp or self.size == self._config.size or tensor.dim() < 4:
             return tensor
-        side = round(tensor.shape[-1] * self._config.size / self.size)
-        scaled = nn.functional.interpolate(tensor.float(), (side, side), mode="bilinear", antialias=True)
+        sides = [round(side * self._config.size / self.size) for side in tensor.shape[-2:]]
+        scaled = nn.functional.interpolate(tensor.float(), sides, mode="bilinear", antialias=True)
         return scaled.round().to(tensor.dtype) if tensor.dtype == torch.uint8 else scaled
 
-    def _placed(self, frames: list[FrameInputs], output: RendererOutput) -> np.ndarray:
-        """The mouth windows composited into the whole warped pictures."""
-        pictures = np.stack([frame.picture for frame in frames if frame.picture is not None])
-        windows = [frame.window for frame in frames if frame.window is not None]
-        insides = [cut(picture, window) for picture, window in zip(pictures, windows, strict=True)]
-        painted = output.picture
-        if painted.shape[-1] != len(insides[0]):
-            painted = self._enlarged(output, to_signed(picture_tensor(insides)).to(self._device))
-        for part, pixels in zip(insides, to_pixels(painted), strict=True):
-            part[:] = pixels
-        return pictures
+    def _enlarged(self, output: RendererOutput, warped: Tensor, region: Tensor) -> Tensor:
+        """The output composited over the warp at another size (B, 3, h, w), which has the warp's own detail.
 
-    def _placed_on_device(self, made: BatchInputs, output: RendererOutput) -> Tensor:
-        """The same, (b, size, size, 3) uint8 on the device."""
-        painted, side = output.picture, made.windows[0].side
-        if painted.shape[-1] != side:
-            painted = self._enlarged(output, to_signed(made.inputs["warped"]))
-        pixels = to_uint8(painted).permute(0, 3, 1, 2)
-        for picture, window, part in zip(made.pictures, made.windows, pixels, strict=True):
-            inside(picture, window).copy_(part)
-        return made.pictures.permute(0, 2, 3, 1).contiguous()
-
-    def _enlarged(self, output: RendererOutput, warped: Tensor) -> Tensor:
-        """The output composited over the warp at another size (B, 3, side, side), which has the warp's own detail."""
-        side, trained = warped.shape[-1], output.picture.shape[-1]
+        region: (B, 1, h, w), where something may change.
+        """
+        sides, trained = warped.shape[-2:], output.picture.shape[-1]
 
         def enlarged(layer: Tensor) -> Tensor:
-            return nn.functional.interpolate(layer.float(), (side, side), mode="bilinear")
+            return nn.functional.interpolate(layer.float(), sides, mode="bilinear") * (region > 0)
 
-        shift = None if output.shift is None else enlarged(output.shift * (side / trained))
+        shift = None if output.shift is None else enlarged(output.shift * (warped.shape[-1] / trained))
         return composite(warped, enlarged(output.colour), enlarged(output.mask), shift).picture
 
 

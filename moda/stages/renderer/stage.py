@@ -2,19 +2,21 @@
 
     L_D = (D(real) - 1)^2 + D(fake)^2
     L_G = adversarial * (D(fake) - 1)^2 + l1 * L1 + edges * L1 of image gradients
-        + feature_matching * FM + perceptual * VGG + style * Gram + mask * mean(mask)
+        + feature_matching * FM + perceptual * difference of features + style * Gram + mask * mean(mask)
         + smooth * L1 of the shift's gradients
 
-With a warp, all terms are computed inside the mask's region, weighted by the region's square; the real picture of D is
-the truth composited into the same warp, so that D can tell the two apart inside the region alone.
+The eyes' windows have the same terms, with the same discriminator, added up. With a warp, all terms
+are computed inside the mask's region, weighted by the region's square; the real picture of D is the truth
+composited into the same warp, so that D can tell the two apart inside the region alone.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -25,13 +27,16 @@ from moda.config import Config
 from moda.data.clip import Clip, ClipStore
 from moda.data.frames import FramePairs, FramesInOrder
 from moda.data.parts import Part, hold_out_end
+from moda.data.photo_pairs import FramesAndPhotos, PhotoPairs, lip_shapes
+from moda.data.photos import PhotoStore
 from moda.data.settings import FramesConfig
 from moda.errors import ConfigError, DataError
+from moda.imaging.conditioning import of_part
 from moda.locations import command
 from moda.nn import gan
 from moda.nn.discriminators import FeatureMaps
-from moda.nn.perceptual import Vgg19Features, perceptual_loss, style_loss
-from moda.representation import FPS
+from moda.nn.perceptual import load_features, perceptual_loss, style_loss
+from moda.representation import FPS, WindowPart
 from moda.stages.renderer.compositing import RendererOutput
 from moda.stages.renderer.config import LossConfig as RendererLossConfig
 from moda.stages.renderer.config import NetworkConfig as RendererConfig
@@ -47,6 +52,7 @@ PERSON_STORE = "clips"
 """Clip store of `data.video`, in the run's output folder."""
 MAX_PREVIEW_PEOPLE = 10
 """So many names are shown where a person is not found."""
+PARTS: tuple[WindowPart, ...] = ("mouth", "eyes")
 MAX_VIDEO_SIDE, MAX_VIDEO_FRAMES = 256, 24
 """Pixels and frames of the moving preview."""
 MIN_SHARPNESS_SHARE = 0.7
@@ -70,7 +76,8 @@ class RendererStage(Stage):
         super().__init__(data, network, loss)
         self.generator = build(network)
         self.discriminator = build_discriminator(network)
-        self.vgg = Vgg19Features.load(loss.vgg) if loss.perceptual or loss.style else None
+        wanted = loss.perceptual or loss.style
+        self.features = load_features(loss.perceptual_weights, loss.perceptual_network) if wanted else None
 
     def prepare_data(self, output: Path, scratch: Path | None, *, main: bool) -> None:
         """The clip store of `data.video`, in the run's folder."""
@@ -106,7 +113,7 @@ class RendererStage(Stage):
         store = ClipStore.open(data.store)
         clips = self._clips(store, data.train)
         if data.held_out is None:
-            train = self._pairs(clips, train=True)
+            train = self._with_photos(self._pairs(clips, train=True), clips)
             held_out = self._clips(store, data.val)
             return train, self._pairs(held_out, train=False) if held_out else Subset(train, [])
         before, end = hold_out_end(clips, data.held_out)
@@ -115,8 +122,22 @@ class RendererStage(Stage):
             "held out for validation and the final figures: the last %.1f s of the video; trained on: %.1f s before",
             seconds, known,
         )  # fmt: skip
-        in_order = FramesInOrder(end, size=network.size, warp=network.warp, targets=data.targets)
-        return self._pairs(before, train=True), in_order
+        eyes = bool(network.eye_widths)
+        in_order = FramesInOrder(end, size=network.size, warp=network.warp, targets=data.targets, eyes=eyes)
+        return self._with_photos(self._pairs(before, train=True), clips), in_order
+
+    def _with_photos(self, frames: FramePairs, clips: Sequence[Clip]) -> Dataset[Any]:
+        """The training set with `data.photos`, whose references take lip shapes of these clips."""
+        data, network = self.data_config, self.network_config
+        if data.photos is None:
+            return frames
+        if not network.warp:
+            raise ConfigError("data.photos needs a renderer with a warp (network.warp): it poses the photographs")
+        photos = PhotoPairs(
+            PhotoStore.open(data.photos), lip_shapes(clips),
+            size=network.size, eyes=bool(network.eye_widths), colour=data.colour,
+        )  # fmt: skip
+        return FramesAndPhotos(frames, photos, data.photo_pairs)
 
     def _clips(self, store: ClipStore, split: str) -> list[Clip]:
         """Those of a split that are of the configured person."""
@@ -137,6 +158,7 @@ class RendererStage(Stage):
             warp=config.warp,
             targets=data.targets,
             train=train,
+            eyes=bool(config.eye_widths),
             colour=data.colour,
             cache_gb=data.cache_gb if train else 0.0,
         )
@@ -146,35 +168,62 @@ class RendererStage(Stage):
         return {name: torch.cat([sample[name] for sample in samples]) for name in samples[0]}
 
     def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> Iterator[tuple[str, Terms]]:
-        inputs, target = to_inputs(batch), to_signed(batch["target"])
-        real = target
-        if inputs.warped is not None and inputs.region is not None:
-            real = inputs.warped + (inputs.region > 0) * (target - inputs.warped)
-        weight = weight_of(inputs)
-        output: RendererOutput = self.generator(inputs)
-        scores = self._discriminate(inputs, real), self._discriminate(inputs, output.picture.detach())
-        yield "discriminator", {"discriminator": gan.discriminator_loss(*scores, weight)}
-        yield "generator", self._generator_terms(inputs, target, real, weight, output)
+        parts = {name: _Pair.of(part, network(part.inputs)) for name, network, part in self._trained(batch)}
+        pieces = [
+            gan.discriminator_loss(
+                self._discriminate(pair.inputs, pair.real),
+                self._discriminate(pair.inputs, pair.output.picture.detach()),
+                pair.weight,
+            )
+            for pair in parts.values()
+        ]  # fmt: skip
+        yield "discriminator", {"discriminator": torch.stack(pieces).mean()}
+        yield (
+            "generator",
+            {
+                prefix + name: term
+                for prefix, pair in parts.items()
+                for name, term in self._generator_terms(pair, generator).items()
+            },
+        )
+
+    def _trained(self, batch: dict[str, Tensor]) -> Iterator[tuple[str, nn.Module, _Windows]]:
+        """Those of `_parts` that `loss.parts` names."""
+        prefixes = ["" if part == "mouth" else f"{part}_" for part in self.loss_config.parts]
+        return (each for each in self._parts(batch) if each[0] in prefixes)
+
+    def _parts(self, batch: dict[str, Tensor]) -> Iterator[tuple[str, nn.Module, _Windows]]:
+        """Of the mouth's windows, or whole frames, and of the eyes' if there are any: what goes before the names of
+        scores and terms, the network, its inputs and the truth.
+        """
+        yield "", self.generator, _Windows.of(of_part(batch, "mouth"))
+        if self.network_config.eye_widths:
+            yield "eyes_", self.generator.get_submodule("eyes"), _Windows.of(of_part(batch, "eyes"))
 
     def _discriminate(self, inputs: RendererInput, picture: Tensor) -> list[FeatureMaps]:
         maps: list[FeatureMaps] = self.discriminator(discriminator_inputs(inputs, picture, self.network_config))
         return maps
 
-    def _generator_terms(
-        self, inputs: RendererInput, target: Tensor, real: Tensor, weight: Tensor, output: RendererOutput
-    ) -> dict[str, Tensor]:
-        weights = self.loss_config
-        terms = {"l1": weights.l1 * masked_l1(output.picture, target, weight)}
+    def _generator_terms(self, pair: _Pair, generator: torch.Generator) -> dict[str, Tensor]:
+        weights, inputs, output, weight = self.loss_config, pair.inputs, pair.output, pair.weight
+        terms = {"l1": weights.l1 * masked_l1(output.picture, pair.target, weight)}
         if weights.edges:
-            terms["edges"] = weights.edges * gradient_l1(output.picture, target, weight)
+            terms["edges"] = weights.edges * gradient_l1(output.picture, pair.target, weight)
         if weights.adversarial or weights.feature_matching:
-            fake, true = self._discriminate(inputs, output.picture), self._discriminate(inputs, real)
+            fake, true = self._discriminate(inputs, output.picture), self._discriminate(inputs, pair.real)
             terms["adversarial"] = weights.adversarial * gan.generator_loss(fake, weight)
             terms["feature_matching"] = weights.feature_matching * gan.feature_matching_loss(true, fake, weight)
-        if self.vgg is not None:
-            true_maps, fake_maps = self.vgg(real), self.vgg(output.picture)
-            terms["perceptual"] = weights.perceptual * perceptual_loss(true_maps, fake_maps)
-            terms["style"] = weights.style * style_loss(true_maps, fake_maps)
+        if self.features is not None:
+            windows = len(pair.real)
+            count = math.ceil(weights.perceptual_share * windows)
+            seen = torch.randperm(windows, generator=generator, device=pair.real.device)[:count]
+            with torch.no_grad():
+                true_maps = self.features(pair.real[seen])
+            fake_maps = self.features(output.picture[seen])
+            difference = perceptual_loss(true_maps, fake_maps, relative=self.features.relative)
+            terms["perceptual"] = weights.perceptual * difference
+            if weights.style:
+                terms["style"] = weights.style * style_loss(true_maps, fake_maps)
         if weights.mask:
             terms["mask"] = weights.mask * output.mask.sum() / weight.sum().clamp_min(1.0)
         if weights.smooth and output.shift is not None:
@@ -183,27 +232,35 @@ class RendererStage(Stage):
         return terms
 
     def validate(self, batch: dict[str, Tensor]) -> dict[str, float]:
-        """L1 weighted by `weight_of`, grey levels of 255; sharpness there over the truth's; both of the warp alone."""
-        inputs, target = to_inputs(batch), to_signed(batch["target"])
-        picture = self.generator(inputs).picture
-        weight = weight_of(inputs)
-        detail = max(sharpness(target, weight), 1e-9)
-        scores = {
-            "l1": float(masked_l1(picture, target, weight)) * 127.5,
-            "sharpness": sharpness(picture, weight) / detail,
-        }
-        if inputs.warped is not None:
-            scores["l1_warp"] = float(masked_l1(inputs.warped, target, weight)) * 127.5
-            scores["sharpness_warp"] = sharpness(inputs.warped, weight) / detail
+        """L1 weighted by `weight_of`, grey levels of 255; sharpness there over the truth's; both of the warp alone.
+
+        The same of the eyes' windows after "eyes_".
+        """
+        scores = {}
+        for prefix, network, part in self._parts(batch):
+            inputs, target = part
+            picture = network(inputs).picture
+            weight = weight_of(inputs)
+            detail = max(sharpness(target, weight), 1e-9)
+            scores[f"{prefix}l1"] = float(masked_l1(picture, target, weight)) * 127.5
+            scores[f"{prefix}sharpness"] = sharpness(picture, weight) / detail
+            if inputs.warped is not None:
+                scores[f"{prefix}l1_warp"] = float(masked_l1(inputs.warped, target, weight)) * 127.5
+                scores[f"{prefix}sharpness_warp"] = sharpness(inputs.warped, weight) / detail
         return scores
 
     def summarise(self, means: dict[str, float]) -> dict[str, float]:
         """L1 over that of the warp; and the score: L1, made worse by the share by which sharpness is below
-        `MIN_SHARPNESS_SHARE`. Of means: one batch may well be smoother than the truth.
+        `MIN_SHARPNESS_SHARE`; added up over kinds of window. Of means: one batch may well be smoother than the truth.
         """
-        blurred = max(0.0, MIN_SHARPNESS_SHARE - means["sharpness"])
-        warp = {"l1_to_warp": means["l1"] / max(means["l1_warp"], 1e-9)} if "l1_warp" in means else {}
-        return {**means, **warp, "score": means["l1"] * (1 + blurred)}
+        found = dict(means)
+        score = 0.0
+        for prefix in [name.removesuffix("l1") for name in ("l1", "eyes_l1") if name in means]:
+            blurred = max(0.0, MIN_SHARPNESS_SHARE - means[f"{prefix}sharpness"])
+            score += means[f"{prefix}l1"] * (1 + blurred)
+            if f"{prefix}l1_warp" in means:
+                found[f"{prefix}l1_to_warp"] = means[f"{prefix}l1"] / max(means[f"{prefix}l1_warp"], 1e-9)
+        return {**found, "score": score}
 
     def describe_change(self, before: dict[str, float], after: dict[str, float]) -> str:
         """L1 and sharpness of the warp alone, of the start and of best.pt."""
@@ -216,15 +273,61 @@ class RendererStage(Stage):
         return "\n".join([*lines, f"  L1 {change:+.1f} %"])
 
     def preview(self, batch: dict[str, Tensor]) -> dict[str, np.ndarray]:
-        """Rows of condition, reference, warp, picture, truth; and picture beside truth, moving through the batch."""
-        inputs = to_inputs(batch)
-        columns = [batch["condition"], batch["reference"], *([batch["warped"]] if "warped" in batch else [])]
-        pictures = [column.permute(0, 2, 3, 1).cpu().numpy() for column in columns]
-        pictures += [to_pixels(self.generator(inputs).picture), batch["target"].permute(0, 2, 3, 1).cpu().numpy()]
-        rows = [np.concatenate([column[i] for column in pictures], axis=1) for i in range(min(6, len(pictures[0])))]
-        step = -(-pictures[-1].shape[1] // MAX_VIDEO_SIDE)
-        video = np.concatenate([column[:MAX_VIDEO_FRAMES, ::step, ::step] for column in pictures[-2:]], axis=2)
-        return {"frames": np.concatenate(rows, axis=0), "moving": video}
+        """Rows of condition, reference, warp, picture, truth, the eyes' after the mouth's; and picture beside truth,
+        moving through the batch.
+        """
+        rows, videos = [], []
+        for (_, network, part), name in zip(self._parts(batch), PARTS, strict=False):
+            shown = of_part(batch, name)
+            names = [name for name in ("condition", "reference", "warped") if name in shown]
+            pictures = [shown[name].permute(0, 2, 3, 1).cpu().numpy() for name in names]
+            pictures += [to_pixels(network(part.inputs).picture), shown["target"].permute(0, 2, 3, 1).cpu().numpy()]
+            rows += [
+                np.concatenate([column[i] for column in pictures], axis=1) for i in range(min(6, len(pictures[0])))
+            ]
+            step = -(-pictures[-1].shape[1] // MAX_VIDEO_SIDE)
+            pair = [column[:MAX_VIDEO_FRAMES, ::step, ::step] for column in pictures[-2:]]
+            videos.append(np.concatenate(pair, axis=2))
+        return {"frames": np.concatenate(rows, axis=0), "moving": np.concatenate(videos, axis=1)}
+
+    def adopt(self, settings: RendererConfig, weights: dict[str, Tensor]) -> tuple[RendererConfig, dict[str, Tensor]]:
+        """A renderer trained at another size; and one without `eye_widths`, whose weights the eyes start from too."""
+        own = self.network_config
+        if own.warp and settings.warp:
+            settings = settings.model_copy(update={"size": own.size})
+            if own.eye_widths == settings.widths and not settings.eye_widths:
+                settings = settings.model_copy(update={"eye_widths": own.eye_widths})
+                weights = {**weights, **{f"eyes.{name}": tensor.clone() for name, tensor in weights.items()}}
+        return settings, weights
+
+
+class _Windows(NamedTuple):
+    """Inputs of one kind of window, and the true pictures (B, 3, h, w) in -1..1."""
+
+    inputs: RendererInput
+    target: Tensor
+
+    @staticmethod
+    def of(batch: dict[str, Tensor]) -> _Windows:
+        return _Windows(to_inputs(batch), to_signed(batch["target"]))
+
+
+class _Pair(NamedTuple):
+    """A rendered batch and its truth. real: the truth inside the region, the warp outside. weight: see `weight_of`."""
+
+    inputs: RendererInput
+    target: Tensor
+    real: Tensor
+    weight: Tensor
+    output: RendererOutput
+
+    @staticmethod
+    def of(part: _Windows, output: RendererOutput) -> _Pair:
+        inputs, target = part
+        real = target
+        if inputs.warped is not None and inputs.region is not None:
+            real = inputs.warped + (inputs.region > 0) * (target - inputs.warped)
+        return _Pair(inputs, target, real, weight_of(inputs), output)
 
 
 def weight_of(inputs: RendererInput) -> Tensor:

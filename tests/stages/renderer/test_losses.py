@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from moda.nn.perceptual import Vgg19Features
+from moda.nn.perceptual import vgg
 from moda.stages.renderer.inputs import NetworkConfig, RendererInput, to_inputs
 from moda.stages.renderer.network import build, build_discriminator, discriminator_inputs
 from moda.stages.renderer.stage import FramesConfig, RendererLossConfig, RendererStage
@@ -18,6 +18,8 @@ from tests.stages.loss_weights import check_weights
 PAPER = {"size": 256, "warp": False, "width": 4, "wrap_time": False}
 WARP = {"size": 128, "widths": (8, 8), "shift": 3.0}
 """Small networks of both kinds."""
+EYES = {**WARP, "eye_widths": (8, 8)}
+"""One that refines the eyes too."""
 
 
 def network_config(kind: dict[str, Any]) -> NetworkConfig:
@@ -37,6 +39,10 @@ def make_batch(config: NetworkConfig) -> dict[str, Tensor]:
         batch["region"] = torch.zeros(2, 1, side, side)
         batch["region"][:, :, 8:40, 8:40] = 0.5
         batch["region"][:, :, 20:30, 16:32] = 1.0
+    if config.eye_widths:
+        for name in list(batch):
+            wide = batch[name] if name == "frame" else batch[name][..., 4:28, :].flip(-1)
+            batch[f"eyes.{name}"] = wide.contiguous()
     return batch
 
 
@@ -117,14 +123,16 @@ def test_terms_by_hand(kind: dict[str, Any]) -> None:
 
 def test_each_weight_scales_its_own_term() -> None:
     stage = make_stage(WARP)
-    stage.vgg = Vgg19Features()
+    stage.features = vgg("vgg19")
     names = ("l1", "edges", "adversarial", "feature_matching", "perceptual", "style", "mask", "smooth")
-    check_weights(stage, "generator", make_batch(stage.network_config), {name: {name} for name in names}, ())
+    check_weights(
+        stage, "generator", make_batch(stage.network_config), {name: {name} for name in names}, ["perceptual_share"]
+    )
 
 
 def test_vgg_compares_the_painting_with_the_truth() -> None:
     stage = make_stage(WARP)
-    stage.vgg = Vgg19Features()
+    stage.features = vgg("vgg19")
     batch = make_batch(stage.network_config)
     stage.loss_config = stage.loss_config.model_copy(update={"perceptual": 1.0, "style": 1.0})
     far = losses_of(stage, batch)["generator"]
@@ -132,6 +140,40 @@ def test_vgg_compares_the_painting_with_the_truth() -> None:
         batch["target"] = ((stage.generator(to_inputs(batch)).picture + 1) * 127.5).round().byte()
     near = losses_of(stage, batch)["generator"]
     assert near["perceptual"] < 0.1 * far["perceptual"] and near["style"] < 0.1 * far["style"]
+
+
+def test_the_eyes_have_the_same_terms_with_their_own_network_and_the_same_adversary() -> None:
+    """The terms of the eyes' windows are those of a mouth's renderer with the eyes' weights."""
+    stage = make_stage(EYES, adversarial=1.0, l1=2.0, mask=0.5, smooth=1.0)
+    batch = make_batch(stage.network_config)
+    found = losses_of(stage, batch)
+    alone = make_stage(WARP, adversarial=1.0, l1=2.0, mask=0.5, smooth=1.0)
+    apart = {}
+    for prefix, network in (("", stage.generator), ("eyes_", stage.generator.eyes)):
+        own = {name: tensor for name, tensor in network.state_dict().items() if not name.startswith("eyes.")}
+        alone.generator.load_state_dict(own)
+        alone.discriminator.load_state_dict(stage.discriminator.state_dict())
+        given = {name.removeprefix("eyes."): t for name, t in batch.items() if name.startswith("eyes.") == bool(prefix)}
+        apart[prefix] = losses_of(alone, given)
+    assert found["generator"] == pytest.approx(
+        {prefix + name: term for prefix, both in apart.items() for name, term in both["generator"].items()}
+    )
+    both = [terms["discriminator"]["discriminator"] for terms in apart.values()]
+    assert found["discriminator"]["discriminator"] == pytest.approx(np.mean(both))
+    assert apart[""]["generator"]["l1"] != pytest.approx(apart["eyes_"]["generator"]["l1"])
+
+
+def test_the_perceptual_terms_see_a_share_of_the_windows() -> None:
+    stage = make_stage(WARP, perceptual=1.0)
+    seen: list[int] = []
+    stage.features = vgg("vgg16")
+    stage.features.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
+    batch = make_batch(stage.network_config)
+    for share, windows in ((1.0, 2), (0.5, 1), (0.1, 1)):
+        stage.loss_config = stage.loss_config.model_copy(update={"perceptual_share": share})
+        seen.clear()
+        losses_of(stage, batch)
+        assert seen == [windows, windows], share
 
 
 @pytest.mark.parametrize("kind", [PAPER, WARP], ids=["paper", "warp"])

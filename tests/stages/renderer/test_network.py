@@ -7,6 +7,7 @@ import torch
 from moda.config import load_yaml, parse
 from moda.geometry import mouth_centre
 from moda.imaging.conditioning import ReferenceConditioner
+from moda.imaging.windows import cut, eyes_region, eyes_window
 from moda.stages.renderer.compositing import shifted
 from moda.stages.renderer.inputs import NetworkConfig, RendererInput, input_channels
 from moda.stages.renderer.network import build, build_discriminator
@@ -37,7 +38,7 @@ def test_paper_sizes():
 
 def test_default_is_small():
     config = parse(NetworkConfig, load_yaml("configs/default/renderer.yaml")["network"], source="default")
-    assert parameters(build(config)) < 2_000_000
+    assert parameters(build(config)) < 2_500_000
 
 
 def test_outside_the_region_the_warp_is_untouched():
@@ -112,6 +113,35 @@ def test_session_renders_at_trained_and_other_sizes(portrait, size, shift):  # n
     assert np.abs(frames[0][corner, corner].astype(int) - frames[2][corner, corner]).max() <= 1, (
         "the background does not"
     )
+
+
+@pytest.mark.parametrize("size", [128, 192])
+@pytest.mark.parametrize("on_device", [False, True])
+def test_the_eyes_are_refined_in_their_window_alone(portrait, size, on_device):  # noqa: F811
+    """A network that paints its eyes' region black changes that and nothing else; what it does to the mouth stays."""
+    torch.manual_seed(0)
+    network = build(NetworkConfig(size=128, widths=(8, 16), eye_widths=(8,))).eval()
+    without = build(NetworkConfig(size=128, widths=(8, 16))).eval()
+    without.load_state_dict({name: t for name, t in network.state_dict().items() if not name.startswith("eyes.")})
+    torch.nn.init.zeros_(network.eyes.paint.weight)
+    network.eyes.paint.bias.data = torch.tensor([-50.0, -50.0, -50.0, 50.0])
+    landmarks, torso = swaying(portrait, 2)
+    frames, plain = (
+        RenderSession(each, each.config, portrait, torch.device("cpu"), size, warp_on_device=on_device)
+        .render(landmarks, torso, 5)
+        .astype(int)
+        for each in (network, without)
+    )
+    for frame, other, points in zip(frames, plain, landmarks, strict=True):
+        window = eyes_window(points, size)
+        region = eyes_region(points, size, window)
+        inside = np.zeros((size, size))
+        cut(inside, window)[:] = region
+        changed = np.abs(frame - other).max(axis=2)
+        assert changed[inside == 0].max() == 0
+        eyes = points[[159, 386], :2] * size / 512
+        assert all(frame[int(y), int(x)].max() < 10 for x, y in eyes)
+        assert changed[inside > 0].mean() > 5
 
 
 def test_what_is_moved_at_the_trained_size_is_moved_as_far_in_the_face_at_another(portrait):  # noqa: F811

@@ -9,11 +9,14 @@ import pytest
 import torch
 from torch import nn
 
+from moda import checkpoint
 from moda.config import load_yaml, parse
 from moda.data.clip import ClipStore
-from moda.errors import ConfigError, DataError
+from moda.errors import CheckpointError, ConfigError, DataError
+from moda.representation import SIGNATURE
 from moda.stages.renderer.compositing import RendererOutput
 from moda.stages.renderer.inputs import NetworkConfig, RendererInput, to_inputs, to_signed
+from moda.stages.renderer.network import build
 from moda.stages.renderer.stage import (
     FramesConfig,
     RendererLossConfig,
@@ -23,6 +26,7 @@ from moda.stages.renderer.stage import (
     sharpness,
     weight_of,
 )
+from moda.training.initial_weights import start_from
 
 
 @pytest.fixture
@@ -166,6 +170,24 @@ def test_a_video_is_made_into_a_store_first() -> None:
     stage = RendererStage(config, NetworkConfig(size=64, widths=(8, 8)), RendererLossConfig(perceptual=0, style=0))
     with pytest.raises(ConfigError, match=r"me\.mp4 has not been made into a clip store"):
         stage.datasets()
+
+
+def test_an_older_checkpoint_starts_mouth_and_eyes(stage: RendererStage, tmp_path: Path) -> None:
+    """A renderer without eyes, of another size, gives its weights to both; one of other widths is refused."""
+    older = stage.network_config.model_copy(update={"size": 64, "eye_widths": ()})
+    path = tmp_path / "older.pt"
+    weights = build(older).state_dict()
+    config = {"stage": "renderer", "network": older.model_dump(mode="json")}
+    checkpoint.save(path, checkpoint.Checkpoint("renderer", config, weights, SIGNATURE, None, {}))
+    settings = stage.network_config.model_copy(update={"eye_widths": older.widths})
+    started = RendererStage(stage.data_config, settings, stage.loss_config)
+    start_from(path, started)
+    own = started.generator.state_dict()
+    for name, tensor in weights.items():
+        assert torch.equal(own[name], tensor) and torch.equal(own[f"eyes.{name}"], tensor), name
+    other = RendererStage(stage.data_config, settings.model_copy(update={"eye_widths": (4, 4)}), stage.loss_config)
+    with pytest.raises(CheckpointError, match=r"network\.eye_widths is"):
+        start_from(path, other)
 
 
 def test_preview_is_a_sheet_of_pictures(stage: RendererStage) -> None:
