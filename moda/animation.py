@@ -55,7 +55,7 @@ class AnimationConfig(Config):
     gains: GainConfig = GainConfig()
     """Size of the motion, by part."""
     lip_contrast: float = Field(1.25, ge=0, le=4)
-    """Enlarges the lips' movement about their own mean over the clip, where a gain would hold the mouth open. The
+    """Enlarges the lips' movement about their mean over the training set, where a gain would hold the mouth open. The
     shipped stage 1 opens lips 0.7 to 0.85 as far as people do."""
     flow_steps: int | None = Field(6, ge=1, le=1000)
     """Steps of stage 1's flow solver; null = as in its checkpoint."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from functools import lru_cache
 
 import numpy as np
-from scipy.ndimage import maximum_filter1d, minimum_filter1d
+from scipy.ndimage import median_filter
 
 from moda.representation import SAMPLE_RATE, samples_at
 
 SPEECH_FROM_HZ, RUMBLE_TO_HZ = 240.0, 65.0
 """Power counts in full from the first frequency on; a millionth of it is left below the second."""
-STEADY_DB, NEAR_FLOOR_DB, NOISE_BELOW_SPEECH_DB = 6.0, 6.0, 15.0
-"""Noise keeps its level within this, lies so near the quietest of its surroundings, and so far below speech."""
-_SURROUNDINGS_FRAMES = 500
-"""Frames of the running minimum of the level."""
+STEADY_DB = 6.0
+"""Largest change of the level of a steady noise."""
+SPEECH_PERCENTILE, MEMORY_FRAMES, MEDIAN_REACH_FRAMES = 95.0, 1500, 4
+"""Percentile of the levels of the last frames that is taken as that of speech, and frames of the median either way."""
 _BLOCK_FRAMES = 1500
 """Frames whose samples are squared at once: a minute."""
 
@@ -37,20 +38,35 @@ def frame_power(wave: np.ndarray, frames: int) -> np.ndarray:
     return power
 
 
-def steady_noise(level: np.ndarray, speech: float, shortest: int) -> np.ndarray:
-    """(T,) bool: frames of stretches that hold nothing but a steady background.
+def steady(level: np.ndarray, frames: int) -> np.ndarray:
+    """(T,) bool: frames of stretches of that many whose level, (T,) dB, changes by at most `STEADY_DB`: hum, hiss."""
+    found = np.zeros(len(level), bool)
+    if len(level) >= frames:
+        windows = np.lib.stride_tricks.sliding_window_view(level, frames)
+        for first in np.flatnonzero(np.ptp(windows, axis=1) <= STEADY_DB):
+            found[first : first + frames] = True
+    return found
 
-    level: (T,) dB of each frame. speech: dB of speech. shortest: frames of a stretch, at the least.
+
+def running_speech_level(level: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """(T,) dB of the speech at each frame, from no later frame: of the last minute's frames that count ((T,) bool), the
+    `SPEECH_PERCENTILE` of the median level around them, so that a click does not count; -inf before the first.
     """
-    if len(level) < shortest:
-        return np.zeros(len(level), bool)
-    windows = np.lib.stride_tricks.sliding_window_view(level, shortest)
-    loudest, quietest = windows.max(axis=1), windows.min(axis=1)
-    steady = (loudest - quietest <= STEADY_DB) & (loudest <= speech - NOISE_BELOW_SPEECH_DB)
-    floor = minimum_filter1d(loudest, _SURROUNDINGS_FRAMES, mode="nearest")
-    found = np.concatenate([steady & (loudest <= floor + NEAR_FLOOR_DB), np.zeros(shortest - 1, bool)])
-    # a frame is noise if one of the windows that hold it is
-    return np.asarray(maximum_filter1d(found, shortest, mode="constant", origin=(shortest - 1) // 2))
+    around = median_filter(level, 2 * MEDIAN_REACH_FRAMES + 1, mode="constant", cval=-200.0)
+    found, oldest = np.full(len(level), -np.inf), 0
+    heard: list[float] = []
+    entered = np.flatnonzero(counts)
+    at = 0
+    for frame in range(len(level)):
+        while at < len(entered) and entered[at] + MEDIAN_REACH_FRAMES <= frame:
+            insort(heard, float(around[entered[at]]))
+            at += 1
+        while oldest < at and entered[oldest] < frame - MEMORY_FRAMES:
+            del heard[bisect_left(heard, float(around[entered[oldest]]))]
+            oldest += 1
+        if heard:
+            found[frame] = heard[min(int(SPEECH_PERCENTILE / 100 * len(heard)), len(heard) - 1)]
+    return found
 
 
 def speech_band(wave: np.ndarray) -> np.ndarray:

@@ -53,6 +53,11 @@ class MotionNetwork(Protocol):
     @property
     def config(self) -> WindowSettings: ...
 
+    @property
+    def lips_mean(self) -> Tensor:
+        """(40, 3) mean of the lips over the training set, pixels: what contrast is applied about."""
+        ...
+
     def listen(self, wave: Tensor, /) -> SpeechFeatures | None:
         """Of a whole recording (N,); None where the features of a window are computed from its own samples."""
         ...

@@ -23,7 +23,7 @@ from moda.device import choose_device
 from moda.errors import CheckpointError, ConfigError, DataError
 from moda.geometry import apply_head, to_image
 from moda.landmarks import N_LANDMARKS, N_TORSO, OTHERS
-from moda.lips import clip_mean, mouth_gate, with_contrast
+from moda.lips import mouth_gate, with_contrast
 from moda.media.in_memory import audio_from_array
 from moda.networks import FaceNetwork, MotionNetwork, RendererNetwork
 from moda.representation import FPS, SAMPLE_RATE, Motion, Portrait, frames_of, samples_at
@@ -118,19 +118,19 @@ class Animator:
         with torch.inference_mode():
             merged = run_windowed(predict, frames, window=SlidingWindow(network.config.window, network.config.stride))
         parts = {name: values.numpy() for name, values in merged.items()}
-        self._finish(parts, mouth_gate(wave, frames, self.config.pauses))
+        mean = network.lips_mean.cpu().numpy()
+        self._finish(parts, mouth_gate(wave, frames, self.config.pauses), mean)
         motion = Motion(parts["lips"], parts["eyes"], parts["head"], parts["torso"])
         return motion.at_fps(self.config.fps, frames_of(len(wave), self.config.fps))
 
-    def _finish(self, parts: dict[str, np.ndarray], gate: np.ndarray) -> None:
-        """Contrast, gate (T,), gains and filters on the parts of a raw motion at 25 fps, in place.
+    def _finish(self, parts: dict[str, np.ndarray], gate: np.ndarray, mean: np.ndarray) -> None:
+        """Contrast about a mean (40, 3), gate (T,), gains and filters on the parts of a raw motion at 25 fps, in place.
 
         A stretch at a time, with as many frames around it as the filters see, so that an hour needs no
         second copy of its motion.
         """
         gains, smoothing, frames = self.config.gains, self.config.smoothing, len(gate)
         reach = _reach(max(to_dict(smoothing).values()))
-        mean = clip_mean(parts["lips"])
         behind = {name: values[:0].copy() for name, values in parts.items()}  # raw frames before the stretch
         for start in range(0, frames, _FILTER_FRAMES):
             stop = min(start + _FILTER_FRAMES, frames)

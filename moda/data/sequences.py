@@ -59,7 +59,8 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
     """Windows over the clips of one split; items are addressed by `Window` or, in validation, by number.
 
     An item holds, T = window.length: subject (478, 3); lips (T, 40, 3), eyes (T, 60, 3), head (T, 7),
-    torso (T, 18, 3) in physical units; tracked (T,), 1 where the face was detected; with audio: wave (N,)
+    torso (T, 18, 3) in physical units; tracked (T,), 1 where the face was detected; turning (), degrees by which the
+    head turns in the whole clip (root mean square of pitch, yaw and roll about their medians); with audio: wave (N,)
     in [-1, 1], N = 640 T, and with an encoder and a folder `encoded`: speech (T, C), its features; with face: face
     (T, 478, 3).
 
@@ -88,6 +89,7 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
         self.lengths = tuple(sorted(set(config.lengths)))
         self.clips = self._usable(clips)
         self.windows = self._fixed_windows()
+        self._turnings: dict[int, float] = {}
 
     @classmethod
     def splits(
@@ -202,7 +204,15 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
                 item["speech"] = self.encoded.between(clip, version, window.start, stop)
         for name, values in item.items():
             _require_finite(clip, name, values)
-        return {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in item.items()}
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in item.items()}
+        return tensors | {"turning": torch.tensor(self._turning(window.clip), dtype=torch.float32)}
+
+    def _turning(self, number: int) -> float:
+        """Of a clip, by its number."""
+        if number not in self._turnings:
+            head = self.clips[number].moments(["head"])["head"]
+            self._turnings[number] = float(np.sqrt(np.mean(head.mean[:3] ** 2 + head.variance[:3])))
+        return self._turnings[number]
 
     def _mixed_subject(self, subject: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """Blend the subject with another one, at random: with a few dozen people a network overfits to their meshes."""

@@ -23,6 +23,9 @@ from moda.nn.positional import fourier
 from moda.nn.settings import Solver
 from moda.normalization import Moments
 
+STYLE_POSITIONS = 20.0
+"""The range of positions that a style of 0..1 is embedded as: neighbouring styles are alike."""
+
 
 class LinearBasis(nn.Module):
     """Whitening PCA of one motion group, in buffers: (B, T, K) <-> (B, T, k).
@@ -79,6 +82,7 @@ class FlowAttn(nn.Module):
 
     groups: name -> (channels K, components k, per_channel). Z is the sum of the components,
     in the order of the mapping. Group tensors are physical: (B, T, K) or (B, T, P, 3).
+    styled: the velocity depends on a number in 0..1 as well, where it is given: style (B,), NaN where it is not known.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class FlowAttn(nn.Module):
         ffn: int = 256,
         kernel: int = 9,
         dropout: float = 0.0,
+        styled: bool = False,
     ) -> None:
         super().__init__()
         self.bases = nn.ModuleDict({name: LinearBasis(k, n) for name, (k, n, _) in groups.items()})
@@ -102,6 +107,9 @@ class FlowAttn(nn.Module):
         self.enter = nn.Linear(self.latent_dim, width)
         self.condition = nn.Linear(condition, width)
         self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+        self.style = (
+            nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width, bias=False)) if styled else None
+        )
         self.blocks = nn.ModuleList(FlowBlock(width, heads, ffn, kernel, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.leave = nn.Linear(width, self.latent_dim)
@@ -137,40 +145,53 @@ class FlowAttn(nn.Module):
         parts = x.split(self.sizes, dim=-1)
         return {name: basis.decode(part) for (name, basis), part in zip(self._named_bases(), parts, strict=True)}
 
-    def velocity(self, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
+    def velocity(self, x: Tensor, t: Tensor, s: Tensor, style: Tensor | None = None) -> Tensor:
         """Velocity at x (B, T, Z), flow time t (B,) in 0..1, under the condition s (B, T, C) -> (B, T, Z)."""
-        return self._velocity(x, t, self.condition(s), self._bias(x))
+        return self._velocity(x, t, self.condition(s), self._bias(x), self._styled(style))
+
+    def _styled(self, style: Tensor | None) -> Tensor | None:
+        """What is added to the embedding of the flow time, (B, d): 0 where the style is not known."""
+        if self.style is None or style is None:
+            return None
+        embedded: Tensor = self.style(fourier(style.nan_to_num(), self.width, scale=STYLE_POSITIONS))
+        return torch.where(style.isnan()[:, None], torch.zeros_like(embedded), embedded)
 
     def _bias(self, x: Tensor) -> Tensor:
         return distance_bias(x.shape[1], self.get_buffer("slopes")).to(x.dtype)
 
-    def _velocity(self, x: Tensor, t: Tensor, condition: Tensor, bias: Tensor) -> Tensor:
-        """`velocity`, given what is the same at all flow times: condition (B, T, d), bias (heads, T, T)."""
+    def _velocity(self, x: Tensor, t: Tensor, condition: Tensor, bias: Tensor, style: Tensor | None) -> Tensor:
+        """`velocity`, given what is the same at all flow times: condition (B, T, d), bias (h, T, T), style (B, d)."""
         h = self.enter(x) + condition
         time = self.time(fourier(t, self.width).to(h.dtype))
+        if style is not None:
+            time = time + style.to(h.dtype)
         for block in self.blocks:
             h = block(h, time, bias)
         out: Tensor = self.leave(self.norm(h))
         return out
 
-    def loss(self, x1: Tensor, s: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def loss(
+        self, x1: Tensor, s: Tensor, generator: torch.Generator | None = None, style: Tensor | None = None
+    ) -> Tensor:
         """Mean of |v(x_t, t, s) - (x1 - x0)|^2, a scalar; t uniform, one a sequence. x1 (B, T, Z), s (B, T, C)."""
         device = x1.device if generator is None else generator.device
         x0 = torch.randn(x1.shape, generator=generator, device=device).to(x1)
         t = torch.rand(x1.shape[0], generator=generator, device=device).to(x1)
         x_t = torch.lerp(x0, x1, t[:, None, None])
-        return F.mse_loss(self.velocity(x_t, t, s), x1 - x0)
+        return F.mse_loss(self.velocity(x_t, t, s, style), x1 - x0)
 
-    def sample(self, noise: Tensor, s: Tensor, steps: int, solver: Solver = "euler") -> Tensor:
+    def sample(
+        self, noise: Tensor, s: Tensor, steps: int, solver: Solver = "euler", style: Tensor | None = None
+    ) -> Tensor:
         """Carry the noise (B, T, Z) to motion latents (B, T, Z) in equal steps; deterministic given it."""
         x = noise
         step = 1.0 / steps
-        condition, bias = self.condition(s), self._bias(noise)
+        condition, bias, styled = self.condition(s), self._bias(noise), self._styled(style)
         for i in range(steps):
             t = torch.full((x.shape[0],), i * step, dtype=x.dtype, device=x.device)
-            slope = self._velocity(x, t, condition, bias)
+            slope = self._velocity(x, t, condition, bias, styled)
             if solver == "heun":
-                slope = 0.5 * (slope + self._velocity(x + step * slope, t + step, condition, bias))
+                slope = 0.5 * (slope + self._velocity(x + step * slope, t + step, condition, bias, styled))
             x = x + step * slope
         return x
 

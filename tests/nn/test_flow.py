@@ -1,3 +1,4 @@
+import math
 from functools import reduce
 
 import numpy as np
@@ -128,7 +129,7 @@ def test_velocity_knows_before_from_after_and_shifts_with_time(flow: FlowAttn) -
 
 def test_solvers_integrate_a_known_field(flow: FlowAttn, monkeypatch: pytest.MonkeyPatch) -> None:
     """dx/dt = t from 0: exactly 1/2 for Heun, (n - 1) / 2n for Euler."""
-    monkeypatch.setattr(flow, "_velocity", lambda x, t, condition, bias: t[:, None, None].expand_as(x))
+    monkeypatch.setattr(flow, "_velocity", lambda x, t, *_: t[:, None, None].expand_as(x))
     zero, s = torch.zeros(1, 3, 7), torch.zeros(1, 3, 6)
     torch.testing.assert_close(flow.sample(zero, s, 4, "heun"), zero + 0.5)
     torch.testing.assert_close(flow.sample(zero, s, 4, "euler"), zero + 3 / 8)
@@ -138,7 +139,7 @@ def test_loss_is_that_of_the_straight_path(flow: FlowAttn, monkeypatch: pytest.M
     """The velocity that always points to x1, (x1 - x_t) / (1 - t), has loss zero."""
     x1, s = torch.randn(2, 10, 7), torch.zeros(2, 10, 6)
     assert flow.loss(x1, s, torch.Generator().manual_seed(3)).item() == pytest.approx(2, abs=1)
-    monkeypatch.setattr(flow, "velocity", lambda x, t, s: (x1 - x) / (1 - t[:, None, None]))
+    monkeypatch.setattr(flow, "velocity", lambda x, t, s, style: (x1 - x) / (1 - t[:, None, None]))
     assert flow.loss(x1, s, torch.Generator().manual_seed(3)).item() < 1e-6
 
 
@@ -165,3 +166,32 @@ def test_learns_a_distribution() -> None:
             x = flow.sample(torch.randn(64, 8, 2), torch.full((64, 8, 1), sign), 8)
             assert abs(x.mean().item() - 2 * sign) < 0.4
             assert 0.1 < x.std().item() < 0.7
+
+
+def test_a_style_changes_the_motion_and_one_that_is_not_known_does_not() -> None:
+    torch.manual_seed(0)
+    flow = FlowAttn({"head": (2, 2, False)}, 1, width=16, layers=1, heads=2, ffn=32, kernel=3, styled=True).eval()
+    torch.nn.init.normal_(flow.leave.weight)
+    noise, s = torch.randn(3, 10, 2), torch.zeros(3, 10, 1)
+    plain = flow.sample(noise, s, 4)
+    styled = flow.sample(noise, s, 4, style=torch.tensor([0.2, 0.8, math.nan]))
+    assert torch.equal(styled[2], plain[2])
+    assert (styled[:2] - plain[:2]).abs().amax(dim=(1, 2)).min() > 1e-3
+
+
+def test_a_flow_learns_how_far_its_style_says() -> None:
+    """Motion that is as large as the style says: the flow's is, too."""
+    torch.manual_seed(0)
+    flow = FlowAttn({"head": (1, 1, False)}, 1, width=32, layers=1, heads=2, ffn=32, kernel=3, styled=True)
+    optimiser = torch.optim.Adam(flow.parameters(), 3e-3)
+    for _ in range(150):
+        style = torch.rand(64)
+        motion = torch.randn(64, 8, 1) * (0.2 + style)[:, None, None]
+        optimiser.zero_grad()
+        flow.loss(motion, torch.zeros(64, 8, 1), style=style).backward()
+        optimiser.step()
+    small, large = (
+        flow.sample(torch.randn(200, 8, 1), torch.zeros(200, 8, 1), 6, style=torch.full((200,), style)).std()
+        for style in (0.1, 0.9)
+    )
+    assert large > 1.8 * small

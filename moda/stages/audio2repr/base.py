@@ -50,17 +50,23 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Features:
-    """audio: s_a (B, T, d). subject: v_s (B, d). both: s = s_a + v_s (B, T, d). mesh: the subject's (B, 478, 3)."""
+    """audio: s_a (B, T, d). subject: v_s (B, d). both: s = s_a + v_s (B, T, d). mesh: the subject's (B, 478, 3).
+
+    turning: (B,) degrees by which the person's head turns (`kind: flow` with liveliness), NaN where that is not known;
+    None: as configured.
+    """
 
     audio: Tensor
     subject: Tensor
     both: Tensor
     mesh: Tensor
+    turning: Tensor | None = None
 
     def of(self, index: int) -> Features:
         """Those of one item of the batch, B = 1."""
         one = slice(index, index + 1)
-        return Features(self.audio[one], self.subject[one], self.both[one], self.mesh[one])
+        turning = None if self.turning is None else self.turning[one]
+        return Features(self.audio[one], self.subject[one], self.both[one], self.mesh[one], turning)
 
 
 class Audio2Repr(ABC, nn.Module):
@@ -129,6 +135,11 @@ class Audio2Repr(ABC, nn.Module):
     @abstractmethod
     def _predict(self, features: Features, noise: Tensor | None) -> Prediction:
         """`predict`; noise is given where `latent_dim` is not 0."""
+
+    @property
+    def lips_mean(self) -> Tensor:
+        """(40, 3) mean of the lips over the training set, pixels; 0 where targets are not standardised."""
+        return self.normalizer("lips").mean
 
     def normalizer(self, name: str) -> Normalizer:
         """Statistics of "lips", "eyes", "head", "torso", "subject" or "audio_features", shaped as one frame of it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +16,8 @@ from moda.stages.audio2repr.config import FlowNetworkConfig
 
 STOCHASTIC_GROUPS = ("eyes", "head", "torso")
 """What the flow generates; the lips never depend on noise."""
+TURNING_DEGREES = (0.25, 16.0)
+"""Least and most that a head turns, as the flow is told it."""
 
 
 class FlowAudio2Repr(Audio2Repr):
@@ -38,6 +42,7 @@ class FlowAudio2Repr(Audio2Repr):
             ffn=flow.ffn,
             kernel=flow.kernel,
             dropout=flow.dropout,
+            styled=flow.liveliness,
         )
         self.heads = nn.ModuleDict({"lips": MLP((d, *config.lip_hidden, CHANNELS["lips"]), config.norm)})
         self.blinks = BlinkProcess(d) if config.blinks else None
@@ -47,7 +52,8 @@ class FlowAudio2Repr(Audio2Repr):
         """Solves the flow."""
         assert noise is not None
         start, blink_noise = noise[..., : self.flow.latent_dim], noise[..., self.flow.latent_dim :]
-        x = self.flow.sample(start, features.both, self.config.flow.steps, self.config.flow.solver)
+        flow = self.config.flow
+        x = self.flow.sample(start, features.both, flow.steps, flow.solver, self._style(features))
         eyes, head, torso = (values.unflatten(-1, SHAPES[name]) for name, values in self.flow.decode(x).items())
         if self.blinks is not None:
             eyes = self.blinks.close(eyes, features.mesh, self.blinks.draw(features.both, blink_noise))
@@ -63,7 +69,17 @@ class FlowAudio2Repr(Audio2Repr):
     ) -> Tensor:
         """Flow-matching loss of true motion in physical units (shapes as in `Prediction`)."""
         x1 = self.flow.encode({"eyes": eyes, "head": head, "torso": torso})
-        return self.flow.loss(x1, features.both, generator)
+        return self.flow.loss(x1, features.both, generator, self._style(features))
+
+    def _style(self, features: Features) -> Tensor | None:
+        """(B,) 0..1 on a logarithmic scale of `TURNING_DEGREES`, NaN where it is not known."""
+        if not self.config.flow.liveliness:
+            return None
+        turning = features.turning
+        if turning is None:
+            turning = features.both.new_full((len(features.both),), self.config.flow.turning_degrees)
+        low, high = TURNING_DEGREES
+        return (turning.clamp(low, high) / low).log() / math.log(high / low)
 
     def blink_loss(self, features: Features, onsets: Tensor, seen: Tensor, usual: Tensor) -> Tensor:
         """Likelihood of true onsets, see `BlinkProcess.loss`; with `blinks` only.

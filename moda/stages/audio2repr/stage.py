@@ -15,8 +15,10 @@ any term but the flow's, which needs whole sequences. `loss.train` leaves the te
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain, islice
 from typing import Any, ClassVar
 
@@ -192,6 +194,10 @@ class Audio2ReprStage(Stage):
         weights = self.loss_config
         with torch.set_grad_enabled(torch.is_grad_enabled() and weights.train != "stochastic"):
             features = self._features(windows)
+        if net.config.flow.liveliness:
+            drawn = torch.rand(len(windows["lips"]), generator=generator, device=generator.device)
+            untold = drawn.to(windows["turning"]) < net.config.flow.liveliness_dropout
+            features = replace(features, turning=windows["turning"].masked_fill(untold, math.nan))
         terms: dict[str, Tensor] = {}
         lips = net.predict_lips(features) if weights.train != "stochastic" else None
         if weights.train != "lips":
@@ -238,7 +244,9 @@ class Audio2ReprStage(Stage):
         return frame_l1(error, windows["tracked"])
 
     def _features(self, windows: dict[str, Tensor]) -> Features:
-        return self.net.features(windows["wave"], windows["subject"], windows["lips"].shape[1], windows.get("speech"))
+        frames, speech = windows["lips"].shape[1], windows.get("speech")
+        features = self.net.features(windows["wave"], windows["subject"], frames, speech)
+        return replace(features, turning=windows.get("turning"))
 
     def validate(self, batch: list[dict[str, Tensor]]) -> dict[str, float]:
         """Means over windows: flow (its loss, eight draws; with kind: flow), lips_px (L1), opening_correlation at lag 0
