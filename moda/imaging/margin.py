@@ -1,21 +1,19 @@
 """What lies around the square of a portrait: a head that moves down shows the hair above the square, not its edge.
 
-Where the photo goes on, its own pixels are taken; beyond its border, the border's go on.
+Where the photo goes on, its own pixels are taken; beyond its border the person is carried on (`carrying_on.py`).
 """
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
+from moda.imaging.carrying_on import carry_on
 from moda.imaging.crop import Box, crop_square, resized
 from moda.imaging.drawing import polygon_mask
+from moda.imaging.matte import cut_out
 from moda.imaging.surroundings import CHIN
 from moda.landmarks import FACE_OVAL
 from moda.representation import FRAME, MARGIN, Margin
-
-SKULL_SCALE = 1.35
-"""A head goes on beyond the photo's border up to the face oval, scaled by this."""
 
 
 def margin_of(size: int) -> int:
@@ -62,36 +60,28 @@ def crop_margin(image: np.ndarray, box: Box, person: np.ndarray, size: int) -> M
     return Margin(crop_square(image, wide_box(box), side), mask, np.outer(down, across))
 
 
-def with_margin(image: np.ndarray, person: np.ndarray, landmarks: np.ndarray, margin: Margin | None) -> np.ndarray:
-    """A square picture and its person mask as four channels, uint8, carried on by `MARGIN` on each side.
+def with_margin(
+    image: np.ndarray, person: np.ndarray, landmarks: np.ndarray, margin: Margin | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The person of a square picture, cut out and carried on by `MARGIN` on each side: (M, M, 4) uint8, colours and how
+    much of a pixel is person; and the square's background, (H, H, 3) float32, without the person.
 
-    image: (H, H, 3) uint8. person: (H, H), 0..1. landmarks: (478, 3), pixels of the square frame. Where the photo
-    has ended its border's pixels go on: the body to the margin's edge, a head as far as a skull goes.
+    image: (H, H, 3) uint8. person: (H, H), 0..1. landmarks: (478, 3), pixels of the square frame.
     """
     size, pad = len(image), margin_of(len(image))
-    inner = slice(pad, pad + size)
-    square = np.dstack([image, np.round(person * 255).astype(np.uint8)])
-    if margin is None:
-        picture = cv2.copyMakeBorder(square, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
-        seen = np.zeros(picture.shape[:2], bool)
-    else:
-        picture = np.dstack([margin.image, np.round(margin.person * 255).astype(np.uint8)])
-        picture[inner, inner] = square
-        seen = margin.seen.copy()
-    seen[inner, inner] = True
-    alpha = picture[..., 3]
-    np.copyto(alpha, np.round(alpha * _body(landmarks, size)), where=~seen, casting="unsafe")
-    return picture
-
-
-def _body(landmarks: np.ndarray, size: int) -> np.ndarray:
-    """Where a person may be that no picture shows: within a skull around the face oval, and below the chin."""
-    pad = margin_of(size)
-    side = size + 2 * pad
-    oval = landmarks[list(FACE_OVAL), :2]
-    centre = oval.mean(axis=0)
-    skull = centre + SKULL_SCALE * (oval - centre)
-    mask = polygon_mask((skull + pad * FRAME / size) * (size / side), side)
-    rows = (np.arange(side) + 0.5 - pad) * (FRAME / size)
-    mask[rows > landmarks[CHIN, 1]] = 1
-    return mask
+    inner, side = slice(pad, pad + size), size + 2 * pad
+    picture, mask = np.zeros((side, side, 3), np.uint8), np.zeros((side, side), np.float32)
+    seen = np.zeros((side, side), bool)
+    if margin is not None:
+        picture, mask, seen = margin.image.copy(), margin.person.copy(), margin.seen.copy()
+    picture[inner, inner], mask[inner, inner], seen[inner, inner] = image, person, True
+    (top, bottom), (left, right) = (np.flatnonzero(seen.any(axis=axis))[[0, -1]] for axis in (1, 0))
+    shown = slice(top, bottom + 1), slice(left, right + 1)
+    matte = cut_out(picture[shown], mask[shown], size)
+    face = polygon_mask((landmarks[list(FACE_OVAL), :2] + pad * FRAME / size) * (size / side), side)[shown] > 0.5
+    whole = np.dstack([np.where(face[..., None], picture[shown], matte.colour), np.round(matte.alpha * 255)])
+    whole[face, 3] = 255
+    chin = float(landmarks[CHIN, 1]) * size / FRAME + pad - top
+    pads = int(top), int(side - 1 - bottom), int(left), int(side - 1 - right)
+    square = slice(pad - top, pad - top + size), slice(pad - left, pad - left + size)
+    return carry_on(whole.astype(np.uint8), face, chin, pads), matte.background[square]

@@ -17,16 +17,14 @@ import numpy as np
 
 from moda.geometry import fit_head_pose
 from moda.imaging.crop import Box, crop_square
-from moda.imaging.drawing import SUBPIXEL_BITS, polygon_mask, to_subpixels
+from moda.imaging.drawing import SUBPIXEL_BITS, to_subpixels
 from moda.imaging.margin import margin_of, with_margin
 from moda.imaging.surroundings import Surroundings, Target
-from moda.landmarks import FACE_OVAL, INNER_LIPS, N_MESH, canonical_face
+from moda.landmarks import INNER_LIPS, N_MESH, canonical_face
 from moda.representation import FRAME, HeadPose, Portrait
 
 MOUTH_INSIDE_RGB = np.array([58.0, 26.0, 24.0], np.float32)
 """Colour of the inside of a mouth that the reference does not show, RGB."""
-FILL_MARGIN_SHARE = 0.012
-"""How far the background is filled in around the person, as a share of the picture's side."""
 STEP_SHARE = 0.012
 """Pixels side by side that come from places so far apart, as a share of the picture's side, are the edge of what is
 nearer before what is farther: it is smoothed there, as its triangles are drawn by whole pixels.
@@ -65,10 +63,8 @@ class ReferenceWarp:
         image = crop_square(portrait.image, whole, size)
         person = np.clip(crop_square(portrait.person, whole, size), 0, 1)
         landmarks, torso = portrait.landmarks.astype(np.float64), portrait.torso.astype(np.float64)
-        self.background = _fill_background(image, person)
         self.pad = margin_of(size)
-        face = polygon_mask(landmarks[list(FACE_OVAL)], size)
-        self.picture = with_margin(image, np.maximum(person, face), landmarks, portrait.margin)
+        self.picture, self.background = with_margin(image, person, landmarks, portrait.margin)
         self.surroundings = Surroundings(landmarks, torso, fit or fit_head_pose(landmarks[None])[0])
         grid = np.arange(size, dtype=np.float32)
         self._places = np.meshgrid(grid, grid)
@@ -179,21 +175,3 @@ def _affine_maps(target: np.ndarray, source: np.ndarray) -> np.ndarray:
     # Pixel i has its centre at i + 0.5 in frame coordinates: shift on both sides.
     offset = source[:, 0] - 0.5 - np.einsum("nij,nj->ni", linear, target[:, 0] - 0.5)
     return np.clip(np.concatenate([linear, offset[..., None]], axis=2), -1e5, 1e5).astype(np.float32)
-
-
-def _fill_background(image: np.ndarray, person: np.ndarray) -> np.ndarray:
-    """The background with the person taken out and the gap filled from around, (H, H, 3) float32.
-
-    The hole is wider than the mask: a rim of the person left behind would show as an outline as
-    soon as the head moves away from it.
-    """
-    size = len(image)
-    small = max(32, size // 4)
-    picture = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
-    hole = (cv2.resize(person, (small, small), interpolation=cv2.INTER_AREA) > 0.05).astype(np.uint8)
-    hole = cv2.dilate(hole, np.ones((3, 3), np.uint8), iterations=max(1, round(small * FILL_MARGIN_SHARE)))
-    if hole.all():
-        return image.astype(np.float32)
-    filled = cv2.resize(cv2.inpaint(picture, hole, 3, cv2.INPAINT_TELEA), (size, size), interpolation=cv2.INTER_CUBIC)
-    weight = cv2.resize(cv2.erode(hole, np.ones((3, 3), np.uint8)).astype(np.float32), (size, size))[..., None]
-    return filled.astype(np.float32) * weight + image.astype(np.float32) * (1 - weight)
