@@ -33,6 +33,11 @@ class FrozenEncoder(Protocol):
         """(1, N), T -> (1, T, channels)."""
         ...
 
+    @property
+    def rule(self) -> str:
+        """What the features depend on beside weights and audio."""
+        ...
+
     def state_dict(self) -> dict[str, Tensor]: ...
 
 
@@ -46,8 +51,8 @@ class EncodedAudio:
 
     @cached_property
     def _name(self) -> str:
-        """Of the encoder: equal for equal weights."""
-        digest = hashlib.sha256()
+        """Of the encoder: equal for equal weights and an equal rule."""
+        digest = hashlib.sha256(self._encoder.rule.encode())
         for name, value in self._encoder.state_dict().items():
             digest.update(name.encode() + value.cpu().numpy().tobytes())
         return digest.hexdigest()

@@ -24,6 +24,7 @@ class Mean(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(()))
+        self.rule = "the frame's own samples"
         self.calls = 0
 
     def forward(self, wave: Tensor, frames: int) -> Tensor:
@@ -61,6 +62,11 @@ def test_another_encoder_clip_or_augmentation_has_its_own(store: ClipStore, tmp_
         other.weight.fill_(2.0)
     first = EncodedAudio(Mean(), tmp_path, 2, LOUDER).between(clip, 0, 0, 90)
     np.testing.assert_allclose(EncodedAudio(other, tmp_path, 2, LOUDER).between(clip, 0, 0, 90), 2 * first, atol=2e-3)
+    ruled = Mean()
+    ruled.rule = "another"
+    again = EncodedAudio(ruled, tmp_path, 2, LOUDER)
+    again.between(clip, 0, 0, 90)
+    assert again._encoder.calls == 1  # type: ignore[attr-defined]
     changed = [
         EncodedAudio(Mean(), tmp_path, 2, AudioAugmentation(gain_db=gain, noise=0.0)).between(clip, 1, 0, 90)
         for gain in (0.0, 6.0)

@@ -13,6 +13,7 @@ from moda.nn.wav2vec import speech_encoder
 from moda.nn.whisper import (
     AHEAD_POSITIONS,
     BLOCK_FRAMES,
+    KNOWN_POSITIONS,
     POSITION_SAMPLES,
     WINDOW_POSITIONS,
     RecordingFeatures,
@@ -39,13 +40,13 @@ def recording(seconds: float) -> torch.Tensor:
 def test_the_network_is_that_of_transformers(encoder: WhisperEncoder) -> None:
     config = WhisperConfig(
         num_mel_bins=80, d_model=24, encoder_layers=2, encoder_attention_heads=2, encoder_ffn_dim=32,
-        max_source_positions=WINDOW_POSITIONS,
+        max_source_positions=KNOWN_POSITIONS,
     )  # fmt: skip
     theirs = Theirs(config).eval()
     weights = {name: value for name, value in encoder.state_dict().items() if not name.startswith("norms.")}
     weights |= {f"layer_norm.{kind}": encoder.state_dict()[f"norms.2.{kind}"] for kind in ("weight", "bias")}
     theirs.load_state_dict(weights)
-    spectra = torch.randn(1, 80, 2 * WINDOW_POSITIONS)
+    spectra = torch.randn(1, 80, 2 * KNOWN_POSITIONS)
     with torch.no_grad():
         torch.testing.assert_close(list(encoder.encode(spectra))[-1], theirs(spectra).last_hidden_state)
 
