@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from moda.config import Config
+from moda.controls import HeadChannel, Part
 from moda.errors import CheckpointError
 from moda.lips import PauseConfig
 from moda.locations import CONFIGS, command, find_checkpoint, shipped
@@ -80,6 +81,10 @@ class AnimationConfig(Config):
         needed = {"audio2repr": with_motion, "faco": self.face != "rest", "renderer": True}
         return [stage for stage, wanted in needed.items() if wanted]
 
+    def networks(self, *, with_motion: bool = True) -> dict[str, Path]:
+        """The file of the checkpoint of each stage that is needed; raises `CheckpointError`."""
+        return {stage: self.network(stage) for stage in self.stages(with_motion=with_motion)}
+
     def network(self, stage: str) -> Path:
         """The file of a stage's checkpoint; raises `CheckpointError` that says how to get one."""
         path: Path = getattr(self.checkpoints, stage)
@@ -101,6 +106,21 @@ def _trained_by(path: Path) -> str | None:
     return name.as_posix() if shipped(CONFIGS / f"{name}.yaml").is_file() else None
 
 
+class ControlConfig(Config):
+    """What a user changes of the motion before it is rendered (`moda.controls`)."""
+
+    take: dict[Part, Path] = Field(default={})
+    """Parts from elsewhere: a motion file, a table of curves (CSV), or a video whose face is tracked."""
+    freeze: tuple[Literal["lips", "eyes", "head", "torso", "gaze"], ...] = ()
+    """Parts that stay as the portrait has them."""
+    blinks: tuple[Annotated[float, Field(ge=0)], ...] | None = None
+    """Seconds at which the eyes are shut, in the place of the blinks that were made; null = these."""
+    offset: dict[HeadChannel, float] = Field(default={})
+    """Constant change of the head: degrees, pixels of the square frame, or share of the scale."""
+    speed: float = Field(1.0, ge=0.5, le=2)
+    """How many times as fast the voice is played, at its pitch."""
+
+
 class InferenceConfig(AnimationConfig):
     """How a portrait is animated, and what of its picture the video shows."""
 
@@ -110,3 +130,7 @@ class InferenceConfig(AnimationConfig):
     """Longest side of a video that shows the whole picture, pixels: a larger picture is scaled down."""
     accept_face: bool = False
     """Animate a face that would be refused: its mouth is covered or cut off, it is a profile."""
+    visible_mark: str | None = None
+    """A text in the corner of every frame."""
+    controls: ControlConfig = ControlConfig()
+    """Changes of the motion."""

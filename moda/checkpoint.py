@@ -22,6 +22,7 @@ from moda.errors import CheckpointError, OutputError
 from moda.files import replacing
 from moda.locations import find_checkpoint
 from moda.representation import SIGNATURE
+from moda.safetensors_file import SUFFIX, read_weights, write_weights
 from moda.tensor_file import read_tensors
 
 log = logging.getLogger(__name__)
@@ -52,14 +53,19 @@ class Checkpoint:
 def save(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint; the final name appears only when the file is whole and on the disk.
 
+    A name that ends in .safetensors is written in that format, without the trainer's state.
     Raises `OutputError` when the folder cannot be written or the disk is full; what stood at `path` stays.
     """
     path = Path(path)
     tree = {"kind": KIND, "version": VERSION, **{key: getattr(checkpoint, key) for key in _KEYS}}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path, durable=True) as temporary, open(temporary, "wb") as file:
-            torch.save(tree, file)
+        with replacing(path, durable=True) as temporary:
+            if path.suffix == SUFFIX:
+                write_weights(temporary, tree.pop("weights"), tree | {"trainer": None})
+            else:
+                with open(temporary, "wb") as file:
+                    torch.save(tree, file)
     except (OSError, RuntimeError) as error:
         cause = _os_error(error)
         if cause is None:
@@ -193,6 +199,9 @@ def _os_error(error: BaseException | None) -> OSError | None:
 
 def _read(path: Path) -> Any:
     try:
+        if path.suffix == SUFFIX:
+            weights, tree = read_weights(path)
+            return tree | {"weights": weights}
         return read_tensors(path)
     except FileNotFoundError as error:
         raise CheckpointError(f"no such checkpoint: {path}") from error

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -22,11 +23,15 @@ from moda.config import to_dict
 from moda.device import choose_device
 from moda.errors import CheckpointError, ConfigError, DataError
 from moda.geometry import apply_head, to_image
+from moda.hub import load_pretrained
 from moda.landmarks import N_LANDMARKS, N_TORSO, OTHERS
 from moda.lips import mouth_gate, with_contrast
 from moda.media.in_memory import audio_from_array
+from moda.media.video_writer import VideoWriter
 from moda.networks import FaceNetwork, MotionNetwork, RendererNetwork
-from moda.representation import FPS, SAMPLE_RATE, Motion, Portrait, frames_of, samples_at
+from moda.provenance import record_of, tags
+from moda.reading import require_file
+from moda.representation import FPS, SAMPLE_RATE, Motion, Portrait, frames_of, require_array, samples_at
 from moda.smoothing import gaussian, smooth_motion
 from moda.stages.faco.network import RestingFace
 from moda.stages.registry import load_network
@@ -48,7 +53,11 @@ log = logging.getLogger(__name__)
 
 
 class Animator:
-    """Three trained networks, chained. `from_config` loads them; the methods are the steps, in order."""
+    """Three trained networks, chained. `from_config` loads them; the methods are the steps, in order.
+
+    One animator may be used by several threads at a time: nothing of it changes after it was made, and each call gives
+    what it gives alone.
+    """
 
     def __init__(
         self,
@@ -62,6 +71,7 @@ class Animator:
         """Networks in eval mode, on the device. audio2repr: None where motion comes from a file."""
         self.config, self.device = config, device
         self.audio2repr, self.faco, self.renderer = audio2repr, faco, renderer
+        self._checkpoints: dict[str, Path] = {}
 
     @classmethod
     def from_config(cls, config: AnimationConfig, device: torch.device | str, *, with_motion: bool = True) -> Animator:
@@ -76,13 +86,27 @@ class Animator:
         networks = {stage: _load(stage, config, device) for stage in stages}
         renderer = cast(RendererNetwork, networks["renderer"])
         renderer.config.check_size(config.size)
-        return cls(
+        animator = cls(
             config,
             device,
             audio2repr=cast(MotionNetwork, networks["audio2repr"]) if with_motion else None,
             faco=cast(FaceNetwork, networks.get("faco", RestingFace())),
             renderer=renderer,
         )
+        animator._checkpoints = config.networks(with_motion=with_motion)
+        return animator
+
+    @classmethod
+    def from_pretrained(
+        cls, name: Path | str, device: torch.device | str = "auto", *, revision: str | None = None,
+        download: bool = False,
+    ) -> Animator:  # fmt: skip
+        """Load a folder that `moda convert` or `moda.hub.save_pretrained` wrote, or OWNER/NAME of the Hub.
+
+        Nothing is fetched without `download`. Raises `CheckpointError`, `ConfigError`.
+        """
+        config = load_pretrained(name, revision=revision, download=download)
+        return cls.from_config(config, choose_device() if device == "auto" else device)
 
     def motion(self, audio: Any, portrait: Portrait, seed: int = 0, *, sample_rate: int = SAMPLE_RATE) -> Motion:
         """Audio to smoothed motion at the configured frame rate.
@@ -193,6 +217,39 @@ class Animator:
         for frames in session.stream(self._batches(motion, portrait)):
             yield from frames
 
+    def render(self, face: np.ndarray, torso: np.ndarray, portrait: Portrait) -> Iterator[np.ndarray]:
+        """Yield the frames of landmarks of one's own, as `landmarks` makes them: face (T, 478, 3), torso (T, 18, 3)."""
+        _require(portrait, Portrait, "portrait", "make_portrait makes one")
+        require_array("face", face, (len(face), N_LANDMARKS, 3), finite=True)
+        require_array("torso", torso, (len(face), N_TORSO, 3), finite=True)
+        starts = range(0, len(face), self.config.batch)
+        parts = [(slice(start, start + self.config.batch), start) for start in starts]
+        session = self.renderer.open(portrait, self.device, self.config.size)
+        for frames in session.stream((face[part], torso[part], start) for part, start in parts):
+            yield from frames
+
+    def write(
+        self, path: Path | str, motion: Motion, portrait: Portrait, audio: Path | str | None = None, *,
+        seed: int | None = None, consent: str | None = None,
+    ) -> Path:  # fmt: skip
+        """Render a motion into an MP4, with the audio of a file beside it; the file appears whole or not at all.
+
+        The motion should be at the configured frame rate, as `motion` makes it. seed, consent: what the video's record
+        (`moda.provenance`) states beside the networks. Raises `OutputError`, `MediaError`.
+        """
+        if motion.fps != self.config.fps:
+            raise DataError(f"the motion has {motion.fps:g} frames a second, wanted {self.config.fps:g}: Motion.at_fps")
+        config, inputs = self.config, {} if audio is None else {"audio": Path(audio)}
+        if audio is not None:
+            require_file(Path(audio), "audio file")
+        metadata = tags(record_of(config, self._checkpoints, seed=seed, inputs=inputs, consent=consent))
+        with VideoWriter(
+            path, config.size, config.fps, audio, crf=config.crf, preset=config.preset, metadata=metadata
+        ) as writer:
+            for frame in self.frames(motion, portrait):
+                writer.write(frame)
+        return Path(path)
+
     def _batches(self, motion: Motion, portrait: Portrait) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
         """Face, torso and number of the first frame of each batch."""
         done = 0
@@ -247,6 +304,11 @@ def _cut(wave: np.ndarray, start: int, stop: int) -> np.ndarray:
     found = wave[start:stop]
     piece[: len(found)] = found
     return piece
+
+
+def load_stage(stage: str, config: AnimationConfig | None = None) -> nn.Module:
+    """One network of a configuration (default: those that ship) on the CPU; raises `CheckpointError`."""
+    return _load(stage, config or AnimationConfig(), torch.device("cpu"))
 
 
 def _load(stage: str, config: AnimationConfig, device: torch.device) -> nn.Module:

@@ -40,6 +40,8 @@ SHAPES: dict[str, tuple[int, ...]] = {
     "torso": (N_TORSO, 3),
 }
 """Of each part of a motion in one frame."""
+MOTION_VERSION = 1
+"""Of motion files; those without a version are of the first."""
 MAX_FPS = 1000
 MAX_OFFSET = 1e5
 """Pixels or degrees; no frame is so large."""
@@ -106,7 +108,7 @@ class Motion:
     def __post_init__(self) -> None:
         frames = np.shape(self.lips)[0] if np.ndim(self.lips) else 0
         for name, trailing in SHAPES.items():
-            _require_array(f"motion '{name}'", getattr(self, name), (frames, *trailing))
+            require_array(f"motion '{name}'", getattr(self, name), (frames, *trailing))
 
     def __len__(self) -> int:
         return len(self.lips)
@@ -125,17 +127,18 @@ class Motion:
             self, lips=self.lips * lips, eyes=self.eyes * eyes, head=self.head * head, torso=self.torso * torso
         )
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write an npz that `Motion.load` reads back exactly, whole or not at all; raises `OutputError`."""
-        write_npz(path, {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}, compress=True)
+        arrays = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}
+        write_npz(Path(path), {**arrays, "version": np.asarray(MOTION_VERSION)}, compress=True)
 
     @staticmethod
-    def load(path: Path, *, seconds: float = math.inf) -> Motion:
+    def load(path: Path | str, *, seconds: float = math.inf) -> Motion:
         """Read a motion file; raises `DataError` naming the file if it is not one or says nonsense.
 
         seconds: it lasts; one that claims to be more than a little longer is refused before it is read.
         """
-        names = [f.name for f in fields(Motion)]
+        path, names = Path(path), [f.name for f in fields(Motion)]
         claims = array_claims(path, names, hint="; wanted a motion file (--save-motion)")
         wrong = [
             f"{name} {claim.dtype} {claim.shape}"
@@ -145,7 +148,10 @@ class Motion:
         lengths = {claim.shape[:1] for name, claim in claims.items() if name != "fps"}
         if wrong or claims["fps"].shape or len(lengths) != 1 or lengths == {(0,)}:
             raise DataError(f"not a motion file: {path} ({', '.join(wrong) or 'its parts have no length in common'})")
-        fps, frames = float(read_arrays(path, ["fps"])["fps"]), claims["lips"].shape[0]
+        head = read_arrays(path, ["fps"], optional=["version"], limit=1 << 12)
+        fps, frames = float(head["fps"]), claims["lips"].shape[0]
+        if head.get("version", np.asarray(1)).tolist() != MOTION_VERSION:
+            raise DataError(f"the motion file {path} is of another version, wanted {MOTION_VERSION}; update moda")
         if not 1 <= fps <= MAX_FPS:
             raise DataError(f"the motion file {path} has {fps:g} frames per second, wanted 1 to {MAX_FPS}")
         if frames / fps > seconds + 2:
@@ -201,15 +207,15 @@ class Portrait:
             "person": (side, side),
         }
         for name, shape in wanted.items():
-            _require_array(f"portrait '{name}'", getattr(self, name), shape, finite=True)
+            require_array(f"portrait '{name}'", getattr(self, name), shape, finite=True)
         if self.image.dtype != np.uint8:
             raise DataError(f"portrait 'image' is of {self.image.dtype}, wanted uint8")
         for name, pose_shape in {"rotation": (3,), "translation": (3,), "scale": ()}.items():
             value = np.asarray(getattr(self.pose, name))
-            _require_array(f"portrait 'pose.{name}'", value, pose_shape, finite=True)
+            require_array(f"portrait 'pose.{name}'", value, pose_shape, finite=True)
 
 
-def _require_array(name: str, value: object, shape: tuple[int, ...], *, finite: bool = False) -> None:
+def require_array(name: str, value: object, shape: tuple[int, ...], *, finite: bool = False) -> None:
     """Raise `DataError` for what is no array of numbers of this shape, with finite values if so asked."""
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
         raise DataError(f"{name} is a {type(value).__name__}, wanted a numpy array of numbers of shape {shape}")

@@ -122,6 +122,8 @@ def read(command: str, arguments: argparse.Namespace) -> None:
         from moda.cli.prepare import PrepareConfig
 
         parse(PrepareConfig, tree("default/prepare"), source="docs")
+    elif command in ("info", "convert", "doctor"):
+        assert not hasattr(arguments, "config")
     elif command == "ablate":
         from moda.evaluation.ablation.plan import AblationConfig
 

@@ -23,6 +23,7 @@ import moda
 from moda.errors import MediaError, OutputError
 from moda.files import replacing, temporary_file
 from moda.media.conversion import FOR_VIDEO, Conversion, Picture, scaling
+from moda.media.marking import mark_generated
 from moda.media.probe import check_streams
 from moda.media.track import track_pieces
 from moda.reading import require_file
@@ -121,8 +122,9 @@ class VideoWriter:
     path: where the file appears when the `with` block ends well. size: side, or (width, height),
     even. fps: frames per second. audio: a file whose audio goes beside the frames, padded with
     silence or cut to their length. crf, preset: of libx264. metadata: tags to add or change;
-    `comment` says by default that the video is generated. gop, bframes: for clips that are read by
-    frame index (`gop=12, bframes=0`). threads: of the encoder, 0 = its own choice.
+    `comment` says by default that the video is generated, and then it is marked so for machines
+    (`media.marking`). gop, bframes: for clips that are read by frame index (`gop=12, bframes=0`).
+    threads: of the encoder, 0 = its own choice.
 
     Raises `OutputError` with the reason if writing fails, `MediaError` for audio that cannot be read; the temporary
     file (hidden, in the same folder) is removed on every exception.
@@ -193,6 +195,8 @@ class VideoWriter:
                     yield
                     if self.frames == 0:
                         raise OutputError(f"no frames were written, so there is no video: {self.path}")
+                if self._tags["comment"] == COMMENT:
+                    mark_generated(temporary)
                 self._check(temporary)
         except FFmpegError as error:
             raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error

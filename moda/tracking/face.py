@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from importlib import resources
 from typing import Any
@@ -31,19 +32,31 @@ FRAME_STEP_MS = 10**9
 at the true rate; over a step this long it takes the new points as they are."""
 
 
+_muting = threading.Lock()
+_muters: list[int] = []
+"""Of each running block of `native_stderr_muted` a descriptor of the true stderr."""
+
+
 @contextlib.contextmanager
 def native_stderr_muted() -> Iterator[None]:
-    """Hide what MediaPipe's C++ code writes to the process's stderr; Python errors still raise."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    sink = os.open(os.devnull, os.O_WRONLY)
+    """Hide what MediaPipe's C++ code writes to the process's stderr; Python errors still raise.
+
+    Of several threads the first one hides it and the last one puts it back.
+    """
+    with _muting:
+        sys.stderr.flush()
+        _muters.append(os.dup(_muters[0] if _muters else 2))
+        if len(_muters) == 1:
+            sink = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(sink, 2)
+            os.close(sink)
     try:
-        os.dup2(sink, 2)
         yield
     finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(sink)
+        with _muting:
+            if len(_muters) == 1:
+                os.dup2(_muters[0], 2)
+            os.close(_muters.pop())
 
 
 class FaceTracker:

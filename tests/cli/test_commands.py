@@ -42,9 +42,7 @@ def test_a_mistyped_command(typed: str, meant: str, capsys: pytest.CaptureFixtur
     assert main([typed, "--config", "x"]) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err == (
-        f"error: no command '{typed}'; did you mean '{meant}'? there are: infer, train, eval, prepare, ablate\n"
-    )
+    assert said.err == (f"error: no command '{typed}'; did you mean '{meant}'? there are: {', '.join(COMMANDS)}\n")
 
 
 def test_no_command_at_all(capsys: pytest.CaptureFixture[str]) -> None:

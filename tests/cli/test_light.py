@@ -32,6 +32,8 @@ CALLS: dict[str, list[list[str]]] = {
         ["a.wav", "a.png", "--output", "none/a.mp4"],
         ["a.wav", "a.png", "--set", "checkpoints.faco=none.pt"],
         ["a.wav", "a.png", "--config", "none.yaml"],
+        ["--jobs", "none.csv"],
+        ["none", "."],
     ],
     "moda.cli.train": [
         [],
@@ -61,6 +63,9 @@ CALLS: dict[str, list[list[str]]] = {
         [".", "out", "--set", "options.sise=3"],
         [".", "out", "--config", "none"],
     ],
+    "moda.cli.info": [[], ["none"]],
+    "moda.cli.doctor": [["--devise", "cpu"]],
+    "moda.cli.convert": [[], ["none.npz", "a.bvh"], ["a.wav", "a.tiff"], ["a.wav", "a.wav"]],
     "moda.cli.ablate": [
         [],
         ["--config", "none"],

@@ -1,0 +1,102 @@
+"""Many videos in one process: models are loaded once, a failure ends its own job, what was made before is kept."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from moda.animation import InferenceConfig
+from moda.cli.animate import Models, Timings, make_video, provenance_of
+from moda.cli.job import Job
+from moda.cli.job_list import Row
+from moda.device import DeviceName, choose_device, describe_device
+from moda.errors import ModaError
+from moda.files import write_text
+from moda.printing import printable
+from moda.provenance import made_by
+
+SUMMARY = "jobs_summary.csv"
+MADE, BEFORE, FAILED = "made", "made before", "failed"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a row. seconds: of work."""
+
+    row: Row
+    status: str
+    seconds: float = 0.0
+    error: str = ""
+
+
+def run_batch(rows: Sequence[Row], config: InferenceConfig, device_name: DeviceName, folder: Path) -> int:
+    """Do the jobs in order and write a summary into `folder`; returns 0, or 1 if one failed.
+
+    A video that stands there already and states the same inputs, settings and checkpoints is not made again.
+    """
+    device = choose_device(device_name)
+    print(f"device: {describe_device(device)}, {len(rows)} jobs", flush=True)
+    models = Models(config, device)
+    outcomes: list[Outcome] = []
+    try:
+        for number, row in enumerate(rows, 1):
+            outcome = _outcome(row, models)
+            outcomes.append(outcome)
+            name = row.job.output if row.job else row.place
+            print(f"{number}/{len(rows)} {outcome.status}: {name}{_duration(outcome)}", flush=True)
+            if outcome.error:
+                print(f"  {row.place}: {outcome.error}", flush=True)
+    finally:
+        _summarise(outcomes, len(rows), folder)
+    return 1 if any(outcome.status == FAILED for outcome in outcomes) else 0
+
+
+def _outcome(row: Row, models: Models) -> Outcome:
+    if row.job is None:
+        return Outcome(row, FAILED, error=row.problem or "")
+    begun = time.perf_counter()
+    try:
+        status = _do(row.job, models)
+    except (ModaError, OSError) as error:
+        return Outcome(row, FAILED, time.perf_counter() - begun, " ".join(str(error).split()))
+    except Exception as error:  # a defect, or no memory: the other jobs need not suffer
+        log.exception("%s: a defect of this program, please report it", row.place)
+        return Outcome(row, FAILED, time.perf_counter() - begun, f"{type(error).__name__}: {error}")
+    return Outcome(row, status, time.perf_counter() - begun)
+
+
+def _do(job: Job, models: Models) -> str:
+    record = provenance_of(job, models.config)
+    if made_by(job.output, record) and (job.save_motion is None or job.save_motion.is_file()):
+        return BEFORE
+    if job.output.exists():
+        log.info("%s: made of other inputs or settings, or not by this version: making it again", job.output)
+    make_video(job, models, Timings(), record, progress=sys.stderr.isatty())
+    return MADE
+
+
+def _duration(outcome: Outcome) -> str:
+    return f" ({outcome.seconds:.1f} s)" if outcome.status == MADE else ""
+
+
+def _summarise(outcomes: Sequence[Outcome], wanted: int, folder: Path) -> None:
+    counts = {status: sum(each.status == status for each in outcomes) for status in (MADE, BEFORE, FAILED)}
+    left = wanted - len(outcomes)
+    parts = [f"{count} {status}" for status, count in counts.items() if count] + ([f"{left} not begun"] if left else [])
+    print(f"{wanted} jobs: {', '.join(parts)}")
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["job", "status", "output", "seconds", "error"])
+    for each in outcomes:
+        output = each.row.job.output if each.row.job else ""
+        writer.writerow([each.row.place, each.status, output, f"{each.seconds:.1f}", printable(each.error)])
+    write_text(folder / SUMMARY, table.getvalue())
+    print(f"summary: {folder / SUMMARY}")

@@ -1,0 +1,60 @@
+"""The checkpoints of a configuration and the tracker's models: there, whole, and those that ship."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+from moda.doctor.findings import Finding
+from moda.errors import ModaError
+
+TRACKER_FILES = ("face_landmarker.task", "face_detector_far.tflite", "person_segmenter.tflite", "canonical_face.npz")
+_POINTER = b"version https://git-lfs"
+
+
+def models() -> Iterator[Finding]:
+    """The default checkpoints and the tracker's files."""
+    try:
+        from moda.animation import AnimationConfig
+        from moda.checkpoint import load
+        from moda.locations import SYNC_NETWORK, find_checkpoint
+        from moda.provenance import file_hash
+    except Exception as error:  # whatever is broken above
+        yield Finding("checkpoints", f"not looked at: {type(error).__name__}")
+        return
+    config = AnimationConfig()
+    named = {stage: getattr(config.checkpoints, stage) for stage in ("audio2repr", "faco", "renderer")}
+    for stage, name in (named | {"sync": SYNC_NETWORK}).items():
+        try:
+            path = find_checkpoint(name)
+            if is_pointer(path):
+                yield _pointer(stage, path)
+                continue
+            loaded = load(path, stage=stage)
+        except ModaError as error:
+            cure = "install the package again, or fetch the file from the release"
+            yield Finding(f"model {stage}", str(name), str(error), cure)
+            continue
+        step = loaded.info.get("step", "?")
+        yield Finding(f"model {stage}", f"{path}, step {step}, sha256 {file_hash(path)[:12]}")
+    for name in TRACKER_FILES:
+        file = Path(str(resources.files("moda") / "package_data" / name))
+        if not file.is_file():
+            cure = f"{sys.executable} -m pip install --force-reinstall --no-deps ."
+            yield Finding("tracker", name, f"there is no {file}", cure)
+        elif is_pointer(file):
+            yield _pointer("tracker", file)
+
+
+def is_pointer(path: Path) -> bool:
+    """Whether a file is what Git LFS puts in the place of one that was not fetched."""
+    with path.open("rb") as file:
+        return file.read(len(_POINTER)) == _POINTER
+
+
+def _pointer(name: str, path: Path) -> Finding:
+    return Finding(
+        f"model {name}", str(path), "it is a pointer of Git LFS, not the file", "git lfs install; git lfs pull"
+    )
