@@ -6,6 +6,7 @@ python -m benchmarks.average_face data/clips
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +25,11 @@ def average_face(store: ClipStore) -> np.ndarray:
     return np.mean([np.mean(meshes, axis=0) for meshes in people.values()], axis=0).astype(np.float32)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("store", help="a clip store, or its address")
     parser.add_argument("--output", type=Path, default=TARGET)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     mesh = average_face(ClipStore.open(arguments.store))
     write_npz(arguments.output, {"subject": mesh}, compress=True)
     print(f"{arguments.output}: {mesh.shape}")
