@@ -33,7 +33,6 @@ CALLS: dict[str, list[list[str]]] = {
         ["a.wav", "a.png", "--set", "checkpoints.faco=none.pt"],
         ["a.wav", "a.png", "--config", "none.yaml"],
         ["--jobs", "none.csv"],
-        ["none", "."],
     ],
     "moda.cli.train": [
         [],
