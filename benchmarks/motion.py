@@ -16,12 +16,14 @@ import numpy as np
 import torch
 
 from benchmarks.motion_scores import (
+    FILLINGS,
     Scores,
     audio_of,
     band,
     blink_scores,
     head_scores,
     lip_scores,
+    pause_scores,
     person_means,
     portrait_of,
     rest_share,
@@ -39,10 +41,10 @@ from moda.representation import FPS, Motion
 
 AIMS = {
     "lip corr. lag 0": ">= 0.70", "|best lag|": "<= 1", "opening ratio": "0.8..1.25", "lips / still mouth": "<= 0.80",
-    "pitch spread": "0.7..1.3", "yaw spread": "0.7..1.3", "roll spread": "0.7..1.3", "head speed": "0.7..1.4",
-    "blinks/min": "8..30", "blink s": "0.1..0.4", "seed spread": ">= 0.5",
-    "rest in pauses": ">= 0.95", "rest, nothing": ">= 0.95", "rest, noise": ">= 0.95", "rest, music": ">= 0.95",
-    "rest, breath": ">= 0.95",
+    "pitch spread": "0.7..1.3", "yaw spread": "0.7..1.3", "roll spread": "0.7..1.3", "pitch speed": "0.7..1.4",
+    "yaw speed": "0.7..1.4", "roll speed": "0.7..1.4", "blinks/min": "12..25", "blink s": "0.1..0.4",
+    "seed spread": ">= 0.5", "pause spread": "<= 1.2", "pause speed": "<= 1.2",
+    **{f"rest, {filling}": ">= 0.95" for filling in FILLINGS},
 }  # fmt: skip
 """The project's aims by figure."""
 
@@ -72,13 +74,10 @@ def score_clip(
         scores[name] = float(np.mean([one[name] for one in per_seed if name in one]))
     if len(seeds) > 1 and clip.frames >= 75:
         scores["seed spread"] = seed_spread([m.head[:, :3] for m in made], rotations)
-    for name, motion in (("rest in pauses", made[0]), ("rest in pauses, truth", true)):
-        if (share := rest_share(subject, motion, wave)) is not None:
-            scores[name] = share
-    for filling in ("nothing", "noise", "music", "breath"):
-        longer = with_pause(wave, filling)
-        if (share := rest_share(subject, animator.motion(longer, portrait, seeds[0]), longer)) is not None:
-            scores[f"rest, {filling}"] = share
+    scores |= pause_scores(subject, true, made[0], wave)
+    for filling in FILLINGS:
+        longer, pause = with_pause(wave, filling)
+        scores[f"rest, {filling}"] = rest_share(subject, animator.motion(longer, portrait, seeds[0]), pause)
     by_telephone = animator.motion(band(wave, 300, 3400).astype(np.float32), portrait, seeds[0])
     scores["lip corr., telephone"] = lip_scores(subject, true, by_telephone)["lip corr. lag 0"]
     control = {**lip_scores(subject, true, late), **head_scores(true, late)}

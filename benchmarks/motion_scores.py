@@ -16,7 +16,7 @@ from moda.data.clip import Clip
 from moda.landmarks import EYES, LIPS, eye_opening, lip_opening
 from moda.metrics.diversity import diversity
 from moda.metrics.landmark import lagged
-from moda.metrics.motion import at_rest, settled_silence
+from moda.metrics.motion import SETTLING_SECONDS, at_rest, settled_silence
 from moda.representation import FPS, SAMPLE_RATE, HeadPose, Motion, Portrait, samples_at
 
 MAX_LAG_FRAMES = 6
@@ -86,11 +86,15 @@ def lip_scores(subject: np.ndarray, true: Motion, made: Motion) -> Scores:
 
 
 def head_scores(true: Motion, made: Motion) -> Scores:
-    """Spread of each rotation axis and mean speed of rotation, over the true head's."""
-    spread = made.head[:, :3].std(axis=0) / np.maximum(true.head[:, :3].std(axis=0), 0.1)
-    speed = [float(np.linalg.norm(np.diff(m.head[:, :3], axis=0), axis=1).mean()) for m in (made, true)]
-    axes = {f"{name} spread": float(value) for name, value in zip(("pitch", "yaw", "roll"), spread, strict=True)}
-    return {**axes, "head speed": speed[0] / max(speed[1], 1e-3)}
+    """Spread and mean speed of each rotation axis, over the true head's."""
+    a, b = (motion.head[:, :3] for motion in (made, true))
+    spread = a.std(axis=0) / np.maximum(b.std(axis=0), 0.1)
+    speed = np.abs(np.diff(a, axis=0)).mean(axis=0) / np.maximum(np.abs(np.diff(b, axis=0)).mean(axis=0), 1e-3)
+    return {
+        f"{axis} {name}": float(value)
+        for name, values in (("spread", spread), ("speed", speed))
+        for axis, value in zip(("pitch", "yaw", "roll"), values, strict=True)
+    }
 
 
 def blink_scores(subject: np.ndarray, true: Motion, made: Motion) -> Scores:
@@ -104,10 +108,27 @@ def blink_scores(subject: np.ndarray, true: Motion, made: Motion) -> Scores:
     return scores
 
 
-def rest_share(subject: np.ndarray, motion: Motion, wave: np.ndarray) -> float | None:
-    """Share of settled silent frames in which lips are at rest (metric "silence"); None without such a frame."""
-    silent = settled_silence(wave, len(motion))
-    return float(at_rest(opening_of(subject, motion))[silent].mean()) if silent.any() else None
+def pause_scores(subject: np.ndarray, true: Motion, made: Motion, wave: np.ndarray) -> Scores:
+    """Standard deviation and speed of the opening in pauses of 0.3 s and more (metric "silence"), over the true one's;
+    nothing without a pause.
+    """
+    silent = np.concatenate([[False], settled_silence(wave, len(true)), [False]])
+    edges = np.flatnonzero(np.diff(silent)).reshape(-1, 2)
+    pauses = [slice(max(first - round(SETTLING_SECONDS * FPS), 0), after) for first, after in edges]
+    if not pauses:
+        return {}
+    values = [
+        (np.mean([curve[p].std() for p in pauses]), np.mean([np.abs(np.diff(curve[p])).mean() for p in pauses]))
+        for curve in (opening_of(subject, motion) for motion in (made, true))
+    ]
+    (spread, speed), (true_spread, true_speed) = values
+    return {"pause spread": spread / max(true_spread, 0.1), "pause speed": speed / max(true_speed, 0.02)}
+
+
+def rest_share(subject: np.ndarray, motion: Motion, pause: slice) -> float:
+    """Share of the frames of a pause, after its first 0.6 s, in which lips are at rest (metric "silence")."""
+    settled = slice(pause.start + round(0.6 * FPS), pause.stop)
+    return float(at_rest(opening_of(subject, motion))[settled].mean())
 
 
 def band(wave: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -118,21 +139,35 @@ def band(wave: np.ndarray, low: float, high: float) -> np.ndarray:
     return np.fft.irfft(spectrum, len(wave))
 
 
-def with_pause(wave: np.ndarray, filling: str, seconds: float = 1.0) -> np.ndarray:
-    """The audio with a pause put into its middle: "nothing", or "noise", "music" or "breath" 40 dB below the audio.
+FILLINGS = ("nothing", "noise", "hum", "rumble", "music", "breath")
+"""What a pause is filled with."""
 
-    music: a chord that swells. breath: noise between 300 and 3000 Hz that comes and goes.
+
+def with_pause(wave: np.ndarray, filling: str, seconds: float = 2.0) -> tuple[np.ndarray, slice]:
+    """The audio with a pause where its middle is quietest, all of it with `filling` 20 dB below; the pause's frames.
+
+    hum: harmonics of 50 Hz. rumble: noise below 120 Hz. music: chords struck twice a second. breath: noise
+    between 300 and 3000 Hz that comes and goes.
     """
-    count = round(seconds * FPS) * 640
-    time, random = np.arange(count) / 16_000, np.random.default_rng(0)
-    noise = random.standard_normal(count)
-    if filling == "music":
-        noise = sum(np.sin(2 * np.pi * f * time) for f in (220.0, 277.2, 329.6)) * (0.6 + 0.4 * np.sin(6 * time))
+    frames = len(wave) // 640
+    power = np.square(wave[: frames * 640]).reshape(frames, 640).mean(axis=1)
+    third = frames // 3
+    first = third + int(power[third : max(2 * third, third + 1)].argmin())
+    length = round(seconds * FPS)
+    longer = np.concatenate([wave[: first * 640], np.zeros(length * 640, np.float32), wave[first * 640 :]])
+    time, random = np.arange(len(longer)) / SAMPLE_RATE, np.random.default_rng(0)
+    noise = random.standard_normal(len(longer))
+    if filling == "hum":
+        noise = sum(np.sin(2 * np.pi * 50 * k * time + k) / k for k in range(1, 60))
+    elif filling == "rumble":
+        noise = band(np.cumsum(noise), 5, 120)
+    elif filling == "music":
+        pitch = 2 ** (np.floor(2 * time) % 5 / 12)
+        noise = sum(np.sin(2 * np.pi * f * time * pitch) for f in (220.0, 277.2, 329.6)) * np.exp(-2 * (2 * time % 1))
     elif filling == "breath":
-        noise = band(noise, 300, 3000) * np.sin(np.pi * time / seconds)
-    level = 0.0 if filling == "nothing" else 10 ** (-40 / 20) * np.sqrt(np.mean(wave**2) / np.mean(noise**2))
-    middle = len(wave) // 2 // 640 * 640
-    return np.concatenate([wave[:middle], (level * noise).astype(np.float32), wave[middle:]])
+        noise = band(noise, 300, 3000) * np.sin(np.pi * time) ** 2
+    level = 0.0 if filling == "nothing" else 0.1 * np.sqrt(np.mean(wave**2) / np.mean(noise**2))
+    return (longer + level * noise).astype(np.float32), slice(first, first + length)
 
 
 def seed_spread(made: Sequence[np.ndarray], true: Sequence[np.ndarray]) -> float:

@@ -314,7 +314,9 @@ def load_stage(stage: str, config: AnimationConfig | None = None) -> nn.Module:
 def _load(stage: str, config: AnimationConfig, device: torch.device) -> nn.Module:
     path = config.network(stage)
     loaded = checkpoint.load(path, stage=stage, map_location="cpu")
-    flow = checkpoint.section(loaded, "network", source=str(path)).get("kind") == "flow"
-    changes = {"flow": {"steps": config.flow_steps}} if flow and config.flow_steps is not None else {}
+    changes: dict[str, Any] = {}
+    if checkpoint.section(loaded, "network", source=str(path)).get("kind") == "flow":
+        flow = {"steps": config.flow_steps, "turning_degrees": config.liveliness}
+        changes = {"flow": {name: value for name, value in flow.items() if value is not None}}
     network = load_network(loaded, changes, source=str(path))
     return network.to(device).eval()

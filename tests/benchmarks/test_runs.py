@@ -6,10 +6,11 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import moda
-from benchmarks import dataset, motion, renderer_quality, training
+from benchmarks import dataset, motion, renderer_quality, shape, training
 from benchmarks.measuring import run_moda
 from moda.data.clip import ClipStore
 
@@ -31,9 +32,22 @@ def test_quality_of_stage_1(clip_store: ClipStore, tmp_path: Path, capfd: pytest
     options = ["--split", split, "--seeds", "0", "--output", str(tmp_path)]
     assert motion.main(["--store", str(clip_store.root), *options]) == 0
     table = capfd.readouterr().out
-    for figure in ("lip corr. lag 0", "opening ratio", "head speed", "blinks/min", "rest, music"):
+    for figure in ("lip corr. lag 0", "opening ratio", "roll speed", "blinks/min", "rest, music"):
         assert f"| {figure} | " in table
     assert set(json.loads((tmp_path / "motion.json").read_text())) == {"made", "truth, 1 s late"}
+
+
+def test_shares_of_the_lips_distance_need_a_face(clip_store: ClipStore, capfd: pytest.CaptureFixture[str]) -> None:
+    split = next(name for name in ("train", "val", "test") if clip_store.split(name))
+    assert shape.main(["--store", str(clip_store.root), "--split", split]) == 2
+    assert f"no clip of the split '{split}'" in capfd.readouterr().err
+
+
+def test_lips_of_the_true_size_differ_in_timing_alone() -> None:
+    true = np.random.default_rng(0).normal(2, 3, (50, 40, 3))
+    assert shape.distance(shape.with_true_size(0.3 * true - 4, true), true, 100) == pytest.approx(0, abs=1e-9)
+    assert shape.distance(shape.with_true_size(-2 * true, true), true, 100) > 1
+    assert shape.distance(true + np.array([3, 4, 9]), true, 200) == pytest.approx(2.5)
 
 
 def test_speed_of_the_dataset(tmp_path: Path) -> None:
