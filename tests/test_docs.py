@@ -128,7 +128,7 @@ def read(command: str, arguments: argparse.Namespace) -> None:
         from moda.evaluation.ablation.plan import AblationConfig
 
         parse(AblationConfig, tree(""), source="docs").only(arguments.variants)
-    else:
+    elif arguments.check is None:
         from moda.evaluation.config import read_config
 
         evaluation = read_config(arguments)

@@ -17,7 +17,10 @@ EXIT_INCOMPLETE = 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code: 0 all pairs scored, 1 some were not (the report says why), 2 a mistake in the call."""
+    """Exit code: 0 all pairs scored, 1 some were not (the report says why), 2 a mistake in the call.
+
+    With --check: 0 both files may be compared in full, 1 not, or not in full.
+    """
     return run(_main, argv)
 
 
@@ -47,6 +50,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--phonemes", metavar="FOLDER|hama", help="alignments, or the recogniser: for lips closed at p b m"
     )
+    parser.add_argument("--protocol", type=Path, metavar="YAML", help="fixed clips, frames and networks")
+    parser.add_argument("--handling", action="store_true", help="rows of the truth coded, cut and sampled otherwise")
+    parser.add_argument(
+        "--check", type=Path, nargs=2, metavar="SCORES", help="say whether two scores.json may be compared, and why not"
+    )
+    parser.add_argument("--speech", choices=("loudness", "silero"), help="how speech is told from silence")
+    parser.add_argument("--quality-weights", type=Path, metavar="DIR", help="pyiqa's weights, for THEval's quality")
+    parser.add_argument("--face-weights", type=Path, metavar="FILE", help="face recogniser, for CSIM")
+    parser.add_argument("--perceptual-weights", type=Path, metavar="FILE", help="VGG19, VGG16 or SqueezeNet")
+    parser.add_argument("--lip-weights", type=Path, metavar="FILE", help="lip reader, for LipScore")
+    parser.add_argument("--fid-weights", type=Path, metavar="FILE", help="Inception as TorchScript")
+    parser.add_argument("--fvd-weights", type=Path, metavar="FILE", help="I3D as TorchScript")
     parser.add_argument("--skip", nargs="+", action="extend", default=[], metavar="METRIC", help="leave metrics out")
     parser.add_argument("--device", choices=DEVICE_NAMES, help="for what is generated here")
     parser.add_argument("--jobs", type=int, metavar="N", help="processes that track and score (default: 2)")
@@ -56,6 +71,13 @@ def _parser() -> argparse.ArgumentParser:
 def _main(argv: Sequence[str] | None) -> int:
     options = _parser().parse_args(argv)
     # Imported here so that --help and mistakes in the call are answered at once.
+    if options.check is not None:
+        from moda.evaluation.check import check_text, compare, read_scores
+
+        first, second = options.check
+        found = compare(read_scores(first), read_scores(second))
+        print(check_text((first, second), found))
+        return 0 if found.whole else EXIT_INCOMPLETE
     from moda.evaluation.config import check_inputs, read_config
 
     config = read_config(options)
@@ -101,6 +123,8 @@ def _main(argv: Sequence[str] | None) -> int:
             jobs=config.jobs,
             skip=config.skip,
             settings=config.metric_settings(),
+            protocol=config.fixed_protocol(),
+            handling=config.handling,
             progress=progress,
         )
     start = time.perf_counter()

@@ -14,12 +14,18 @@ from moda.device import DeviceName
 from moda.errors import ConfigError, ModaError
 from moda.evaluation.controls import CONTROLS
 from moda.evaluation.folders import find_generated, find_true, parse_named_folders
+from moda.evaluation.protocol import FixedProtocol, check_weights, read_protocol
 from moda.evaluation.report.printed import PrintedTable, read_printed
 from moda.locations import find_config, locate
 from moda.metrics import METRICS, MetricSettings
+from moda.metrics.over_clips import check_names
 from moda.metrics.phonemes import RECOGNISER
 from moda.metrics.registry import chosen_metrics
+from moda.metrics.speech import SpeechDetector
 from moda.reading import require_file
+
+WEIGHTS = tuple(f"{name}_weights" for name in ("sync", "quality", "face", "perceptual", "lip", "fid", "fvd"))
+"""Settings that name files of weights."""
 
 
 class SetConfig(Config):
@@ -66,6 +72,24 @@ class EvaluationConfig(Config):
     phonemes: str | None = None
     """Where the times of /p b m/ come from: a folder of alignments, CLIP.TextGrid or CLIP.tsv, or "hama", the
     recogniser (moda[phonemes]); null = leave "lips closed" out."""
+    protocol: Path | None = None
+    """A protocol (configs/eval/protocol.yaml): its clips, frames and networks and no others; null = none."""
+    handling: bool = False
+    """With rows of the truth coded, cut and sampled otherwise: what that alone changes."""
+    speech: SpeechDetector = "loudness"
+    """How speech is told from silence; "silero" needs moda[silero]."""
+    quality_weights: Path | None = None
+    """Folder of pyiqa's weights (moda[quality]), for THEval's picture quality; null = leave it out."""
+    face_weights: Path | None = None
+    """A face recogniser for CSIM: dlib's .dat (moda[faces]), or TorchScript; null = leave it out, as the next ones."""
+    perceptual_weights: Path | None = None
+    """VGG19, VGG16 or SqueezeNet 1.1, for the perceptual distance."""
+    lip_weights: Path | None = None
+    """A lip reader as TorchScript, for LipScore."""
+    fid_weights: Path | None = None
+    """The Inception network of FID as TorchScript (inception-2015-12-05.pt)."""
+    fvd_weights: Path | None = None
+    """The I3D network of FVD as TorchScript (i3d_torchscript.pt)."""
     printed: PrintedConfig | None = None
     """The paper's numbers for this test set; null = none."""
     device: DeviceName = "auto"
@@ -101,12 +125,16 @@ class EvaluationConfig(Config):
         """The paper's numbers, if they are to be shown; raises `ConfigError`."""
         return None if self.printed is None else read_printed(find_config(self.printed.file), self.printed.setting)
 
+    def fixed_protocol(self) -> FixedProtocol | None:
+        """The protocol, if there is one; raises `ConfigError`."""
+        return None if self.protocol is None else read_protocol(self.protocol)
+
     def metric_settings(self) -> MetricSettings:
         """Settings of the metrics."""
         phonemes = self.phonemes if self.phonemes in (None, RECOGNISER) else str(locate(Path(self.phonemes)))
-        return MetricSettings(
-            sync_weights=None if self.sync_weights is None else locate(self.sync_weights), phonemes=phonemes
-        )
+        paths = {name: getattr(self, name) for name in WEIGHTS}
+        found = {name: None if path is None else locate(path) for name, path in paths.items()}
+        return MetricSettings(speech=self.speech, phonemes=phonemes, **found)
 
 
 def _animation(section: SetConfig, changes: Sequence[str] = ()) -> AnimationConfig:
@@ -120,10 +148,12 @@ def read_config(arguments: argparse.Namespace) -> EvaluationConfig:
     tree = apply_overrides(tree, arguments.set)
     if arguments.true is not None:
         tree["truth"] = str(arguments.true)
-    for name in ("split", "output", "jobs", "device", "sync_weights", "phonemes", "reference"):
+    for name in ("split", "output", "jobs", "device", "reference", "phonemes", "speech", "protocol", *WEIGHTS):
         value = getattr(arguments, name)
         if value is not None:
             tree[name] = str(value) if isinstance(value, Path) else value
+    if arguments.handling:
+        tree["handling"] = True
     if arguments.skip:
         tree["skip"] = [*(tree.get("skip") or []), *arguments.skip]
     named = parse_named_folders(arguments.generated, reserved=list(CONTROLS))
@@ -149,8 +179,12 @@ def check_inputs(config: EvaluationConfig) -> dict[str, AnimationConfig]:
     find_true(locate(config.truth), config.split)
     for folder in config.generated.values():
         find_generated(locate(folder))
+    check_names(config.skip)
     for name in chosen_metrics(config.skip):
         METRICS[name].key(config.metric_settings())  # raises for weights that do not exist
+    protocol = config.fixed_protocol()
+    if protocol is not None:
+        check_weights(protocol.protocol, config.metric_settings())
     if config.reference is not None:
         require_file(config.reference, "reference picture")
     animations = config.animations()

@@ -11,13 +11,17 @@ from moda.errors import DataError
 from moda.evaluation.controls import CONTROLS
 from moda.evaluation.folders import find_generated, find_true
 from moda.evaluation.framing import NotScored
+from moda.evaluation.handling import HANDLINGS, handled_truth
 from moda.evaluation.jobs import ClipJob, clip_jobs, paired_clips, videos_to_track
+from moda.evaluation.overall import TRUTH_ROW, score_rows
+from moda.evaluation.protocol import FixedProtocol, check_weights, chosen_clips
 from moda.evaluation.report.strips import STRIPS_FOLDER
 from moda.evaluation.results import Evaluation, MethodScores
 from moda.evaluation.scoring import CACHE_FOLDER, Result, score_clip
-from moda.evaluation.tracking import track_videos
+from moda.evaluation.tracking import content_hash, track_videos
 from moda.files import clear_litter, make_folder
-from moda.metrics import METRICS
+from moda.metrics import METRICS, SET_METRICS
+from moda.metrics.over_clips import check_names
 from moda.metrics.registry import MetricSettings, chosen_metrics
 from moda.processes import in_processes
 
@@ -42,46 +46,76 @@ def evaluate(
     jobs: int = 1,
     skip: Collection[str] = (),
     settings: MetricSettings | None = None,
+    protocol: FixedProtocol | None = None,
+    handling: bool = False,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Pair videos by file stem, track each once (cached under `output`/tracks), score methods and controls.
 
     true_dir: folder of videos, or a clip store (`split`: only that list). skip: names of metrics to leave out.
+    protocol: score its clips and frames only. handling: with rows of the truth handled otherwise (handling.py).
     progress: called with "tracking" or "scoring", how many are done, of how many, and the one just done. Raises
     `DataError` for folders that do not exist or that have no file stem in common and for an unknown metric,
     `OutputError` for an output that cannot be written; anything wrong with a single clip is in its row.
     """
     if not generated:
         raise DataError("nothing to score: name at least one folder of generated videos, --generated NAME=DIR")
+    check_names(skip)
     metrics = chosen_metrics(skip)
     true = find_true(true_dir, split)
     methods = {name: find_generated(folder) for name, folder in generated.items()}
+    settings = settings or MetricSettings()
+    if protocol is not None:
+        check_weights(protocol.protocol, settings)
+        true, methods = chosen_clips(protocol.protocol, true, methods)
     paired = paired_clips(true_dir, true, generated, methods)
     for folder in (output, output / CACHE_FOLDER, output / STRIPS_FOLDER, output / TRACKS_FOLDER):
         make_folder(folder)
         clear_litter(folder)
 
-    videos = videos_to_track(true, methods, paired)
     report = progress or (lambda *_: None)
+    frames = None if protocol is None else protocol.protocol.frames
+    rows = [MethodScores(name, control=False) for name in methods]
+    if handling:
+        truth = {clip: true.videos[clip][0] for clip in sorted(paired) if len(true.videos[clip]) == 1}
+        made = iter(range(1, len(HANDLINGS) + 1))
+        folders = handled_truth(
+            truth, output, frames, lambda name: report("handling", next(made), len(HANDLINGS), name)
+        )
+        methods |= {name: find_generated(folder) for name, folder in folders.items()}
+        rows += [MethodScores(name, control=True) for name in folders]
+    rows += [MethodScores(name, control=True) for name in CONTROLS]
+    videos = videos_to_track(true, methods, paired)
     start = time.perf_counter()
     tracked = iter(range(1, len(videos) + 1))
     tracks = track_videos(
-        videos, output / TRACKS_FOLDER, jobs, lambda path: report("tracking", next(tracked), len(videos), path.name)
+        videos,
+        output / TRACKS_FOLDER,
+        jobs,
+        lambda path: report("tracking", next(tracked), len(videos), path.name),
+        frames,
     )
     seconds = {"tracking": time.perf_counter() - start}
-    rows = [MethodScores(name, control=False) for name in methods] + [
-        MethodScores(name, control=True) for name in CONTROLS
-    ]
-    settings = settings or MetricSettings()
-    todo = clip_jobs(rows, true, methods, sorted(paired), tracks, metrics, settings, output)
+    set_metrics = {name: metric for name, metric in SET_METRICS.items() if name not in skip}
+    samplers = tuple({metric.sampler: None for metric in set_metrics.values() if metric.sampler is not None})
+    todo = clip_jobs(rows, true, methods, sorted(paired), tracks, metrics, samplers, settings, output)
     scored = iter(range(1, len(todo) + 1))
     start = time.perf_counter()
     results = score_clips(todo, jobs, lambda clip: report("scoring", next(scored), len(todo), clip))
     seconds["scoring"] = time.perf_counter() - start
     _fill(rows, results)
     clips = sorted(set(true.videos).union(*(method.videos for method in methods.values())))
+    truths = {clip: content_hash(true.videos[clip][0]) for clip in _truth_row(rows).scores}
+    score_rows(rows, set_metrics.values(), settings)
     columns = {name: METRICS[name] for name in metrics}
-    return Evaluation(true_dir, dict(generated), rows, clips, _out_of_sync(rows), columns, settings, seconds)
+    remarks = _out_of_sync(rows)
+    return Evaluation(
+        true_dir, dict(generated), rows, clips, remarks, columns, set_metrics, settings, truths, protocol, seconds
+    )
+
+
+def _truth_row(rows: Sequence[MethodScores]) -> MethodScores:
+    return next(row for row in rows if row.name == TRUTH_ROW)
 
 
 def score_clips(jobs: Sequence[ClipJob], processes: int, done: Callable[[str], None]) -> dict[str, dict[str, Result]]:

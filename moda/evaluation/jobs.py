@@ -50,7 +50,7 @@ class ClipJob:
     """All of one clip's rows.
 
     true: the true video. methods: those that have a video of it. other: whose mouth a control shows.
-    metrics: names of those to compute. output: where cache/ and frames/ are.
+    metrics, samplers: names of those to compute. output: where cache/ and frames/ are.
     """
 
     clip: str
@@ -58,6 +58,7 @@ class ClipJob:
     methods: tuple[MethodClip, ...]
     other: OtherVideo | None
     metrics: tuple[str, ...]
+    samplers: tuple[str, ...]
     settings: MetricSettings
     output: Path
 
@@ -92,6 +93,7 @@ def clip_jobs(
     paired: Sequence[str],
     tracks: Tracks,
     metrics: tuple[str, ...],
+    samplers: tuple[str, ...],
     settings: MetricSettings,
     output: Path,
 ) -> list[ClipJob]:
@@ -121,7 +123,7 @@ def clip_jobs(
                     by_name[name].refused[clip] = "; ".join(whys)
         if isinstance(truth, TrackedVideo):
             other = _other(clip, paired, true_videos, true.identities)
-            jobs.append(ClipJob(clip, truth, tuple(candidates), other, metrics, settings, output))
+            jobs.append(ClipJob(clip, truth, tuple(candidates), other, metrics, samplers, settings, output))
         elif isinstance(truth, NotScored):
             for name in CONTROLS:
                 by_name[name].refused[clip] = truth.why

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from moda.metrics.registry import Metric, MetricSettings, NotAvailable, Value
+from moda.evaluation.protocol import FixedProtocol
+from moda.metrics.over_clips import SetMetric
+from moda.metrics.registry import Measure, Metric, MetricSettings, NotAvailable, Value
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Ends of a confidence interval, in the unit of the values."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class SetScore:
+    """One score of a row over all its clips: its value, its interval over draws of clips, and how many clips."""
+
+    value: Value
+    interval: Interval | None
+    clips: int
 
 
 @dataclass(frozen=True)
@@ -15,7 +35,8 @@ class ClipScore:
     """One clip of one row.
 
     values: by metric name. frames: compared. notes: remarks for the reader. opening: (T,) lip opening after
-    rigid alignment, pixels. strip: picture of some of its frames, relative to the output folder.
+    rigid alignment, pixels. strip: picture of some of its frames, relative to the output folder. samples: files of
+    its rows by sampler (`moda.metrics.samples`).
     """
 
     values: dict[str, Value]
@@ -23,16 +44,18 @@ class ClipScore:
     notes: tuple[str, ...] = ()
     opening: np.ndarray | None = None
     strip: str | None = None
+    samples: Mapping[str, Path | NotAvailable] = field(default_factory=dict)
 
 
 @dataclass
 class MethodScores:
-    """A method or a control: its scored clips and, by clip, why others were not scored."""
+    """A method or a control: its scored clips and, by clip, why others were not scored; scores over all of them."""
 
     name: str
     control: bool
     scores: dict[str, ClipScore] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    overall: dict[str, SetScore] = field(default_factory=dict)
 
     def by_clip(self, metric: str) -> dict[str, float]:
         """The clips' values of a metric, where there is one."""
@@ -53,7 +76,8 @@ class MethodScores:
 class Evaluation:
     """Contents of the reports: methods first, then controls; clips are those with any video of a pair.
 
-    seconds: of work, by part.
+    truths: hash of each true video by scored clip. protocol: what was fixed, if anything was. seconds: of work, by
+    part.
     """
 
     true: Path
@@ -62,8 +86,16 @@ class Evaluation:
     clips: list[str]
     remarks: list[str]
     metrics: dict[str, Metric]
+    set_metrics: dict[str, SetMetric]
     settings: MetricSettings
+    truths: dict[str, str] = field(default_factory=dict)
+    protocol: FixedProtocol | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> dict[str, Measure]:
+        """Metrics and scores over clips, by name."""
+        return {**self.metrics, **self.set_metrics}
 
     @property
     def complete(self) -> bool:

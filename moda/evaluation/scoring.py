@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from moda.errors import MediaError
+from moda.errors import MediaError, ModaError, OutputError
 from moda.evaluation.controls import CONTROLS, ControlClip, OtherClip
 from moda.evaluation.folders import audio_file
 from moda.evaluation.framing import Framed, NotScored, frame_box, frame_pair, true_face
@@ -19,7 +19,7 @@ from moda.evaluation.jobs import ClipJob, MethodClip
 from moda.evaluation.report.strips import moments_of, write_strip
 from moda.evaluation.results import ClipScore
 from moda.evaluation.tracking import content_hash, tracker_version
-from moda.files import write_json
+from moda.files import write_json, write_npz
 from moda.imaging.crop import Box
 from moda.media.audio import read_audio
 from moda.media.video import VideoInfo, probe
@@ -34,6 +34,7 @@ from moda.metrics.registry import (
     NotAvailable,
     Value,
 )
+from moda.metrics.samples import SAMPLERS
 from moda.metrics.tracks import FaceTrack
 from moda.representation import FPS, samples_at
 
@@ -90,7 +91,7 @@ class _ClipScorer:
         sources = (
             VERSION, tracker_version(), "method", self.content(self.true.path), self.content(path),
             tuple(self.content(sample.path) for sample in method.samples), self.content(source),
-            method.made, framed.true_box, framed.generated_box,
+            method.made, framed.true_box, framed.generated_box, len(framed.pair),
         )  # fmt: skip
         cache = ClipCache(self.job.output / CACHE_FOLDER, *sources)
         pictures = self.pictures(framed, method, info)
@@ -102,11 +103,11 @@ class _ClipScorer:
                 self.samples(method), NOT_RECORDED if factor is None else factor, self.job.settings, self.job.clip,
             )  # fmt: skip
 
-        values = self.measure(cache, build)
+        values, samples = self.measure(cache, build)
         name = f"{self.job.clip}__{method.name}__{cache.digest[:8]}"
         strip = write_strip(self.job.output, name, pictures, "generated", self.moments)
         opening = framed.pair.generated.opening.astype(np.float32)
-        return ClipScore(values, len(framed.pair), tuple(notes), opening, strip)
+        return ClipScore(values, len(framed.pair), tuple(notes), opening, strip, samples)
 
     def control(self, name: str, face: FaceTrack, other: OtherClip | None) -> Result:
         """Score one control."""
@@ -116,7 +117,7 @@ class _ClipScorer:
         lender = self.job.other
         sources = (
             VERSION, tracker_version(), name, self.content(self.true.path), self.content(self.audio),
-            None if made.start is not None or lender is None else self.content(lender.video.path),
+            None if made.start is not None or lender is None else self.content(lender.video.path), len(made.tracks),
         )  # fmt: skip
         cache = ClipCache(self.job.output / CACHE_FOLDER, *sources)
         pictures = self.control_pictures(made)
@@ -126,27 +127,30 @@ class _ClipScorer:
             wave = self.wave(self.audio, len(made.tracks), notes)
             return ClipPair(made.tracks, wave, pictures, settings=self.job.settings, name=self.job.clip)
 
-        values = self.measure(cache, build)
+        values, samples = self.measure(cache, build)
         strip = None
         if made.start == 0:
             strip = write_strip(
                 self.job.output, f"{self.job.clip}__truth__{cache.digest[:8]}", pictures, "true", self.moments
             )
         opening = made.tracks.generated.opening.astype(np.float32)
-        return ClipScore(values, len(made.tracks), tuple(notes), opening, strip)
+        return ClipScore(values, len(made.tracks), tuple(notes), opening, strip, samples)
 
-    def measure(self, cache: ClipCache, build: Callable[[], ClipPair]) -> dict[str, Value]:
-        """Values by metric: from the cache if they are there, else computed and cached."""
+    def measure(
+        self, cache: ClipCache, build: Callable[[], ClipPair]
+    ) -> tuple[dict[str, Value], dict[str, Path | NotAvailable]]:
+        """Values by metric, files of rows by sampler: from the cache if they are there, else computed and cached."""
         cached = cache.read(self.metrics, self.job.settings)
-        if cached.keys() == self.metrics.keys():
-            return cached
+        files = {name: cache.rows(name, self.job.settings) for name in self.job.samplers}
+        if cached.keys() == self.metrics.keys() and all(path.is_file() for path in files.values()):
+            return cached, dict(files)
         clip = build()
         values = {
             name: cached[name] if name in cached else metric.measure(clip) for name, metric in self.metrics.items()
         }
         if values != cached:
             cache.write(values, self.metrics, self.job.settings)
-        return values
+        return values, {name: path if path.is_file() else _sample(name, clip, path) for name, path in files.items()}
 
     def pictures(self, framed: Framed, method: MethodClip, info: VideoInfo | None) -> PicturePair | NotAvailable:
         """The frames of a method's pair."""
@@ -230,6 +234,20 @@ class _ClipScorer:
             )
 
 
+def _sample(name: str, clip: ClipPair, path: Path) -> Path | NotAvailable:
+    """Write a clip's rows, unless there are none; raises `OutputError`."""
+    try:
+        rows = SAMPLERS[name].sample(clip)
+    except OutputError:
+        raise
+    except ModaError as error:
+        return NotAvailable(" ".join(str(error).split()))
+    if isinstance(rows, NotAvailable):
+        return rows
+    write_npz(path, {"rows": rows})
+    return path
+
+
 def _facts(path: Path) -> VideoInfo | None:
     try:
         return probe(path)
@@ -262,6 +280,11 @@ class ClipCache:
         except (OSError, ValueError, KeyError, TypeError) as error:
             logger.warning("the cached scores %s are damaged (%s): computing them again", self._path, error)
             return {}
+
+    def rows(self, sampler: str, settings: MetricSettings) -> Path:
+        """The file for the rows that a sampler takes of this clip."""
+        key = hashlib.sha256(SAMPLERS[sampler].key(settings).encode()).hexdigest()[:8]
+        return self._path.with_name(f"{self.digest}-{sampler}-{key}.npz")
 
     def write(self, values: Mapping[str, Value], metrics: Mapping[str, Metric], settings: MetricSettings) -> None:
         """Write the numbers among the values; raises `OutputError`."""

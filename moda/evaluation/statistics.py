@@ -15,7 +15,7 @@ from itertools import combinations
 import numpy as np
 from scipy.stats import bootstrap
 
-from moda.evaluation.results import MethodScores
+from moda.evaluation.results import Interval, MethodScores
 from moda.metrics.registry import Better, Metric
 
 LEVEL = 0.95
@@ -28,14 +28,6 @@ BASELINE_CONTROL = "still mouth"
 """The control that every method is also compared with."""
 MAX_ALL_PAIRS_METHODS = 8
 """With more methods than this each is compared with the first only, not every two."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Ends of a confidence interval, in the unit of the values."""
-
-    low: float
-    high: float
 
 
 def mean_interval(values: np.ndarray, samples: int = RESAMPLES) -> Interval | None:
@@ -128,6 +120,6 @@ def _verdict(difference: np.ndarray, interval: Interval | None, metric: Metric) 
     if interval.low <= 0 <= interval.high or abs(difference.mean()) < 0.5 * 10**-metric.digits:
         return "no difference shown"
     larger = interval.low > 0
-    if metric.better == "none":
+    if metric.better in ("none", "truth"):
         return "larger" if larger else "smaller"
     return "better" if larger == (metric.better == "higher") else "worse"

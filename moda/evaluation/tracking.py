@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -47,12 +48,16 @@ def content_hash(path: Path) -> str:
 
 
 def track_videos(
-    paths: Iterable[Path], cache: Path, jobs: int = 1, progress: Callable[[Path], None] | None = None
+    paths: Iterable[Path],
+    cache: Path,
+    jobs: int = 1,
+    progress: Callable[[Path], None] | None = None,
+    frames: int | None = None,
 ) -> dict[Path, VideoTrack | Unreadable]:
     """Tracks of many videos, `jobs` processes at a time; a file tracked before is read from `cache`.
 
-    cache: folder of tracks, named by the video's content and the tracker's version. progress: called
-    as each video is done. Raises `OutputError` when the cache cannot be written; a video that cannot
+    cache: folder of tracks, named by the video's content and the tracker's version. frames: only the first ones.
+    progress: called as each video is done. Raises `OutputError` when the cache cannot be written; a video that cannot
     be read comes back as `Unreadable`.
     """
     make_folder(cache)
@@ -66,7 +71,8 @@ def track_videos(
     todo: dict[Path, list[Path]] = {}  # file of the track -> videos of that content
     for path in dict.fromkeys(paths):
         try:
-            cached = cache / f"{content_hash(path)}-{tracker_version()}.npz"
+            part = "" if frames is None else f"-first{frames}"
+            cached = cache / f"{content_hash(path)}-{tracker_version()}{part}.npz"
         except OSError as error:
             finish(path, Unreadable(f"cannot read {path}: {error.strerror or error}"))
             continue
@@ -75,8 +81,8 @@ def track_videos(
             todo.setdefault(cached, []).append(path)
         else:
             finish(path, track)
-    files = [(videos[0], cached) for cached, videos in todo.items()]
-    for (path, cached), result in in_processes(_track_file, files, jobs, _begin):
+    files = [(videos[0], cached, frames) for cached, videos in todo.items()]
+    for (path, cached, _), result in in_processes(_track_file, files, jobs, _begin):
         died = Unreadable(f"a tracking process died while {path} was waiting or being tracked")
         for video in todo[cached]:
             finish(video, died if result is None else result)
@@ -91,11 +97,11 @@ def _begin() -> None:
     os.close(sink)
 
 
-def _track_file(job: tuple[Path, Path]) -> VideoTrack | Unreadable:
+def _track_file(job: tuple[Path, Path, int | None]) -> VideoTrack | Unreadable:
     """Track a video and write the track to a file; raises `OutputError` when that cannot be written."""
-    path, cached = job
+    path, cached, frames = job
     try:
-        track = _track(path)
+        track = _track(path, frames)
     except OutputError:
         raise
     except ModaError as error:
@@ -104,14 +110,14 @@ def _track_file(job: tuple[Path, Path]) -> VideoTrack | Unreadable:
     return track
 
 
-def _track(path: Path) -> VideoTrack:
+def _track(path: Path, frames: int | None) -> VideoTrack:
     from moda.media.video import read_frames
     from moda.tracking.face import FaceTracker
 
     rows: list[np.ndarray] = []
     height = width = 0
     with FaceTracker(video=True) as tracker:
-        for frame in read_frames(path, fps=FPS):
+        for frame in islice(read_frames(path, fps=FPS), frames):
             height, width = frame.shape[:2]
             face = tracker.track(frame)
             rows.append(np.full((N_LANDMARKS, 3), np.nan) if face is None else face)

@@ -8,11 +8,13 @@ from itertools import combinations
 import numpy as np
 
 from moda.landmarks import EYES
+from moda.metrics.landmark import MIN_FRAMES
 from moda.metrics.motion import rotation
 from moda.metrics.registry import ClipPair, NotAvailable, Value, metric
 from moda.metrics.tracks import FaceTrack
 
 SOURCE = "the paper; form inferred, docs/method.md, section 6"
+RANGE_SOURCE = "head diversity of SadTalker (Zhang et al. 2023) and KDTalker, there of Hopenet's features"
 NO_FACE = NotAvailable("no frame with a face in all samples")
 
 
@@ -44,6 +46,17 @@ def eye_diversity(clip: ClipPair) -> Value:
     """The same for the eyes: L2 distance over all 60 eye, brow and iris points after rigid alignment."""
     faces, tracked = _samples(clip)
     return diversity([face.canonical[tracked][:, list(EYES)] for face in faces]) if tracked.any() else NO_FACE
+
+
+@metric(name="head_range", label="head diversity, absolute", unit="degrees", better="truth", source=RANGE_SOURCE)
+def absolute_head_diversity(clip: ClipPair) -> Value:
+    """Standard deviation over time of the generated head's rotation, mean of pitch, yaw and roll. One video is enough;
+    papers call a large one good, but a head that trembles has it too: the nearer to the truth's the better.
+    """
+    angles = rotation(clip.tracks.generated)[clip.tracks.generated.tracked]
+    if len(angles) < MIN_FRAMES:
+        return NotAvailable(f"fewer than {MIN_FRAMES} frames with a face")
+    return float(angles.std(axis=0).mean())
 
 
 def _samples(clip: ClipPair) -> tuple[tuple[FaceTrack, ...], np.ndarray]:

@@ -1,4 +1,4 @@
-"""Metrics on pairs of pictures: SSIM and PSNR; and identity, which needs a face recogniser.
+"""Metrics on pairs of pictures: SSIM and PSNR.
 
 Dimension letters: H W height and width. Pictures are RGB uint8, (H, W, 3).
 """
@@ -58,20 +58,6 @@ def signal_to_noise(clip: ClipPair) -> Value:
     as SSIM.
     """
     return _mean_over_frames(clip, psnr)
-
-
-@metric(
-    name="identity",
-    label="identity distance",
-    unit="1",
-    better="lower",
-    source="usual definition",
-)
-def identity_distance(clip: ClipPair) -> Value:
-    """Mean over frames of 1 - cosine of a face recogniser's embeddings of the generated and the true face. Not
-    available: no recogniser is part of MODA.
-    """
-    return NotAvailable("needs a face recogniser with its weights; none is part of MODA")
 
 
 def _mean_over_frames(clip: ClipPair, score: Callable[[np.ndarray, np.ndarray], float]) -> Value:

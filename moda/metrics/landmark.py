@@ -72,7 +72,7 @@ def lmd_aligned(clip: ClipPair) -> Value:
     pair = clip.tracks
     if not pair.valid.any():
         return NotAvailable("no frame with a face in both videos")
-    return 100.0 * _distance(_lips(pair.generated.canonical) - _lips(pair.true.canonical)) / _eyes(pair)
+    return 100.0 * _distance(_lips(pair.generated.canonical) - _lips(pair.true.canonical)) / eye_distance(pair)
 
 
 @metric(
@@ -90,7 +90,7 @@ def lmd_v_aligned(clip: ClipPair) -> Value:
     if not (pair.valid[1:] & pair.valid[:-1]).any():
         return NotAvailable("no two neighbouring frames with a face in both videos")
     change = np.diff(_lips(pair.generated.canonical) - _lips(pair.true.canonical), axis=0)
-    return 100.0 * _distance(change) / _eyes(pair)
+    return 100.0 * _distance(change) / eye_distance(pair)
 
 
 @metric(
@@ -162,7 +162,7 @@ def jitter(clip: ClipPair) -> Value:
     return _distance(second)
 
 
-def _eyes(pair: PairedTracks) -> float:
+def eye_distance(pair: PairedTracks) -> float:
     """Median distance between the true face's outer eye corners after alignment, pixels."""
     right, left = (pair.true.canonical[:, corner, :2] for corner in EYE_CORNERS)
     return float(np.nanmedian(np.linalg.norm(left - right, axis=-1)))

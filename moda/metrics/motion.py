@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from moda.audio_features import frame_power
 from moda.blinks import find_blinks
 from moda.landmarks import eye_opening
 from moda.metrics.landmark import MIN_FRAMES, MIN_LIP_STD_PX
 from moda.metrics.registry import ClipPair, NotAvailable, Value, metric
+from moda.metrics.speech import MIN_SILENCE_SECONDS, silent_frames, stretches
 from moda.metrics.tracks import FaceTrack
 from moda.representation import FPS, SAMPLE_RATE
 
@@ -19,12 +19,8 @@ MIN_BLINK_FRAMES = 75
 """Fewest tracked frames (3 s) that a blink rate is computed from."""
 MIN_TURN_STD_DEGREES = 0.1
 """Standard deviation under which the true head counts as not turning about an axis."""
-LOUD_PERCENTILE = 95.0
-"""Percentile of a clip's levels that counts as the level of its speech."""
-SILENCE_BELOW_SPEECH_DB, MIN_AUDIBLE_DBFS = -30.0, -60.0
-"""A frame is silent this far below the speech, or below this level of full scale."""
-MIN_SILENCE_SECONDS, SETTLING_SECONDS = 0.3, 0.2
-"""Shortest silent stretch, and how long from its beginning the lips may take to close."""
+SETTLING_SECONDS = 0.2
+"""How long from the beginning of a silent stretch the lips may take to close."""
 REST_OPENING_SHARE = 0.15
 """Share of the 95th percentile of lip opening below which lips are at rest."""
 
@@ -150,12 +146,6 @@ def at_rest(opening: np.ndarray) -> np.ndarray:
     return np.asarray(opening) < REST_OPENING_SHARE * np.nanpercentile(opening, 95)
 
 
-def levels(wave: np.ndarray, frames: int) -> np.ndarray:
-    """(N,) audio at 16 kHz -> (frames,) level of speech in each frame of video, dB of full scale, at least -120."""
-    power = frame_power(np.asarray(wave, np.float32), frames)
-    return 10 * np.log10(np.maximum(power, 1e-12))
-
-
 def settled_silence(wave: np.ndarray, frames: int) -> np.ndarray:
     """(N,) audio at 16 kHz -> (frames,) bool: in a stretch of silence, after the time that lips take to close.
 
@@ -165,10 +155,6 @@ def settled_silence(wave: np.ndarray, frames: int) -> np.ndarray:
     found = np.zeros(frames, bool)
     if not known:
         return found
-    level = levels(wave, known)
-    silent = level <= max(float(np.percentile(level, LOUD_PERCENTILE)) + SILENCE_BELOW_SPEECH_DB, MIN_AUDIBLE_DBFS)
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], silent, [False]])))
-    for first, after in zip(edges[::2], edges[1::2], strict=True):
-        if after - first >= MIN_SILENCE_SECONDS * FPS:
-            found[first + round(SETTLING_SECONDS * FPS) : after] = True
+    for first, after in stretches(silent_frames(wave, known)):
+        found[first + round(SETTLING_SECONDS * FPS) : after] = True
     return found

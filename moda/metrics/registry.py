@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from moda.errors import DataError, ModaError
+from moda.errors import ModaError
 from moda.metrics.pictures import PicturePair
 from moda.metrics.tracks import FaceTrack, PairedTracks
 from moda.representation import FPS
@@ -40,10 +40,21 @@ class MetricSettings:
 
     sync_weights: the published SyncNet weights (`syncnet_v2.model`), or None for the network that ships.
     phonemes: where the times of /p b m/ come from (`moda.metrics.phonemes`), or None.
+    speech: how speech is told from silence (`moda.metrics.speech`).
+    quality_weights: folder of pyiqa's weights, for THEval's picture quality; None leaves that out, as each of these:
+    face_weights: a face recogniser (identity.py). perceptual_weights: a picture network (perceptual.py).
+    lip_weights: a lip reader (lip_reader.py). fid_weights, fvd_weights: networks of FID and FVD (samples.py).
     """
 
     sync_weights: Path | None = None
     phonemes: str | None = None
+    speech: Literal["loudness", "silero"] = "loudness"
+    quality_weights: Path | None = None
+    face_weights: Path | None = None
+    perceptual_weights: Path | None = None
+    lip_weights: Path | None = None
+    fid_weights: Path | None = None
+    fvd_weights: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -79,8 +90,9 @@ class ClipPair:
         return len(self.tracks) / FPS
 
 
-Better = Literal["lower", "higher", "one", "zero", "none"]
-"""Which way a value is better; "one" and "zero": the closer to 1 or 0, from either side; "none": it describes."""
+Better = Literal["lower", "higher", "one", "zero", "truth", "none"]
+"""Which way a value is better; "one", "zero", "truth": the closer to 1, 0 or the truth's value, from either side;
+"none": it describes."""
 Need = Literal["tracks", "frame", "pictures", "audio", "samples", "generation"]
 """A part of a `ClipPair` that a metric needs.
 
@@ -90,9 +102,9 @@ pictures: frames of both videos. audio: `wave`. samples: several seeds. generati
 Compute = Callable[[ClipPair], Value]
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A registered metric.
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """A column of the tables.
 
     name: key in files. label: column title. unit: as printed. digits: decimals printed. version: raised
     whenever the same clip would give another value. source: where the definition comes from. definition: one
@@ -106,10 +118,20 @@ class Metric:
     version: int
     digits: int
     source: str
-    needs: tuple[Need, ...]
     definition: str
-    compute: Compute
     variant: Callable[[MetricSettings], str] | None = None
+
+    def key(self, settings: MetricSettings) -> str:
+        """Changes whenever the same clip would give another value: version and variant."""
+        return f"{self.version}" if self.variant is None else f"{self.version} {self.variant(settings)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric(Measure):
+    """A registered metric of a clip."""
+
+    needs: tuple[Need, ...]
+    compute: Compute
 
     def measure(self, clip: ClipPair) -> Value:
         """The value of one clip; a need that is not met, a value that is not finite and a failure
@@ -125,10 +147,6 @@ class Metric:
         if isinstance(value, NotAvailable):
             return value
         return float(value) if math.isfinite(value) else NotAvailable("the result is not a finite number")
-
-    def key(self, settings: MetricSettings) -> str:
-        """Changes whenever the same clip would give another value: version and variant."""
-        return f"{self.version}" if self.variant is None else f"{self.version} {self.variant(settings)}"
 
 
 def missing_need(clip: ClipPair, needs: tuple[Need, ...]) -> NotAvailable | None:
@@ -152,10 +170,7 @@ METRICS: dict[str, Metric] = {}
 
 
 def chosen_metrics(skip: Collection[str]) -> tuple[str, ...]:
-    """Names of the metrics except those to skip; raises `DataError` for an unknown one."""
-    unknown = sorted(set(skip) - set(METRICS))
-    if unknown:
-        raise DataError(f"no metric of this name to leave out: {', '.join(unknown)}; there are {', '.join(METRICS)}")
+    """Names of the metrics except those to skip."""
     return tuple(name for name in METRICS if name not in skip)
 
 
@@ -177,9 +192,7 @@ def metric(
     """
 
     def register(compute: Compute) -> Compute:
-        definition = " ".join((inspect.getdoc(compute) or "").split("\n\n")[0].split())
-        if not definition:
-            raise ValueError(f"metric '{name}' has no docstring: its first paragraph is the definition printed")
+        definition = definition_of(compute, name)
         if not source:
             raise ValueError(f"metric '{name}' names no source of its definition")
         unknown = [need for need in needs if need not in get_args(Need)]
@@ -187,7 +200,18 @@ def metric(
             raise ValueError(f"metric '{name}' needs {unknown}, wanted some of {get_args(Need)}")
         if name in METRICS:
             raise ValueError(f"metric '{name}' is registered twice")
-        METRICS[name] = Metric(name, label, unit, better, version, digits, source, needs, definition, compute, variant)
+        METRICS[name] = Metric(
+            name=name, label=label, unit=unit, better=better, version=version, digits=digits, source=source,
+            needs=needs, definition=definition, compute=compute, variant=variant,
+        )  # fmt: skip
         return compute
 
     return register
+
+
+def definition_of(compute: Callable[..., object], name: str) -> str:
+    """The first paragraph of a function's docstring on one line; raises ValueError where there is none."""
+    definition = " ".join((inspect.getdoc(compute) or "").split("\n\n")[0].split())
+    if not definition:
+        raise ValueError(f"metric '{name}' has no docstring: its first paragraph is the definition printed")
+    return definition

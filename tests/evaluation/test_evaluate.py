@@ -12,11 +12,11 @@ from moda.errors import ConfigError, DataError, OutputError
 from moda.evaluation.evaluate import evaluate
 from moda.evaluation.report.page import page_text
 from moda.evaluation.report.printed import read_printed
-from moda.evaluation.report.records import clips_text, write_report
+from moda.evaluation.report.records import clips_text, scores_record, write_report
 from moda.evaluation.report.tables import report_text, table_text
 from moda.evaluation.tracking import content_hash, tracker_version
 from moda.landmarks import LIPS
-from moda.metrics import METRICS
+from moda.metrics import METRICS, NotAvailable
 from moda.reasons import folded
 
 CONTROLS = ["ground truth", "still mouth", "truth shifted 0.2 s", "truth shifted 1 s", "other clip's mouth"]
@@ -127,6 +127,24 @@ def test_what_is_not_available_is_listed_once(videos) -> None:
     for text in (report_text(result), page_text(result)):
         assert text.count("one sample only") == text.count("the lips do not move") == 1
         assert "all rows: diversity, head, diversity, eyes: one sample only" in text
+    assert report_text(result).split("## Not available")[1].count("no audio in either video") == 1
+    table = table_text(result)
+    assert "diversity, head [" not in table and "LMD [px]" in table and "THEval, 5 of motion" in table
+
+
+def test_scores_over_all_clips_are_in_their_row(videos) -> None:
+    result = videos.evaluate("off")
+    rows = {row.name: row for row in result.rows}
+    total = rows["ground truth"].overall["theval_5"]
+    assert (total.value, total.interval, total.clips) == (1.0, None, 2)  # too few clips for an interval
+    # Lips as a whole 5 px off: lip distances are the truth's, so only the shape's place is, which no score sees.
+    assert rows["off"].overall["theval_5"].value == pytest.approx(1, abs=0.02)
+    assert rows["still mouth"].overall["theval_5"].value < 0.95
+    assert rows["off"].overall["shape_frechet"].value > 100 * rows["ground truth"].overall["shape_frechet"].value
+    assert rows["off"].overall["fid"].value == NotAvailable("needs a network: --fid-weights FILE")
+    record = scores_record(result)
+    assert record["controls"]["ground truth"]["overall"]["theval_5"]["value"] == 1.0
+    assert videos.evaluate("off").rows[0].overall == rows["off"].overall  # from the cache
 
 
 def test_names_are_shown_on_the_page_and_never_act(videos, make_face, opening) -> None:

@@ -91,9 +91,3 @@ def test_another_framing_and_no_pictures_are_reported(make_face) -> None:
         assert isinstance(value, NotAvailable) and "pictures" in value.why
         value = METRICS[name].measure(ClipPair(PairedTracks(faces, faces), other_framing="another crop"))
         assert isinstance(value, NotAvailable) and value.why == "another crop"
-
-
-def test_identity_is_not_available_with_a_reason(make_face) -> None:
-    faces = make_face(np.full(3, 5.0))
-    value = METRICS["identity"].measure(ClipPair(PairedTracks(faces, faces)))
-    assert isinstance(value, NotAvailable) and "recogniser" in value.why

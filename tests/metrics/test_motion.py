@@ -4,10 +4,9 @@ import pytest
 from moda.geometry import to_image
 from moda.landmarks import LEFT_EYELID_PAIRS, RIGHT_EYELID_PAIRS, eye_opening
 from moda.metrics import METRICS, ClipPair, FaceTrack, NotAvailable, PairedTracks
-from moda.metrics.motion import at_rest, find_blinks, levels, rotation, settled_silence, spread_ratio
+from moda.metrics.motion import at_rest, find_blinks, rotation, settled_silence, spread_ratio
 from moda.representation import HeadPose
-
-FRAME_SAMPLES = 640
+from tests.metrics.waves import noise as speech
 
 
 def measure(name: str, true: FaceTrack, generated: FaceTrack, wave: np.ndarray | None = None) -> float:
@@ -141,18 +140,6 @@ def test_steps_across_frames_without_a_face_do_not_count(make_face) -> None:
     true, generated = turning(face, swing * [0, 4, 0]), turning(face, angles)
     generated.landmarks[39] = np.nan
     assert measure("head_speed", true, FaceTrack(generated.landmarks)) == pytest.approx(1, rel=0.01)
-
-
-def speech(*parts: tuple[float, float]) -> np.ndarray:
-    """(seconds, amplitude) parts of white noise at 16 kHz."""
-    generator = np.random.default_rng(0)
-    return np.concatenate([generator.normal(0, a, round(s * 16000)) for s, a in parts]).astype(np.float32)
-
-
-def test_levels_of_a_sine_by_hand() -> None:
-    sine = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(2 * FRAME_SAMPLES) / 16000)
-    assert levels(sine, 2) == pytest.approx([10 * np.log10(0.125)] * 2, abs=0.01)
-    assert levels(np.zeros(FRAME_SAMPLES), 2).tolist() == [-120, -120]
 
 
 @pytest.mark.parametrize("floor", [0.0, 0.001])  # nothing at all, and noise 40 dB under the speech

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
 
-from moda.evaluation.results import Evaluation, MethodScores
-from moda.evaluation.statistics import MIN_CLIPS, Difference, Interval, mean_interval
-from moda.metrics.registry import Metric, MetricSettings
+from moda.evaluation.results import Evaluation, Interval, MethodScores
+from moda.evaluation.statistics import MIN_CLIPS, Difference, mean_interval
+from moda.metrics.registry import Measure, Metric, MetricSettings, NotAvailable
+from moda.metrics.theval_total import MOTION, QUALITY
 from moda.reasons import folded
 
-ARROWS = {"lower": "↓", "higher": "↑", "one": "→1", "zero": "→0", "none": ""}
+ARROWS = {"lower": "↓", "higher": "↑", "one": "→1", "zero": "→0", "truth": "→truth", "none": ""}
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("The paper's table", ("niqe", "lmd_v", "lmd", "sync_c", "ma", "tcm", "diversity_head", "diversity_eyes")),
     (
@@ -21,6 +21,10 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "lmd_aligned",
             "lmd_v_aligned",
+            "lmd_soft_dtw",
+            "lmd_centred",
+            "lip_score",
+            "lip_leak",
             "lip_corr",
             "lip_corr_best",
             "lip_lag",
@@ -30,7 +34,21 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     ("Sync", ("sync_d", "sync_offset", "sync_c0")),
-    ("Head and eyes", ("jitter", "head_spread", "head_speed", "blink_rate", "blink_duration")),
+    ("THEval", (*MOTION, *QUALITY, "theval_5", "theval_8")),
+    (
+        "Head and eyes",
+        (
+            "jitter",
+            "akd",
+            "head_spread",
+            "head_speed",
+            "head_range",
+            "beat_alignment",
+            "shape_frechet",
+            "blink_rate",
+            "blink_duration",
+        ),
+    ),
 )
 """Metrics of each table, by title; those of no group are in the last, `OTHER_GROUP_TITLE`."""
 OTHER_GROUP_TITLE = "Picture and speed"
@@ -74,17 +92,28 @@ class Cell:
         return " ".join(f"({text})" if text.startswith("n=") else text for text in (self.text, *self.smalls))
 
 
-def groups(metrics: Mapping[str, Metric]) -> list[tuple[str, list[Metric]]]:
-    """Titles and metrics of the tables that have any, in order."""
-    found = [(title, [metrics[name] for name in names if name in metrics]) for title, names in GROUPS]
+def groups(evaluation: Evaluation) -> list[tuple[str, list[Measure]]]:
+    """Titles and columns of the tables, in order, without columns in which no row has a value."""
+    columns = {
+        name: column
+        for name, column in evaluation.columns.items()
+        if any(cell(row, column).available for row in evaluation.rows)
+    }
+    found = [(title, [columns[name] for name in names if name in columns]) for title, names in GROUPS]
     known = {name for _, names in GROUPS for name in names}
-    found.append((OTHER_GROUP_TITLE, [metric for name, metric in metrics.items() if name not in known]))
+    found.append((OTHER_GROUP_TITLE, [column for name, column in columns.items() if name not in known]))
     return [(title, group) for title, group in found if group]
 
 
-def cell(row: MethodScores, metric: Metric) -> Cell:
-    """The cell of a row and a metric."""
+def cell(row: MethodScores, metric: Measure) -> Cell:
+    """The cell of a row and a column."""
     of = len(row.scores)
+    if metric.name in row.overall:
+        score = row.overall[metric.name]
+        if isinstance(score.value, NotAvailable):
+            return Cell(NONE, "", "", 0, of, False)
+        text = f"{score.value:.{metric.digits}f}"
+        return Cell(text, interval_text(score.interval, metric.digits), "", score.clips, of, True)
     values = row.values(metric.name)
     if not values:
         return Cell(NONE, "", "", 0, of, False)
@@ -105,21 +134,23 @@ def difference_cells(found: Difference, metric: Metric) -> tuple[str, str, str]:
     return f"{found.mean:+.{metric.digits}f}", interval, str(found.n)
 
 
-def title(metric: Metric) -> str:
+def title(metric: Measure) -> str:
     """Label, unit and direction, as a column's head."""
     return f"{metric.label} [{metric.unit}] {ARROWS[metric.better]}".rstrip()
 
 
-def direction(metric: Metric) -> str:
+def direction(metric: Measure) -> str:
     """Which way is better, in words."""
     if metric.better in ("lower", "higher"):
         return f"{metric.better} is better"
     if metric.better == "none":
         return "describes"
+    if metric.better == "truth":
+        return "better the closer to the ground truth's"
     return f"better the closer to {1 if metric.better == 'one' else 0}"
 
 
-def definition(metric: Metric, settings: MetricSettings) -> str:
+def definition(metric: Measure, settings: MetricSettings) -> str:
     """One line: unit, direction, version, variant, source and definition."""
     variant = f", by: {metric.variant(settings)}" if metric.variant is not None else ""
     return (
@@ -136,16 +167,20 @@ def clip_count(row: MethodScores) -> str:
 
 def listed(evaluation: Evaluation) -> tuple[list[str], list[str], list[str]]:
     """Remarks, refusals and missing values, each kind of reason once, with the rows and clips that have it."""
-    rows, metrics = evaluation.rows, evaluation.metrics
+    rows = evaluation.rows
     scored = {row.name: len(row.scores) for row in rows if row.scores}
     notes = [(row.name, clip, note) for row in rows for clip, score in row.scores.items() for note in score.notes]
     refused = [(row.name, clip, why) for row in rows for clip, why in row.refused.items()]
     missing: dict[str, list[tuple[str, str, str]]] = {}
     for row in rows:
         whys: dict[tuple[str, str], list[str]] = {}
-        for metric in metrics.values():
+        for metric in evaluation.metrics.values():
             for clip, why in row.missing(metric.name).items():
                 whys.setdefault((clip, why), []).append(metric.label)
+        for name, score in row.overall.items():
+            if isinstance(score.value, NotAvailable):
+                for clip in row.scores:
+                    whys.setdefault((clip, score.value.why), []).append(evaluation.set_metrics[name].label)
         for (clip, why), labels in whys.items():
             missing.setdefault(", ".join(labels), []).append((row.name, clip, why))
     everything = {row.name: len(row.scores) + len(row.refused) for row in rows}

@@ -10,26 +10,28 @@ from statistics import fmean
 
 import numpy as np
 
-import moda
 from moda.evaluation.framing import (
     MAX_ASPECT_DIFFERENCE,
     MAX_HEAD_OFFSET_SHARE,
     MAX_HEAD_SIZE_RATIO,
     MAX_UNTRACKED_SHARE,
 )
+from moda.evaluation.overall import TRUTH_ROW
+from moda.evaluation.protocol import versions, weights_of
 from moda.evaluation.report.page import page_text
 from moda.evaluation.report.printed import MARK, PrintedTable
 from moda.evaluation.report.tables import report_text
-from moda.evaluation.results import Evaluation, MethodScores
+from moda.evaluation.results import Evaluation, Interval, MethodScores
 from moda.evaluation.scoring import VERSION
-from moda.evaluation.statistics import LEVEL, MIN_CLIPS, RESAMPLES, SEED, Interval, compare_rows, mean_interval
+from moda.evaluation.statistics import LEVEL, MIN_CLIPS, RESAMPLES, SEED, compare_rows, mean_interval
 from moda.evaluation.tracking import tracker_version
 from moda.files import write_json, write_text
-from moda.metrics.registry import NotAvailable
+from moda.metrics.over_clips import SetMetric
+from moda.metrics.registry import Metric, NotAvailable
 from moda.printing import printable
 from moda.representation import FPS, FRAME
 
-FORMAT = 2
+FORMAT = 3
 """Version of the layout of scores.json."""
 
 
@@ -65,10 +67,17 @@ def clips_text(evaluation: Evaluation) -> str:
 
 def scores_record(evaluation: Evaluation, printed: PrintedTable | None = None) -> dict[str, object]:
     """The contents of scores.json."""
+    protocol = evaluation.protocol
+    truth = next(row for row in evaluation.rows if row.name == TRUTH_ROW)
     record: dict[str, object] = {
         "format": FORMAT,
-        "moda": moda.__version__,
+        "versions": versions(),
+        "protocol": None if protocol is None else {"sha256": protocol.sha256, **protocol.protocol.model_dump()},
+        "weights": weights_of(evaluation.settings),
         "true": str(evaluation.true),
+        "true_clips": {
+            clip: {"sha256": sha256, "frames": truth.scores[clip].frames} for clip, sha256 in evaluation.truths.items()
+        },
         "generated": {name: str(folder) for name, folder in evaluation.generated.items()},
         "settings": {
             "fps": FPS,
@@ -86,7 +95,10 @@ def scores_record(evaluation: Evaluation, printed: PrintedTable | None = None) -
                 "seed": SEED,
                 "fewest_clips": MIN_CLIPS,
             },
-            "sync_weights": None if evaluation.settings.sync_weights is None else str(evaluation.settings.sync_weights),
+            **{
+                name: str(value) if isinstance(value, Path) else value
+                for name, value in asdict(evaluation.settings).items()
+            },
         },
         "metrics": {
             m.name: {
@@ -95,11 +107,12 @@ def scores_record(evaluation: Evaluation, printed: PrintedTable | None = None) -
                 "better": m.better,
                 "version": m.version,
                 "variant": None if m.variant is None else m.variant(evaluation.settings),
-                "needs": list(m.needs),
+                "over": "all clips" if isinstance(m, SetMetric) else "each clip",
+                "needs": list(m.needs) if isinstance(m, Metric) else [],
                 "source": m.source,
                 "definition": m.definition,
             }
-            for m in evaluation.metrics.values()
+            for m in evaluation.columns.values()
         },
         "methods": {row.name: _row_record(row, evaluation) for row in evaluation.rows if not row.control},
         "controls": {row.name: _row_record(row, evaluation) for row in evaluation.rows if row.control},
@@ -144,4 +157,13 @@ def _row_record(row: MethodScores, evaluation: Evaluation) -> dict[str, object]:
         "notes": {clip: list(score.notes) for clip, score in row.scores.items() if score.notes},
         "not_scored": row.refused,
         "metrics": metrics,
+        "overall": {
+            name: {
+                "value": None if isinstance(score.value, NotAvailable) else score.value,
+                "interval": _ends(score.interval),
+                "n": score.clips,
+                "not_available": score.value.why if isinstance(score.value, NotAvailable) else None,
+            }
+            for name, score in row.overall.items()
+        },
     }

@@ -27,7 +27,7 @@ from moda.representation import FPS, FRAME
 def table_text(evaluation: Evaluation) -> str:
     """The tables of means as aligned Markdown, a group of metrics each: methods, then controls."""
     parts = []
-    for name, metrics in groups(evaluation.metrics):
+    for name, metrics in groups(evaluation):
         header = ["", "clips", *map(title, metrics)]
         lines = [
             [f"*{row.name}*" if row.control else row.name, clip_count(row), *(str(cell(row, m)) for m in metrics)]
@@ -78,7 +78,7 @@ def report_text(evaluation: Evaluation, printed: PrintedTable | None = None) -> 
         parts += [comparison_text(comparison, evaluation.metrics) for comparison in comparisons]
     parts += [
         "## Definitions",
-        "\n".join(f"- **{m.label}**: {definition(m, evaluation.settings)}" for m in evaluation.metrics.values()),
+        "\n".join(f"- **{m.label}**: {definition(m, evaluation.settings)}" for m in evaluation.columns.values()),
         f"Landmarks: {tracker_version()}, {FPS:g} frames/s; px are pixels of the square frame, {FRAME} wide.",
     ]
     remarks, refused, missing = listed(evaluation)

@@ -5,15 +5,14 @@ Both compare the generated face with the audio that drives it; the true face pla
 
 from __future__ import annotations
 
-import hashlib
 import weakref
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moda.errors import CheckpointError
 from moda.locations import SYNC_NETWORK, shipped
 from moda.metrics.registry import NO_AUDIO, ClipPair, MetricSettings, NotAvailable, Value, metric
+from moda.metrics.weights import digest
 
 if TYPE_CHECKING:  # they load torch, which reading a configuration does not need
     from moda.metrics.sync.curve import SyncScore
@@ -27,8 +26,11 @@ SOURCE = "docs/method.md, section 6; Chung and Zisserman 2016, protocol of githu
 def sync_network(settings: MetricSettings) -> str:
     """Which network scores, for the header: its kind, and the start of its file's SHA-256."""
     if settings.sync_weights is None:
-        return f"landmark network of this project, {SHIPPED.name} {_digest(SHIPPED)}"
-    return f"SyncNet, {settings.sync_weights.name} {_digest(settings.sync_weights)}"
+        return (
+            f"landmark network of this project, {SHIPPED.name} {digest(SHIPPED)}, learned from clips from which the "
+            "checkpoints that ship learned too: it may score these above the truth"
+        )
+    return f"SyncNet, {settings.sync_weights.name} {digest(settings.sync_weights)}"
 
 
 @metric(
@@ -120,17 +122,3 @@ def _syncnet_scorer(path: Path) -> SyncNetScorer:
     from moda.metrics.sync.syncnet_scorer import SyncNetScorer
 
     return SyncNetScorer(path)
-
-
-def _digest(path: Path) -> str:
-    try:
-        stamp = path.stat()
-    except OSError as error:
-        raise CheckpointError(f"no sync network at {path}: {error.strerror or error}") from error
-    return _digest_of(path, stamp.st_size, stamp.st_mtime_ns)
-
-
-@lru_cache(maxsize=4)
-def _digest_of(path: Path, size: int, mtime: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:8]

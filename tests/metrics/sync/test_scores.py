@@ -218,5 +218,5 @@ def test_cells_without_sound_pictures_or_weights_say_so(random_weights: Path, tm
     absent = MetricSettings(sync_weights=tmp_path / "absent.model")
     lost = clip_of(face, wave, pictures=pictures, settings=absent)
     assert METRICS["sync_c"].measure(lost) == pictures
-    with pytest.raises(CheckpointError, match=r"no sync network at .*absent\.model"):
+    with pytest.raises(CheckpointError, match=r"no weights at .*absent\.model"):
         METRICS["sync_c"].key(absent)

@@ -1,0 +1,32 @@
+"""Files of weights that a user names, by their hash: scores of two are never taken for the same."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+from moda.errors import CheckpointError
+
+SHOWN_DIGITS = 8
+"""Hexadecimal digits of a hash that headers show."""
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, 64 hexadecimal digits, read once as long as it stays as it is; raises `CheckpointError`."""
+    try:
+        stamp = path.stat()
+        return _sha256(path, stamp.st_size, stamp.st_mtime_ns)
+    except OSError as error:
+        raise CheckpointError(f"no weights at {path}: {error.strerror or error}") from error
+
+
+def digest(path: Path) -> str:
+    """The first `SHOWN_DIGITS` of it."""
+    return sha256(path)[:SHOWN_DIGITS]
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: Path, size: int, mtime: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
