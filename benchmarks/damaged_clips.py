@@ -123,7 +123,7 @@ def _moved(picture: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 DAMAGES: dict[str, tuple[Damage, Sequence[float], str]] = {
     "late sound": (late_sound, (2, 5, 12), "frames"),
     "wrong sound": (wrong_sound, (1,), ""),
-    "frozen mouth": (frozen_mouth, (3, 8, 1000), "frames held"),
+    "frozen mouth": (frozen_mouth, (3, 8, 1000), "held"),
     "jitter": (jittered, (0.5, 1, 2), "px"),
     "blur": (blurred, (1, 2, 4), "px"),
     "bit rate": (coarse, (28, 36, 44), "crf"),

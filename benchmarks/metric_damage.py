@@ -23,7 +23,7 @@ from benchmarks.measuring import finish, parser, show
 
 SKIPPED = ("real_time_factor", "diversity_head", "diversity_eyes", "seam", "blink_rate", "blink_duration", "lip_leak")
 """Metrics that need what a damaged clip does not have, or of which no value is better."""
-SEES, CELL_PX, LABEL_PX = 0.8, (96, 30), 170
+SEES, CELL_PX, LABEL_PX = 0.8, (104, 30), 210
 """tau from which a metric sees a damage; sizes in the picture."""
 COLOURS = {"sees": "#1a7f37", "blind": "#888888", "rewards": "#c02020"}
 
@@ -43,7 +43,7 @@ def badness(value: float, true: float, better: str) -> float:
 def scores(videos: Sequence[Path], seconds: float, folder: Path, jobs: int) -> tuple[dict, dict[str, str]]:
     """{metric: {damage: (clips, 1 + strengths) badness}} and the metrics' titles."""
     from moda.evaluation.evaluate import evaluate
-    from moda.evaluation.report.cells import title
+    from moda.evaluation.report.cells import ARROWS
     from moda.evaluation.tracking import content_hash, track_videos, tracker_version
     from moda.files import make_folder
 
@@ -76,7 +76,7 @@ def scores(videos: Sequence[Path], seconds: float, folder: Path, jobs: int) -> t
             if both:
                 table = [[0.0, *(badness(each[c], truth[c], metric.better) for each in values)] for c in both]
                 curves.setdefault(name, {})[damage] = np.array(table)
-    return curves, {name: title(metric) for name, metric in found.metrics.items()}
+    return curves, {name: f"{m.label} {ARROWS[m.better]}" for name, m in found.metrics.items()}
 
 
 def tau(curve: np.ndarray) -> float:
