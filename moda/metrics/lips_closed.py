@@ -64,4 +64,4 @@ def closings(true: np.ndarray, times: np.ndarray) -> list[int]:
 
 
 def _around(values: np.ndarray, frame: int, reach: int) -> np.ndarray:
-    return values[max(0, frame - reach) : frame + reach + 1]
+    return values[max(0, frame - reach) : max(0, frame + reach + 1)]

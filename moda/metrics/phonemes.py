@@ -20,6 +20,10 @@ RECOGNISER = "hama"
 """Value of `phonemes` that asks for the recogniser; any other is a folder of alignments."""
 BILABIALS = frozenset("pbmɓʙ")
 """Sounds that close the lips, by the first letter of their symbol: IPA (pʰ) or ARPABET (P, B, M)."""
+PEAK_LAG_SECONDS = 0.1
+"""By how much the recogniser's peaks come after the lips have closed. At 378 peaks in 29 clips: opening smallest
+two to three frames before the peak, closed within two frames of this moment at 90 % of the peaks (elsewhere 32 %).
+"""
 NOT_ASKED = NotAvailable(
     "no phonemes: --phonemes FOLDER of alignments (CLIP.TextGrid or CLIP.tsv), or --phonemes hama (moda[phonemes])"
 )
@@ -69,14 +73,14 @@ def is_bilabial(symbol: str) -> bool:
 
 def spoken(posteriors: np.ndarray, symbols: list[str]) -> np.ndarray:
     """Log posteriors (T, S) of a CTC network -> (P,) seconds of its bilabials: each run of frames in which one is the
-    most probable symbol, at its most probable frame.
+    most probable symbol, `PEAK_LAG_SECONDS` before its most probable frame.
     """
     wanted = [number for number, symbol in enumerate(symbols) if is_bilabial(symbol)]
     inside = np.isin(posteriors.argmax(axis=1), wanted)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]])))
     share = np.exp(posteriors[:, wanted].astype(np.float64)).sum(axis=1)
     peaks = [first + int(share[first:stop].argmax()) for first, stop in zip(edges[::2], edges[1::2], strict=True)]
-    return (np.array(peaks, float) + 0.5) * TEACHER_HOP / SAMPLE_RATE
+    return (np.array(peaks, float) + 0.5) * TEACHER_HOP / SAMPLE_RATE - PEAK_LAG_SECONDS
 
 
 @lru_cache(maxsize=1)
