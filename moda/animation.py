@@ -60,9 +60,9 @@ class AnimationConfig(Config):
     shipped stage 1 opens lips 0.7 to 0.85 as far as people do."""
     flow_steps: int | None = Field(6, ge=1, le=1000)
     """Steps of stage 1's flow solver; null = as in its checkpoint."""
-    liveliness: float | None = Field(6.0, gt=0, le=16)
+    liveliness: float | None = Field(7.0, gt=0, le=16)
     """How lively the head is: as people in the training footage whose head turns by so many degrees (root mean square
-    of pitch, yaw and roll about their medians). 1 reads and holds still, 3 is calm, 6 talks, 10 is agitated; null =
+    of pitch, yaw and roll about their medians). 1 reads and holds still, 3 is calm, 7 talks, 10 is agitated; null =
     as in the checkpoint of stage 1. One that was trained without `network.flow.liveliness` does not know it."""
     pauses: PauseConfig | None = PauseConfig()
     """When the mouth closes by itself; null = only when the network closes it (as in the paper)."""

@@ -21,7 +21,7 @@ class SmoothingConfig(Config):
     """Lips: just enough to take off jitter between frames."""
     eyes: float = Field(0.7, ge=0)
     """Eyes, brows and irises: a blink lasts 3 to 8 frames."""
-    rotation: float = Field(1.0, ge=0)
+    rotation: float = Field(0.7, ge=0)
     """Head rotation."""
     translation: float = Field(2.0, ge=0)
     """Head translation and scale."""

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from moda.blinks import find_blinks
 from moda.config import load_yaml, parse
+from moda.landmarks import EYES, eye_opening
 from moda.media.audio import read_audio
 from moda.pipeline import AnimationConfig, Animator
 from moda.representation import SAMPLE_RATE, Portrait
@@ -53,6 +55,28 @@ def test_lips_move_in_speech_and_rest_in_silence(animator: Animator, portrait: P
     assert spoken.lips.std(axis=0).max() > 0.5
     assert np.abs(silent.lips).max() < 1e-3
     assert silent.head[:, :3].std(axis=0).max() > 0.1, "the head still lives"
+
+
+def test_who_listens_blinks_and_moves_the_head_and_keeps_the_mouth_shut(animator: Animator, portrait: Portrait) -> None:
+    """Half a minute of silence: no more than people do, and no drift."""
+    idle = animator.motion(np.zeros(30 * SAMPLE_RATE, np.float32), portrait)
+    assert np.abs(idle.lips).max() < 1e-3
+    eyes = np.repeat(portrait.subject[None], len(idle), axis=0)
+    eyes[:, list(EYES)] += idle.eyes
+    assert 3 <= len(find_blinks(eye_opening(eyes))) <= 20
+    rotation = idle.head[:, :3]
+    assert (rotation.std(axis=0) > 0.3).all() and (rotation.std(axis=0) < 8).all()
+    assert np.abs(rotation[:250].mean(axis=0) - rotation[-250:].mean(axis=0)).max() < 8
+
+
+def test_liveliness_is_how_far_the_head_turns(portrait: Portrait, speech: np.ndarray) -> None:
+    tree = load_yaml(REPOSITORY / "configs" / "default" / "infer.yaml")
+    calm, lively = (
+        Animator.from_config(parse(AnimationConfig, tree | {"liveliness": value}, source="test"), torch.device("cpu"))
+        for value in (1.0, 8.0)
+    )
+    spreads = [one.motion(speech, portrait).head[:, :3].std(axis=0).mean() for one in (calm, lively)]
+    assert spreads[1] > 1.5 * spreads[0]
 
 
 def test_frames_show_the_same_person_with_a_still_background(

@@ -91,7 +91,7 @@ class FlowConfig(Config):
     liveliness: bool = False
     """The flow is told how far the person's head turns: else it turns as a mean person's does, and readers who hold
     still are many where footage is recited sentences."""
-    turning_degrees: float = Field(default=3.0, gt=0)
+    turning_degrees: float = Field(default=7.0, gt=0)
     """How far it turns at inference, with liveliness: root mean square of pitch, yaw and roll about their medians."""
     liveliness_dropout: float = Field(default=0.1, ge=0, le=1)
     """Share of training windows in which it is not told."""
