@@ -12,7 +12,7 @@ RUN := $(VENV)/bin/python
 # An environment that several checkouts share is linked to one of them; the current checkout has precedence.
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
-.PHONY: help env env-test fingerprint demo lint test test-gpu clean
+.PHONY: help env env-test fingerprint demo lint test test-gpu test-lowest clean
 .DEFAULT_GOAL := help
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo "make test   lint, types, layers and tests"
 	@echo "make lint   the same without the tests"
 	@echo "make test-gpu  the tests that need a GPU"
+	@echo "make test-lowest  the tests with every dependency at its lower bound (another 7 GB)"
 	@echo "make env    the environment alone"
 	@echo "make clean  remove caches and demo.mp4"
 
@@ -47,6 +48,14 @@ test: lint
 # What needs a GPU, where there is one; skipped elsewhere.
 test-gpu: env-test
 	$(RUN) -m pytest -m gpu
+
+# The tests with every dependency at the lower bound of pyproject.toml; constraints.txt is the upper end.
+test-lowest: LOWEST := $(VENV)-lowest
+test-lowest:
+	$(PYTHON) -m venv "$(LOWEST)"
+	"$(LOWEST)/bin/python" -m pip install -q uv
+	"$(LOWEST)/bin/uv" pip install -q --python "$(LOWEST)/bin/python" --resolution lowest-direct -e ".[test]"
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 "$(LOWEST)/bin/python" -m pytest -n $(JOBS) --dist loadfile
 
 clean:
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info demo.mp4

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import moda
-from benchmarks import dataset, motion, renderer_quality, shape, training
+from benchmarks import dataset, motion, renderer_quality, shape, tracker_noise, training
 from benchmarks.measuring import run_moda
 from moda.data.clip import ClipStore
 
@@ -48,6 +48,14 @@ def test_lips_of_the_true_size_differ_in_timing_alone() -> None:
     assert shape.distance(shape.with_true_size(0.3 * true - 4, true), true, 100) == pytest.approx(0, abs=1e-9)
     assert shape.distance(shape.with_true_size(-2 * true, true), true, 100) > 1
     assert shape.distance(true + np.array([3, 4, 9]), true, 200) == pytest.approx(2.5)
+
+
+def test_noise_of_the_tracker(clip_store: ClipStore, capfd: pytest.CaptureFixture[str]) -> None:
+    video = clip_store.clip(clip_store.ids[0]).video_path
+    assert tracker_noise.main([str(video), "--frames", "25", "--json"]) == 0
+    readings = json.loads(capfd.readouterr().out.splitlines()[-1])["readings"]
+    assert set(readings) == {*list(tracker_noise.READINGS)[1:], "means of two readings"}
+    assert all(0.5 < each["correlation"] < 1 for each in readings.values()), readings
 
 
 def test_speed_of_the_dataset(tmp_path: Path) -> None:
