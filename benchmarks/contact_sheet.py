@@ -14,6 +14,8 @@ from moda.files import replacing
 from moda.stages.renderer.network import Renderer
 
 COLUMNS = ("warp", "network", "truth")
+MOMENTS = (("open", "widest mouth"), ("turned", "largest turn"), ("closed", "eyes shut"))
+"""Frames of `shown_frames`, and what to call them."""
 GAP_PX, LABEL_PX = 6, 22
 """Between the groups of pictures; the line of text over them."""
 INK, PAPER = (20, 20, 20), (255, 255, 255)
@@ -28,8 +30,10 @@ def choose(scores: Sequence[ClipScores], people: int) -> list[ClipScores]:
 
 
 def draw_sheet(chosen: Sequence[tuple[Clip, ClipScores]], renderer: Renderer, size: int) -> np.ndarray:
-    """A row a person: the reference, then two moments (widest mouth, largest turn) by warp, network and truth."""
-    sheet = Image.new("RGB", (7 * size + 2 * GAP_PX, len(chosen) * (size + LABEL_PX)), PAPER)
+    """A row a person: the reference, then the moments of `MOMENTS` by warp, network and truth."""
+    sheet = Image.new(
+        "RGB", ((1 + 3 * len(MOMENTS)) * size + len(MOMENTS) * GAP_PX, len(chosen) * (size + LABEL_PX)), PAPER
+    )
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
     for row, (clip, scores) in enumerate(chosen):
         top = row * (size + LABEL_PX)
@@ -37,7 +41,7 @@ def draw_sheet(chosen: Sequence[tuple[Clip, ClipScores]], renderer: Renderer, si
             yaw = driven.yaw()
             sheet.paste(Image.fromarray(driven.still), (0, top + LABEL_PX))
             draw.text((4, top + 3), f"{clip.identity}: reference", INK, font)
-            for group, (name, words) in enumerate((("open", "widest mouth"), ("turned", "largest turn"))):
+            for group, (name, words) in enumerate(MOMENTS):
                 index = scores.shown[name]
                 pictures = {**driven.render(index), "truth": driven.truth(index)}
                 left = size + GAP_PX + group * (3 * size + GAP_PX)

@@ -6,17 +6,20 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from PIL import Image
 
 from benchmarks.self_driven import METHODS, Scores, SelfDriven, track
 from moda.blinks import CLOSED_SHARE, Blink, find_blinks
 from moda.data.blinking import clip_opening
 from moda.imaging.conditioning import picture_tensor
-from moda.imaging.windows import cut, eyes_window, mouth_window
+from moda.imaging.warping import PixelBox
+from moda.imaging.windows import cut, eye_outlines, eyes_window, mouth_window
 from moda.landmarks import eye_opening
 from moda.nn.perceptual import PictureFeatures, perceptual_loss
+from moda.representation import FRAME
 from moda.stages.renderer.inputs import to_signed
 
-MAX_CLOSED_FRAMES, MAX_BLINKS = 12, 6
+MAX_CLOSED_FRAMES, MAX_BLINKS = 8, 3
 """Of a clip, at most so many frames with closed eyes and so many blinks are looked at, evenly over its time."""
 AROUND_BLINK_FRAMES = 10
 """Frames before and after a blink that are tracked with it."""
@@ -25,7 +28,8 @@ AROUND_BLINK_FRAMES = 10
 def perceptual_scores(driven: SelfDriven, judge: PictureFeatures, frames: Sequence[int]) -> dict[int, Scores]:
     """Distance of features, relative to the truth's, in the windows of mouth and eyes, of frames by their number.
 
-    Those in which the true eyes are closed (more of these are taken) have "perceptual_blink", the eyes' window then.
+    Those in which the true eyes are closed (more of these are taken) have "perceptual_blink", of the eyes' window, and
+    "perceptual_lids", the smallest rectangles around the eyes' outlines, at twice the size.
     """
     opening = clip_opening(driven.clip)
     with np.errstate(invalid="ignore"):
@@ -46,6 +50,12 @@ def perceptual_scores(driven: SelfDriven, judge: PictureFeatures, frames: Sequen
                     scores[f"perceptual_{area}/{method}"] = distance
                 if area == "eyes" and index in blinking:
                     scores[f"perceptual_blink/{method}"] = distance
+                    boxes = [_lids(outline, driven.size) for outline in eye_outlines(landmarks)]
+                    scores[f"perceptual_lids/{method}"] = float(
+                        np.mean(
+                            [_distance(judge, *(_twice(cut(p, b)) for p in (truth, rendered[method]))) for b in boxes]
+                        )
+                    )
         found[index] = scores
     return found
 
@@ -54,6 +64,19 @@ def _distance(judge: PictureFeatures, truth: np.ndarray, picture: np.ndarray) ->
     real, fake = (judge(to_signed(picture_tensor([each]))) for each in (truth, picture))
     with torch.inference_mode():
         return float(perceptual_loss(real, fake, relative=True))
+
+
+def _lids(outline: np.ndarray, size: int) -> PixelBox:
+    """The smallest rectangle around an eye's outline (P, 2), square frame, inside a size x size picture."""
+    ends = np.stack([np.floor(outline.min(axis=0)), np.ceil(outline.max(axis=0))]) * (size / FRAME)
+    (left, top), (right, bottom) = np.clip(np.round(ends), 0, size).astype(int)
+    return PixelBox(int(left), int(top), int(right - left), int(bottom - top))
+
+
+def _twice(picture: np.ndarray) -> np.ndarray:
+    return np.asarray(
+        Image.fromarray(picture).resize((2 * picture.shape[1], 2 * picture.shape[0]), Image.Resampling.BICUBIC)
+    )
 
 
 def blink_scores(driven: SelfDriven) -> Scores:

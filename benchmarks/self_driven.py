@@ -18,7 +18,7 @@ from moda.data.clip import Clip
 from moda.imaging.conditioning import ReferenceConditioner
 from moda.imaging.crop import Box, crop_square
 from moda.imaging.windows import cut, mouth_region, mouth_window
-from moda.landmarks import lip_opening
+from moda.landmarks import eye_opening, lip_opening
 from moda.media.video import VideoReader
 from moda.metrics.image import luma, psnr, ssim
 from moda.metrics.landmark import jitter, lmd
@@ -44,8 +44,7 @@ Scores = dict[str, float]
 class ClipScores:
     """Scores of single frames by their index, of a run of neighbouring frames, and the frames of the contact sheet.
 
-    shown: the frame with the widest mouth ("open") and that with the largest turn ("turned"). turn: of that frame, the
-    change of yaw from the reference in degrees.
+    shown: see `shown_frames`. turn: of the frame "turned", the change of yaw from the reference in degrees.
     """
 
     clip: str
@@ -136,13 +135,23 @@ def reference_portrait(clip: Clip, size: int) -> tuple[Portrait, int]:
 def measure(clip: Clip, renderer: Renderer, size: int, every: int, run: int) -> ClipScores:
     """Every n-th frame by itself, and `run` neighbouring frames from the middle on for what changes over time."""
     with torch.inference_mode(), SelfDriven(clip, renderer, size) as driven:
-        yaw, opening = driven.yaw(), driven.opening()
+        yaw = driven.yaw()
         frames = [int(index) for index in np.flatnonzero(clip.tracked) if index != driven.reference]
         scores = {index: _picture_scores(driven, index) for index in frames[every // 2 :: every]}
         start = max(0, (clip.frames - run) // 2)
         steady = _steadiness(driven, range(start, min(clip.frames, start + run)))
-        shown = {"open": max(frames, key=lambda i: opening[i]), "turned": max(frames, key=lambda i: yaw[i])}
+        shown = shown_frames(driven, frames)
     return ClipScores(clip.id, clip.identity, scores, steady, shown, float(yaw[shown["turned"]]))
+
+
+def shown_frames(driven: SelfDriven, frames: list[int]) -> dict[str, int]:
+    """Of these frames the one with the widest mouth, the largest turn, and the eyes most closed."""
+    yaw, opening, eyes = driven.yaw(), driven.opening(), eye_opening(driven.clip.landmarks)
+    return {
+        "open": max(frames, key=lambda i: opening[i]),
+        "turned": max(frames, key=lambda i: yaw[i]),
+        "closed": min(frames, key=lambda i: eyes[i]),
+    }
 
 
 def _picture_scores(driven: SelfDriven, index: int) -> Scores:

@@ -34,7 +34,7 @@ MAX_OPEN_VIDEOS = 32
 """Videos a dataset keeps open."""
 TARGET_SPAN_FRAMES = 12
 """Frames among which the targets of an item lie: about one group of pictures, so that one seek is enough."""
-BLINK_SHARE, CLOSED_REFERENCE_SHARE = 0.4, 0.15
+BLINK_SHARE, CLOSED_REFERENCE_SHARE = 0.4, 0.25
 """Where the eyes are refined: shares of items whose targets lie about closed eyes, and whose reference has its eyes
 closed; 2 to 5 % of a person's frames are so."""
 BLINK_SPAN_FRAMES = 6

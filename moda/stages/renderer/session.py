@@ -20,6 +20,7 @@ from moda.imaging.batch_conditioning import BatchConditioner, BatchInputs, Prepa
 from moda.imaging.conditioning import FrameInputs, ReferenceConditioner, of_part, stack_inputs
 from moda.imaging.warping import PixelBox
 from moda.imaging.windows import cut
+from moda.nn.inference import for_cpu
 from moda.representation import Portrait, WindowPart
 from moda.stages.renderer.compositing import RendererOutput, composite
 from moda.stages.renderer.inputs import NetworkConfig, to_inputs, to_signed
@@ -51,6 +52,8 @@ class RenderSession:
         self._networks: dict[WindowPart, nn.Module] = {"mouth": renderer}
         if config.eye_widths:
             self._networks["eyes"] = renderer.get_submodule("eyes")
+        if config.warp and device.type == "cpu":
+            self._networks = {part: for_cpu(network) for part, network in self._networks.items()}
         self._config = config
         self._device = device
         self._works_ahead = device.type == "cuda"
