@@ -15,7 +15,7 @@ from skimage.transform import SimilarityTransform, warp
 
 from moda.errors import CheckpointError, ConfigError
 from moda.landmarks import LEFT_EYE, RIGHT_EYE
-from moda.metrics.registry import ClipPair, MetricSettings, NotAvailable, Value, metric
+from moda.metrics.registry import ClipPair, MetricSettings, NotAvailable, Value, metric, not_asked
 from moda.metrics.scripted import named, run
 from moda.representation import FRAME
 
@@ -48,7 +48,7 @@ def identity_similarity(clip: ClipPair) -> Value:
     """
     path = clip.settings.face_weights
     if path is None:
-        return NotAvailable("needs a face recogniser: --face-weights FILE")
+        return not_asked("--face-weights FILE")
     pictures, pair = clip.pictures, clip.tracks
     assert not isinstance(pictures, NotAvailable)  # they are needed, so they are there
     cosines = []

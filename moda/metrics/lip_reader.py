@@ -7,7 +7,7 @@ import numpy as np
 from moda.imaging.crop import Box, crop_square
 from moda.landmarks import EYE_CORNERS, LIPS
 from moda.metrics.image import luma
-from moda.metrics.registry import ClipPair, NotAvailable, Value, metric
+from moda.metrics.registry import ClipPair, NotAvailable, Value, metric, not_asked
 from moda.metrics.scripted import named, run
 from moda.metrics.tracks import FaceTrack
 
@@ -29,7 +29,7 @@ def lip_reader_similarity(clip: ClipPair) -> Value:
     """
     path = clip.settings.lip_weights
     if path is None:
-        return NotAvailable("needs a lip reader: --lip-weights FILE")
+        return not_asked("--lip-weights FILE")
     pictures = clip.pictures
     assert not isinstance(pictures, NotAvailable)  # they are needed, so they are there
     true_boxes, boxes = mouth_boxes(clip.tracks.true), mouth_boxes(clip.tracks.generated)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from moda.metrics.registry import ClipPair, NotAvailable, Value, metric
+from moda.metrics.registry import ClipPair, NotAvailable, Value, metric, not_asked
 from moda.metrics.scripted import named
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def perceptual_distance(clip: ClipPair) -> Value:
     """
     path = clip.settings.perceptual_weights
     if path is None:
-        return NotAvailable("needs a picture network: --perceptual-weights FILE")
+        return not_asked("--perceptual-weights FILE")
     pictures = clip.pictures
     assert not isinstance(pictures, NotAvailable)  # they are needed, so they are there
     network = _network(path)

@@ -15,7 +15,7 @@ import numpy as np
 
 from moda.errors import CheckpointError, ConfigError
 from moda.landmarks import LIPS
-from moda.metrics.registry import ClipPair, MetricSettings, NotAvailable, Value, metric
+from moda.metrics.registry import ClipPair, MetricSettings, NotAvailable, Value, metric, not_asked
 from moda.metrics.theval import SOURCE
 from moda.metrics.weights import digest
 from moda.representation import FRAME
@@ -25,13 +25,13 @@ FRAME_STEP = 10
 MOUTH_MARGIN_PX = 10
 """Pixels around the lips, as THEval's crop has."""
 WEIGHT_SUFFIXES = (".pth", ".pt", ".safetensors")
-NO_WEIGHTS = NotAvailable("needs pyiqa's weights: --quality-weights DIR, with the package (noncommercial licence)")
+NO_WEIGHTS = not_asked("--quality-weights DIR, pyiqa's (noncommercial licence)")
 
 
 def quality_networks(settings: MetricSettings) -> str:
     """Which package and weights score, for the header."""
     if settings.quality_weights is None:
-        return "pyiqa, not asked for"
+        return "pyiqa, not given"
     try:
         version = importlib.metadata.version("pyiqa")
     except importlib.metadata.PackageNotFoundError:

@@ -32,6 +32,13 @@ NO_PICTURES = NotAvailable("no pictures")
 NO_AUDIO = NotAvailable("no audio in either video")
 ONE_SAMPLE = NotAvailable("one sample only, no seeds to compare")
 NOT_RECORDED = NotAvailable("not recorded when these videos were made")
+NOT_ASKED = "not asked for"
+"""How the reason begins where a network of the user's is missing; reports list these in one line."""
+
+
+def not_asked(what: str) -> NotAvailable:
+    """What a metric needs, as option and value."""
+    return NotAvailable(f"{NOT_ASKED}: {what}")
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from moda.landmarks import (
     RIGHT_EYEBROW,
     RIGHT_EYELID_PAIRS,
 )
-from moda.metrics.registry import ClipPair, MetricSettings, NotAvailable
+from moda.metrics.registry import ClipPair, MetricSettings, NotAvailable, not_asked
 from moda.metrics.scripted import named, run
 
 FRAME_STEP = 5
@@ -75,7 +75,7 @@ def picture_rows(clip: ClipPair) -> np.ndarray | NotAvailable:
     """(N, D) a network's values of every 5th frame of the generated square at 256 px."""
     path = clip.settings.fid_weights
     if path is None:
-        return NotAvailable("needs a network: --fid-weights FILE")
+        return not_asked("--fid-weights FILE")
     if isinstance(clip.pictures, NotAvailable):
         return clip.pictures
     frames = clip.pictures.generated(FRAME_STEP, PICTURE_SIDE_PX)
@@ -90,7 +90,7 @@ def video_rows(clip: ClipPair) -> np.ndarray | NotAvailable:
     """(N, D) a network's values of every 16 frames of the generated square at 224 px."""
     path = clip.settings.fvd_weights
     if path is None:
-        return NotAvailable("needs a network: --fvd-weights FILE")
+        return not_asked("--fvd-weights FILE")
     if isinstance(clip.pictures, NotAvailable):
         return clip.pictures
     rows = []

@@ -128,6 +128,8 @@ def test_what_is_not_available_is_listed_once(videos) -> None:
         assert text.count("one sample only") == text.count("the lips do not move") == 1
         assert "all rows: diversity, head, diversity, eyes: one sample only" in text
     assert report_text(result).split("## Not available")[1].count("no audio in either video") == 1
+    assert report_text(result).count("not asked for") == 1  # in one line, with what each metric needs
+    assert "- not asked for: " in report_text(result) and "FID (--fid-weights FILE)" in report_text(result)
     table = table_text(result)
     assert "diversity, head [" not in table and "LMD [px]" in table and "THEval, 5 of motion" in table
 
@@ -141,7 +143,7 @@ def test_scores_over_all_clips_are_in_their_row(videos) -> None:
     assert rows["off"].overall["theval_5"].value == pytest.approx(1, abs=0.02)
     assert rows["still mouth"].overall["theval_5"].value < 0.95
     assert rows["off"].overall["shape_frechet"].value > 100 * rows["ground truth"].overall["shape_frechet"].value
-    assert rows["off"].overall["fid"].value == NotAvailable("needs a network: --fid-weights FILE")
+    assert rows["off"].overall["fid"].value == NotAvailable("not asked for: --fid-weights FILE")
     record = scores_record(result)
     assert record["controls"]["ground truth"]["overall"]["theval_5"]["value"] == 1.0
     assert videos.evaluate("off").rows[0].overall == rows["off"].overall  # from the cache

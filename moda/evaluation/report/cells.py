@@ -9,7 +9,7 @@ import numpy as np
 
 from moda.evaluation.results import Evaluation, Interval, MethodScores
 from moda.evaluation.statistics import MIN_CLIPS, Difference, mean_interval
-from moda.metrics.registry import Measure, Metric, MetricSettings, NotAvailable
+from moda.metrics.registry import NOT_ASKED, Measure, Metric, MetricSettings, NotAvailable
 from moda.metrics.theval_total import MOTION, QUALITY
 from moda.reasons import folded
 
@@ -172,6 +172,7 @@ def listed(evaluation: Evaluation) -> tuple[list[str], list[str], list[str]]:
     notes = [(row.name, clip, note) for row in rows for clip, score in row.scores.items() for note in score.notes]
     refused = [(row.name, clip, why) for row in rows for clip, why in row.refused.items()]
     missing: dict[str, list[tuple[str, str, str]]] = {}
+    asked: dict[str, str] = {}
     for row in rows:
         whys: dict[tuple[str, str], list[str]] = {}
         for metric in evaluation.metrics.values():
@@ -182,10 +183,16 @@ def listed(evaluation: Evaluation) -> tuple[list[str], list[str], list[str]]:
                 for clip in row.scores:
                     whys.setdefault((clip, score.value.why), []).append(evaluation.set_metrics[name].label)
         for (clip, why), labels in whys.items():
+            if why.startswith(NOT_ASKED):
+                asked |= dict.fromkeys(labels, why.removeprefix(f"{NOT_ASKED}: "))
+                continue
             missing.setdefault(", ".join(labels), []).append((row.name, clip, why))
     everything = {row.name: len(row.scores) + len(row.refused) for row in rows}
     return (
         [*evaluation.remarks, *(f"{where}: {note}" for where, note in folded(notes, scored))],
         [f"{where}: {why}" for where, why in folded(refused, everything)],
-        [f"{where}: {labels}: {why}" for labels, found in missing.items() for where, why in folded(found, scored)],
+        [
+            *(f"{where}: {labels}: {why}" for labels, found in missing.items() for where, why in folded(found, scored)),
+            *([f"{NOT_ASKED}: {', '.join(f'{label} ({what})' for label, what in asked.items())}"] if asked else []),
+        ],
     )
