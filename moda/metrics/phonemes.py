@@ -6,15 +6,17 @@ import hashlib
 import re
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from moda.data.phoneme_teacher import Hama, label
-from moda.data.speech import TEACHER_HOP
 from moda.errors import DataError
 from moda.metrics.registry import MetricSettings, NotAvailable
 from moda.reading import read_text
 from moda.representation import SAMPLE_RATE
+
+if TYPE_CHECKING:  # it loads torch, which reading a configuration does not need
+    from moda.data.phoneme_teacher import Hama
 
 RECOGNISER = "hama"
 """Value of `phonemes` that asks for the recogniser; any other is a folder of alignments."""
@@ -80,17 +82,23 @@ def spoken(posteriors: np.ndarray, symbols: list[str]) -> np.ndarray:
     edges = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]])))
     share = np.exp(posteriors[:, wanted].astype(np.float64)).sum(axis=1)
     peaks = [first + int(share[first:stop].argmax()) for first, stop in zip(edges[::2], edges[1::2], strict=True)]
+    from moda.data.speech import TEACHER_HOP
+
     return (np.array(peaks, float) + 0.5) * TEACHER_HOP / SAMPLE_RATE - PEAK_LAG_SECONDS
 
 
 @lru_cache(maxsize=1)
 def _recogniser() -> Hama:
+    from moda.data.phoneme_teacher import Hama
+
     return Hama()
 
 
 @lru_cache(maxsize=4)
 def _recognised(samples: bytes) -> np.ndarray:
     """Of float32 samples: the rows of a clip share their audio."""
+    from moda.data.phoneme_teacher import label
+
     teacher = _recogniser()
     return spoken(label(teacher, np.frombuffer(samples, np.float32)), teacher.symbols)
 
