@@ -24,7 +24,7 @@ def _main(argv: list[str]) -> int:
     parser = Parser(
         prog=command("convert"),
         description="Motion (a motion file, a table, Live Link Face's, or a video whose face is tracked) into a "
-        "motion file, table, ARKit's blendshape curves, BVH or glTF; a checkpoint into safetensors and back; or, with "
+        "motion file, table, ARKit's curves, BVH or glTF; a checkpoint into safetensors and back, or ONNX; or, with "
         "a folder as TARGET and a configuration as SOURCE, all its networks into a folder for a model hub.",
     )
     parser.add_argument("source", type=Path, metavar="SOURCE")
@@ -41,9 +41,14 @@ def _main(argv: list[str]) -> int:
         return _to_folder(source, target)
     if target.suffix in _CHECKPOINTS:
         return _checkpoint(source, target)
+    if target.suffix == ".onnx":
+        from moda.onnx_export import export
+
+        print(", ".join(map(str, export(source, target))))
+        return 0
     kind = arguments.format or next((name for name, end in FORMATS.items() if end == target.suffix.lower()), None)
     if kind is None or FORMATS[kind] != target.suffix.lower():
-        ends = ", ".join(dict.fromkeys((*FORMATS.values(), *_CHECKPOINTS)))
+        ends = ", ".join(dict.fromkeys((*FORMATS.values(), *_CHECKPOINTS, ".onnx")))
         raise ConfigError(f"the target should end in {FORMATS[kind] if kind else ends}, got {target}")
     return _motion(source, target, kind, arguments.picture)
 

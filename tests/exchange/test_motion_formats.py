@@ -210,7 +210,7 @@ def test_live_link_is_read_by_another_reader(motion: Motion, tmp_path: Path) -> 
     ("arguments", "words"),
     [
         (["none.npz", "b.bvh"], "no such source of motion"),
-        (["a.npz", "b.fbx"], "the target should end in .npz, .csv, .bvh, .gltf, .pt, .safetensors"),
+        (["a.npz", "b.fbx"], "the target should end in .npz, .csv, .bvh, .gltf, .pt, .safetensors, .onnx"),
         (["a.npz", "b.csv", "--format", "bvh"], "the target should end in .bvh"),
         (["a.npz", "a.npz"], "would overwrite the source"),
         (["a.npz", "nowhere/b.bvh"], "no such folder to write into"),
