@@ -2,9 +2,11 @@
 # make test   environment with the test tools, lint, types, layers, tests
 # VENV=path   use or make the environment there (several checkouts may share one)
 # JOBS=n      processes for the tests
+# make default-model DATA=folder [OUT=folder]   the default checkpoints from raw footage
 
 VENV ?= .venv
 JOBS ?= 2
+OUT ?= runs/default_model
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))' 2>/dev/null && echo $$p && break; done)
 RUN := $(VENV)/bin/python
@@ -12,7 +14,7 @@ RUN := $(VENV)/bin/python
 # An environment that several checkouts share is linked to one of them; the current checkout has precedence.
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
-.PHONY: help env env-test fingerprint demo lint test test-gpu test-lowest clean
+.PHONY: help env env-test fingerprint demo default-model lint test test-gpu test-lowest clean
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +24,7 @@ help:
 	@echo "make test-gpu  the tests that need a GPU"
 	@echo "make test-lowest  the tests with every dependency at its lower bound (another 7 GB)"
 	@echo "make env    the environment alone"
+	@echo "make default-model DATA=folder  trains the default checkpoints again from raw footage, into OUT ($(OUT))"
 	@echo "make clean  remove caches and demo.mp4"
 
 env env-test:
@@ -34,6 +37,11 @@ fingerprint:
 demo: env
 	@$(RUN) -m moda infer assets/demo.wav assets/demo.png --output demo.mp4
 	@echo "the demo is $(CURDIR)/demo.mp4"
+
+# What DATA holds: python -m benchmarks.default_model --help. The same command again goes on.
+default-model: env
+	@test -n "$(DATA)" || { echo "name the folder of raw footage: make default-model DATA=folder" >&2; exit 2; }
+	@$(RUN) -m benchmarks.default_model "$(DATA)" --output "$(OUT)"
 
 lint: env-test
 	$(RUN) -m ruff check .

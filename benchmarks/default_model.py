@@ -1,0 +1,181 @@
+"""The default model from raw footage, by one command: python -m benchmarks.default_model DATA --output FOLDER
+
+DATA holds:
+
+    videos/                         raw talking videos
+    photos/                         photographs of one face each, for the renderer (optional)
+    identities.tsv                  who is in which video, as of moda prepare --identities (optional)
+    train.txt, val.txt, test.txt    which clips are for what, as of moda prepare --split-lists (optional)
+    perceptual.npz                  VGG19, VGG16 or SqueezeNet for the renderer's perceptual loss (optional)
+
+The speech encoder and the network that estimates offsets are those that ship. A step whose output is there and whose
+inputs are those of the last time is left out, one that was interrupted goes on. FOLDER/checkpoints holds what would
+ship, FOLDER/scores how it scores on the val split.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import shipping
+from moda.cli.commands import main as moda
+from moda.cli.main import Parser, run
+from moda.config import load_yaml
+from moda.errors import ConfigError, DataError
+from moda.files import hold, make_folder, write_json, write_text
+from moda.reading import read_json
+
+SPLIT_LISTS = ("train.txt", "val.txt", "test.txt")
+RENDERERS = ("renderer",)
+"""Configurations of renderers that ship; the first is the one that is scored."""
+SCORED = ("audio2repr", "faco", RENDERERS[0])
+"""The checkpoints that are chained for the scores."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command. reads: files and folders on which its output depends. writes: what is there once it is done.
+    anew: further arguments where its inputs are not those of an earlier try. passes: exit codes with which it is done.
+    """
+
+    name: str
+    call: Callable[[list[str]], int]
+    command: list[str]
+    reads: tuple[Path, ...]
+    writes: Path
+    anew: tuple[str, ...] = ()
+    passes: tuple[int, ...] = (0,)
+
+    def inputs(self) -> dict[str, Any]:
+        """The command and digests of what it reads, its configuration among them."""
+        named = [self.command[i + 1] for i, word in enumerate(self.command) if word == "--config"]
+        configs = {name: load_yaml(Path(name)) for name in named}
+        return {"command": self.command, "configs": configs, "reads": {str(path): digest(path) for path in self.reads}}
+
+
+def digest(path: Path) -> str:
+    """Of a file's bytes, or of the names, sizes and times of all files of a folder."""
+    if path.is_file():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    files = sorted(Path(folder) / name for folder, _, names in os.walk(path, followlinks=True) for name in names)
+    found = [(str(file.relative_to(path)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
+
+
+def recipe(data: Path, out: Path, settings: dict[str, list[str]]) -> Iterator[Step]:
+    """The steps in their order. settings: further KEY=VALUE of each by its name."""
+
+    def sets(name: str, *given: str) -> list[str]:
+        return [word for each in (*given, *settings.get(name, [])) for word in ("--set", each)]
+
+    def best(name: str) -> Path:
+        return out / "runs" / name / "best.pt"
+
+    def training(name: str, *given: str, reads: Sequence[Path] = ()) -> Step:
+        always = (f"data.store={store}", f"output={out / 'runs' / name}")
+        command = ["train", "--config", f"default/{name}", *sets(name, *always, *given)]
+        return Step(name, moda, command, (store / "index.json", *reads), best(name), ("--fresh",))
+
+    store, photos = out / "store", out / "photos"
+    videos, identities, weights = data / "videos", data / "identities.tsv", data / "perceptual.npz"
+    lists = [data / name for name in SPLIT_LISTS if (data / name).exists()]
+    command = ["prepare", str(videos), str(store), "--config", "default/prepare", "--allow-silent", *sets("store")]
+    command += ["--identities", str(identities)] if identities.exists() else []
+    command += ["--split-lists", str(data)] if lists else []
+    reads = (videos, *(path for path in (identities, *lists) if path.exists()))
+    yield Step("store", moda, command, reads, store / "index.json", passes=(0, 1))
+    with_photos = (data / "photos").is_dir()
+    if with_photos:
+        command = ["prepare", "--photos", str(data / "photos"), str(photos)]
+        yield Step("photos", moda, command, (data / "photos",), photos, passes=(0, 1))
+
+    encoded, lips = f"data.encoded={out / 'encoded'}", best("audio2repr_lips")
+    yield training("audio2repr_lips", encoded)
+    yield training("audio2repr_stochastic", encoded, f"init={lips}", reads=[lips])
+    yield training("faco")
+    given = [f"data.photos={photos}"] * with_photos + [f"loss.perceptual_weights={weights}"] * weights.exists()
+    more = [photos] * with_photos + [weights] * weights.exists()
+    for name in RENDERERS:
+        yield training(name, *given, reads=more)
+
+    trained = {"audio2repr": "audio2repr_stochastic", "faco": "faco", **{name: name for name in RENDERERS}}
+    for ships, name in trained.items():
+        made = out / "checkpoints" / f"{ships}.pt"
+        yield Step(made.name, shipping.main, [str(best(name)), str(made)], (best(name),), made)
+
+    made_of = {name: out / "checkpoints" / f"{name}.pt" for name in SCORED}
+    changes = [f"checkpoints.{name}={path}" for name, path in made_of.items()]
+    evaluation = {
+        "truth": str(store),
+        "split": "val",
+        "output": str(out / "scores"),
+        "sets": {"ours": {"set": changes}},
+    }
+    write_text(out / "eval.yaml", json.dumps(evaluation))  # JSON is YAML
+    command = ["eval", "--config", str(out / "eval.yaml"), *sets("scores")]
+    reads = (store / "index.json", *made_of.values())
+    yield Step("scores", moda, command, reads, out / "scores" / "table.md", passes=(0, 1))
+
+
+def do(step: Step, out: Path) -> int:
+    """Do a step unless it is done; returns an exit code."""
+    stamp, inputs = out / "steps" / f"{step.name}.json", step.inputs()
+    before = read_json(stamp) if stamp.exists() else {}
+    same = before.get("inputs") == inputs
+    if same and before.get("done") and step.writes.exists():
+        print(f"{step.name}: done already", flush=True)
+        return 0
+    print(f"{step.name}: {'goes on' if same else 'begins'}", flush=True)
+    write_json(stamp, {"inputs": inputs, "done": False})
+    code = step.call([*step.command, *(() if same else step.anew)])
+    if code not in step.passes or not step.writes.exists():
+        print(f"{step.name}: not done (exit code {code}); the same command goes on from here", file=sys.stderr)
+        return code or 1
+    write_json(stamp, {"inputs": inputs, "done": True})
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; its exit code is that of the first step that is not done."""
+    return run(_main, argv)
+
+
+def _main(argv: list[str]) -> int:
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, metavar="DATA")
+    parser.add_argument("--output", type=Path, default=Path("runs/default_model"), help="(default: %(default)s)")
+    parser.add_argument("--set", action="append", default=[], metavar="STEP:KEY=VALUE", help="change a step's setting")
+    parser.add_argument("--until", metavar="STEP", help="the last step to do")
+    arguments = parser.parse_args(argv)
+    data, out = arguments.data, arguments.output
+    if not (data / "videos").is_dir():
+        raise DataError(f"no folder of raw videos: {data / 'videos'}; wanted DATA/videos (see --help)")
+    settings: dict[str, list[str]] = {}
+    for given in arguments.set:
+        name, _, setting = given.partition(":")
+        settings.setdefault(name, []).append(setting)
+    make_folder(out / "steps")
+    with hold(out / "steps" / ".lock", f"another process makes {out}"):
+        steps = list(recipe(data, out, settings))
+        names = [step.name for step in steps]
+        for name in (*settings, *([arguments.until] if arguments.until else [])):
+            if name not in names:
+                raise ConfigError(f"no step '{name}'; there are: {', '.join(names)}")
+        for step in steps:
+            code = do(step, out)
+            if code or step.name == arguments.until:
+                return code
+    print(f"checkpoints: {out / 'checkpoints'}; scores: {out / 'scores' / 'table.md'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
