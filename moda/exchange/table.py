@@ -80,8 +80,8 @@ def read_table(path: Path) -> Table:
         for part, channel in found:
             flat[part][:, channel] = column
     arrays = {name: flat[name].reshape(len(array), *shape) for name, shape in SHAPES.items()}
-    parts = {part for found in places for part, _ in found}
-    parts |= {"gaze"} if any(name.startswith(("gaze_", "eyes_")) for name in header) else set()
+    parts = {name.split("_")[0] for name in header} & {*SHAPES, "gaze"}  # gaze alone is not the eyes
+    parts |= {"gaze"} if "eyes" in parts else set()
     return Table(Motion(**arrays, fps=fps), frozenset(parts))
 
 

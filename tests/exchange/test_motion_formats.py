@@ -53,7 +53,7 @@ def test_tables_and_motion_files_both_ways(motion: Motion, tmp_path: Path) -> No
 def test_a_hand_written_curve_of_keys(tmp_path: Path) -> None:
     (tmp_path / "nod.csv").write_text("\ufeffseconds, head_pitch,gaze_x\r\n0,0,1\r\n1,10,1\r\n\r\n3,-10,3\r\n")
     table = read_table(tmp_path / "nod.csv")
-    assert table.parts == {"head", "eyes", "gaze"} and table.motion.fps == 25 and len(table.motion) == 76
+    assert table.parts == {"head", "gaze"} and table.motion.fps == 25 and len(table.motion) == 76
     assert np.allclose(table.motion.head[[0, 25, 50, 75], 0], [0, 10, 0, -10])
     assert not table.motion.head[:, 1:].any() and not table.motion.lips.any()
     rows = [EYES.index(point) for point in (474, 469)]
