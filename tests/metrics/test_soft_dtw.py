@@ -28,6 +28,10 @@ def test_costs_by_hand() -> None:
     first[1] = [[3, 4], [0, 1]]
     assert costs(first, second).tolist() == [[0], [3]]
     assert divergence(first, first) == 0 and divergence(first, first[::-1]) > 0
+    one, two = np.random.default_rng(2).random((2, 6, 2, 2))
+    pairs = ((one, two), (one, one), (two, two))
+    terms = [plain(np.linalg.norm(a[:, None] - b, axis=-1).mean(axis=-1), 0.1) for a, b in pairs]
+    assert divergence(one, two) == pytest.approx(terms[0] - (terms[1] + terms[2]) / 2, rel=1e-4)
 
 
 def test_lips_that_are_late_cost_less_than_lips_that_are_wrong(make_face, opening) -> None:
