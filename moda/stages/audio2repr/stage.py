@@ -195,7 +195,7 @@ class Audio2ReprStage(Stage):
         with torch.set_grad_enabled(torch.is_grad_enabled() and weights.train != "stochastic"):
             features = self._features(windows)
         if net.config.flow.liveliness:
-            drawn = torch.rand(len(windows["lips"]), generator=generator, device=generator.device)
+            drawn = torch.rand(len(windows["lips"]), generator=generator, device=windows["lips"].device)
             untold = drawn.to(windows["turning"]) < net.config.flow.liveliness_dropout
             features = replace(features, turning=windows["turning"].masked_fill(untold, math.nan))
         terms: dict[str, Tensor] = {}
