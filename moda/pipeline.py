@@ -208,7 +208,7 @@ class Animator:
         return offsets.float().cpu().numpy()
 
     def frames(self, motion: Motion, portrait: Portrait) -> Iterator[np.ndarray]:
-        """Yield the frames of a motion, (size, size, 3) uint8 RGB, computed a batch at a time when asked for.
+        """Yield the frames of a motion, (size, size, 3) uint8 RGB, computed a few batches ahead of what is asked for.
 
         Memory does not grow with the motion's length.
         """

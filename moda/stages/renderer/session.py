@@ -1,8 +1,8 @@
 """Rendering of one portrait: landmarks to frames, a batch at a time.
 
-On the CPU OpenCV warps (`conditioning.py`), which is 2 to 3 times as fast there as torch. On a GPU the warp is computed
-there (`batch_conditioning.py`), the host prepares the next batches meanwhile, and finished frames are copied while the
-next are computed.
+On the CPU OpenCV warps (`conditioning.py`), which is 2 to 3 times as fast there as torch, and each core renders a batch
+of its own. On a GPU the warp is computed there (`batch_conditioning.py`), the host prepares the next batches meanwhile,
+and finished frames are copied while the next are computed.
 """
 
 from __future__ import annotations
@@ -71,11 +71,10 @@ class RenderSession:
     def stream(self, batches: Iterable[Batch]) -> Iterator[np.ndarray]:
         """`render` of each batch of arguments, in order.
 
-        On a GPU a batch is prepared and started before the one before it is returned; on the CPU nothing is done
-        before it is asked for.
+        A few batches are started before the one before them is returned.
         """
         if not self._works_ahead:
-            yield from (self.render(*batch) for batch in batches)
+            yield from self._by_threads(batches)
             return
         started: Download | None = None
         with ThreadPoolExecutor(PREPARED_AHEAD) as threads:
@@ -86,6 +85,25 @@ class RenderSession:
                 started = following
         if started is not None:
             yield started.array()
+
+    def _by_threads(self, batches: Iterable[Batch]) -> Iterator[np.ndarray]:
+        """`stream` on a CPU: each core renders a batch of its own, with torch at one thread.
+
+        Small convolutions gain little by several cores each, and wait for one another where others use the machine.
+        """
+        cores = torch.get_num_threads()
+        waiting: deque[Future[np.ndarray]] = deque()
+        threads = ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))
+        try:
+            for batch in batches:
+                waiting.append(threads.submit(self.render, *batch))
+                if len(waiting) > cores:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            threads.shutdown(cancel_futures=True)
+            torch.set_num_threads(cores)  # it holds for threads that are yet to begin, too
 
     def _each_prepared(self, batches: Iterable[Batch], threads: ThreadPoolExecutor) -> Iterator[Prepared]:
         waiting: deque[Future[Prepared]] = deque()

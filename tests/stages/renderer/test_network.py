@@ -215,9 +215,6 @@ def test_a_stream_on_a_gpu_keeps_the_order_and_works_ahead(portrait, warp, monke
     assert all(np.array_equal(*pair) for pair in zip(session.stream(asking()), expected, strict=True))
     assert asked == [0, 2, 4, 6, 8]
     asked.clear()
-    next(session.stream(asking()))
-    assert asked == [0], "on the CPU nothing is done before it is asked for"
-    asked.clear()
     monkeypatch.setattr(session, "_works_ahead", True)
     stream = session.stream(asking())
     assert np.array_equal(next(stream), expected[0])
@@ -226,10 +223,46 @@ def test_a_stream_on_a_gpu_keeps_the_order_and_works_ahead(portrait, warp, monke
     assert list(session.stream(iter(()))) == []
 
 
-def test_a_fault_in_a_prepared_batch_reaches_the_caller(portrait, monkeypatch):  # noqa: F811
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_stream_on_a_cpu_renders_a_batch_a_core(portrait, cores, monkeypatch):  # noqa: F811
+    network = build(NetworkConfig(size=128, widths=(8, 16))).eval()
+    landmarks, torso = swaying(portrait, 9)
+    session = network.open(portrait)
+    batches = [(landmarks[start : start + 2], torso[start : start + 2], start) for start in range(0, 9, 2)]
+    expected = [session.render(*batch) for batch in batches]
+    asked, threads, before = [], set(), torch.get_num_threads()
+    render = session.render
+
+    def watched(*batch):
+        threads.add(torch.get_num_threads())
+        return render(*batch)
+
+    def asking():
+        for batch in batches:
+            asked.append(batch[2])
+            yield batch
+
+    monkeypatch.setattr(session, "render", watched)
+    torch.set_num_threads(cores)
+    try:
+        stream = session.stream(asking())
+        assert np.array_equal(next(stream), expected[0])
+        assert asked == list(range(0, 2 * cores + 1, 2)), "as many batches ahead as there are cores"
+        assert all(np.array_equal(*pair) for pair in zip(stream, expected[1:], strict=True))
+        assert threads == {1} and torch.get_num_threads() == cores
+        stream = session.stream(asking())
+        next(stream)
+        stream.close()
+        assert torch.get_num_threads() == cores
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("on_gpu", [True, False])
+def test_a_fault_in_a_prepared_batch_reaches_the_caller(portrait, on_gpu, monkeypatch):  # noqa: F811
     network = build(NetworkConfig(size=128, widths=(8, 16))).eval()
     session = network.open(portrait)
-    monkeypatch.setattr(session, "_works_ahead", True)
+    monkeypatch.setattr(session, "_works_ahead", on_gpu)
     landmarks, torso = swaying(portrait, 2)
     with pytest.raises(ValueError, match="shorter"):
         list(session.stream([(landmarks, torso, 0), (landmarks, torso[:1], 2)]))
