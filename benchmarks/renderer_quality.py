@@ -129,17 +129,20 @@ def over_people(scores: Sequence[ClipScores], value: Value) -> np.ndarray:
 
 
 def main_table(scores: Sequence[ClipScores]) -> str:
-    """Markdown: mean, interval and aim of every row."""
+    """Markdown: mean, interval and aim of every row that has a value; the others are named below."""
+    absent: list[str] = []
     lines = ["| | mean | 95 % interval | people | aim |", "|---|---|---|---|---|"]
     for row in rows():
         values = over_people(scores, row.value)
         if not len(values):
-            lines.append(f"| {row.label} | n/a | | 0 | |")
+            absent.append(row.label)
             continue
         ends = mean_interval(values)
         between = "" if ends is None else f"{ends.low:.{row.digits}f} .. {ends.high:.{row.digits}f}"
         mean = float(values.mean())
         lines.append(f"| {row.label} | {mean:.{row.digits}f} | {between} | {len(values)} | {row.verdict(mean)} |")
+    if absent:
+        lines += ["", f"Without a value: {'; '.join(absent)}."]
     return "\n".join(lines)
 
 

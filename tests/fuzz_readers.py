@@ -31,7 +31,7 @@ from moda.data.sequences import MotionSequences, SequenceConfig
 from moda.data.speech import SpeechCrops, SpeechDataConfig
 from moda.data.sync_windows import read_offsets
 from moda.evaluation.ablation.plan import AblationConfig, plan
-from moda.evaluation.config import read_config
+from moda.evaluation.config import WEIGHTS, read_config
 from moda.evaluation.folders import find_generated, find_true
 from moda.evaluation.report.printed import read_printed
 from moda.files import write_json, write_npz, write_text
@@ -93,7 +93,19 @@ def _parsed(cls: type[Config], name: str) -> Callable[[Path], object]:
 
 
 def _evaluation(folder: Path) -> None:
-    names = ("true", "split", "output", "reference", "sync_weights", "device", "jobs")
+    names = (
+        "true",
+        "split",
+        "output",
+        "reference",
+        "device",
+        "jobs",
+        "phonemes",
+        "speech",
+        "protocol",
+        "handling",
+        *WEIGHTS,
+    )
     options = argparse.Namespace(
         config=folder / "default.yaml", set=[], generated=["b=c"], skip=["sync"], **dict.fromkeys(names)
     )

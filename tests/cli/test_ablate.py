@@ -97,7 +97,7 @@ def test_variants_are_compared_on_the_clips_that_all_have() -> None:
     lstm = MethodScores("lstm-0", control=False, scores={"a": ClipScore({"ma": 0.4}, 9)}, refused={"b": "no face"})
     metrics = {"ma": METRICS["ma"]}
     noise = MethodScores("without_warp-0", control=False, refused={"a": "no face", "b": "no face"})
-    evaluation = Evaluation(REPOSITORY, {}, [full, lstm, noise], ["a", "b"], [], metrics, MetricSettings())
+    evaluation = Evaluation(REPOSITORY, {}, [full, lstm, noise], ["a", "b"], [], metrics, {}, MetricSettings())
     assert collect(trials, evaluation) == {"full": {"ma": {0: 0.5}}, "lstm": {"ma": {0: 0.4}}}
     assert common_clips(trials, evaluation, "ma") == ["a"]
 
@@ -114,7 +114,7 @@ def test_seeds_of_nothing_trained_are_one_seed() -> None:
         ("variants.without_faco.set=[faec=rest]", r"unknown key 'faec'.*did you mean 'face'"),
         ("set=[checkpoints.faco=none.pt]", "no checkpoint of stage 'faco' for the variant 'full': none.pt"),
         ("seeds=[1, 1]", "seeds should all be different"),
-        ("train_set.renderer=[network.size=128]", "size 128 without a warp, wanted a multiple of 256"),
+        ("train_set.renderer=[network.size=128]", "size 128 makes an eye window of 24, wanted a multiple of 16"),
     ],
 )
 def test_a_mistake_shows_before_anything_is_trained(
@@ -155,7 +155,7 @@ def test_all_runs_of_the_debug_file_can_be_trained(clip_store: ClipStore, tmp_pa
     [
         (["set=[size=300]"], r"variant 'without_warp': this renderer \(without a warp\) renders at 256 px"),
         (["split=test"], "the list 'test' of the clip store .* is empty, so there is nothing to score"),
-        (["train_set.audio2repr=['data.lengths=[500]']"], "variant 'full': no usable clip"),
+        (["train_set.audio2repr=['data.lengths=[500]', 'data.settled_only=false']"], "variant 'full': no usable clip"),
     ],
 )
 def test_what_would_fail_later_is_refused_before_anything_is_trained(

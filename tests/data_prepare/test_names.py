@@ -94,7 +94,7 @@ def test_links_in_circles_end_and_the_store_is_no_footage(videos, tmp_path):
     assert [source.name for source in find_sources(videos)] == plain
     (tmp_path / "clips").mkdir()
     for folder, store in ((videos, videos), (tmp_path / "clips", tmp_path)):
-        with pytest.raises(DataError, match=r"where the clip store .* keeps its own"):
+        with pytest.raises(DataError, match=r"where the store .* keeps its own"):
             find_sources(folder, store)
 
 
