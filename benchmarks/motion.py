@@ -13,15 +13,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from benchmarks.motion_scores import (
     FILLINGS,
     Scores,
+    animator_of,
     audio_of,
     band,
     blink_scores,
     head_scores,
+    interval_text,
     lip_scores,
     pause_scores,
     person_means,
@@ -30,11 +31,8 @@ from benchmarks.motion_scores import (
     seed_spread,
     with_pause,
 )  # fmt: skip
-from moda.animation import AnimationConfig
 from moda.cli.main import run
-from moda.config import apply_overrides, load_yaml, parse
 from moda.data.clip import Clip, ClipStore
-from moda.evaluation.statistics import mean_interval
 from moda.files import write_json, write_text
 from moda.pipeline import Animator
 from moda.representation import FPS, Motion
@@ -90,10 +88,8 @@ def table(rows: dict[str, list[tuple[str, Scores]]]) -> str:
     control, _ = person_means(rows["truth, 1 s late"])
     lines = [f"| {people} people | mean | 95 % interval | truth, 1 s late | aim |", "|---|---|---|---|---|"]
     for name, values in made.items():
-        interval = mean_interval(values)
-        ends = "too few" if interval is None else f"{interval.low:.3f} .. {interval.high:.3f}"
         late = f"{control[name].mean():.3f}" if name in control else ""
-        lines.append(f"| {name} | {values.mean():.3f} | {ends} | {late} | {AIMS.get(name, '')} |")
+        lines.append(f"| {name} | {values.mean():.3f} | {interval_text(values, 3)} | {late} | {AIMS.get(name, '')} |")
     return "\n".join(lines)
 
 
@@ -110,8 +106,7 @@ def _main(argv: list[str]) -> int:
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="a value of default/infer")
     parser.add_argument("--output", type=Path, help="folder for motion.md and motion.json")
     arguments = parser.parse_args(argv)
-    tree = apply_overrides(load_yaml("default/infer"), arguments.set)
-    animator = Animator.from_config(parse(AnimationConfig, tree, source="infer.yaml"), torch.device("cpu"))
+    animator = animator_of(arguments.set)
     clips = [clip for clip in ClipStore.open(arguments.store).split(arguments.split) if clip.has_audio]
     rotations = [np.array(clip.motion(0, clip.frames).head[:, :3]) for clip in clips]
     rows: dict[str, list[tuple[str, Scores]]] = {}

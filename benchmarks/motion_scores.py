@@ -1,4 +1,4 @@
-"""Scores of stage 1's motion, clip by clip, in the units it predicts, for `motion.py`.
+"""Scores of stage 1's motion, clip by clip, in the units it predicts, for `motion.py` and `shape.py`.
 
 Dimension letters: T frames at 25 fps, N audio samples at 16 kHz.
 """
@@ -10,13 +10,18 @@ from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
+from moda.animation import AnimationConfig
 from moda.blinks import find_blinks
+from moda.config import apply_overrides, load_yaml, parse
 from moda.data.clip import Clip
+from moda.evaluation.statistics import mean_interval
 from moda.landmarks import EYES, LIPS, eye_opening, lip_opening
 from moda.metrics.diversity import diversity
 from moda.metrics.landmark import lagged
 from moda.metrics.motion import SETTLING_SECONDS, at_rest, settled_silence
+from moda.pipeline import Animator
 from moda.representation import FPS, SAMPLE_RATE, HeadPose, Motion, Portrait, samples_at
 
 MAX_LAG_FRAMES = 6
@@ -25,6 +30,18 @@ COMMON_FRAMES = 75
 """Frames that clips are cut to where their spreads are compared."""
 
 Scores = dict[str, float]
+
+
+def animator_of(changes: Sequence[str]) -> Animator:
+    """The animation of default/infer with KEY=VALUE changes, on the CPU."""
+    tree = apply_overrides(load_yaml("default/infer"), list(changes))
+    return Animator.from_config(parse(AnimationConfig, tree, source="infer.yaml"), torch.device("cpu"))
+
+
+def interval_text(values: np.ndarray, digits: int) -> str:
+    """Ends of the 95 % interval of a mean over people."""
+    interval = mean_interval(values)
+    return "too few" if interval is None else f"{interval.low:.{digits}f} .. {interval.high:.{digits}f}"
 
 
 def portrait_of(clip: Clip) -> Portrait:

@@ -22,15 +22,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from benchmarks.motion_scores import Scores, audio_of, person_means
-from moda.animation import AnimationConfig
+from benchmarks.motion_scores import Scores, animator_of, audio_of, interval_text, person_means
 from moda.cli.main import run
-from moda.config import apply_overrides, load_yaml, parse
 from moda.data.clip import Clip, ClipStore
 from moda.errors import DataError, ModaError
-from moda.evaluation.statistics import mean_interval
 from moda.files import write_json, write_text
 from moda.geometry import fit_head_pose, to_canonical
 from moda.landmarks import EYE_CORNERS, LIPS, N_LANDMARKS
@@ -105,9 +101,7 @@ def table(rows: list[tuple[str, Scores]]) -> str:
     means, people = person_means(rows)
     lines = [f"| aligned LMD, % of the eyes' distance, {people} people | mean | 95 % interval |", "|---|---|---|"]
     for name, values in means.items():
-        interval = mean_interval(values)
-        ends = "too few" if interval is None else f"{interval.low:.2f} .. {interval.high:.2f}"
-        lines.append(f"| {name} | {values.mean():.2f} | {ends} |")
+        lines.append(f"| {name} | {values.mean():.2f} | {interval_text(values, 2)} |")
     return "\n".join(lines)
 
 
@@ -123,8 +117,7 @@ def _main(argv: list[str]) -> int:
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="a value of default/infer")
     parser.add_argument("--output", type=Path, help="folder for shape.md and shape.json")
     arguments = parser.parse_args(argv)
-    tree = apply_overrides(load_yaml("default/infer"), arguments.set)
-    animator = Animator.from_config(parse(AnimationConfig, tree, source="infer.yaml"), torch.device("cpu"))
+    animator = animator_of(arguments.set)
     rows = []
     for clip in ClipStore.open(arguments.store).split(arguments.split):
         if clip.has_audio:

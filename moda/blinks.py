@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from moda.representation import FPS
+from moda.stretches import stretches
 
 CLOSED_SHARE, OPEN_SHARE = 0.6, 0.7
 """Shares of the clip's median eye opening: a blink goes below the first and lasts while below the second."""
@@ -53,9 +54,8 @@ def find_blinks(opening: np.ndarray) -> list[Blink]:
     usual = float(np.nanmedian(opening))
     level = OPEN_SHARE * usual
     below = opening < level  # False at NaN
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], below, [False]])))
     blinks = []
-    for first, after in zip(edges[::2], edges[1::2], strict=True):
+    for first, after in stretches(below):
         if first == 0 or after == len(opening) or not np.isfinite(opening[[first - 1, after]]).all():
             continue
         if opening[first:after].min() >= CLOSED_SHARE * usual:

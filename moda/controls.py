@@ -15,11 +15,11 @@ from moda.blinks import Blink, find_blinks, without_blinks
 from moda.errors import ConfigError, DataError
 from moda.landmarks import (
     EYES,
-    LEFT_EYE_CONTOUR,
     LEFT_IRIS,
+    LIDS,
     N_LANDMARKS,
-    RIGHT_EYE_CONTOUR,
     RIGHT_IRIS,
+    UPPER_LID_SHARE,
     eye_opening,
 )
 from moda.representation import FPS, Motion, interpolate
@@ -33,15 +33,12 @@ HEAD_CHANNELS: tuple[HeadChannel, ...] = get_args(HeadChannel)
 """Of `Motion.head`: degrees, pixels of the square frame, and the change of scale."""
 CLOSING_SECONDS, OPENING_SECONDS = 0.10, 0.16
 """Of a blink: lids close faster than they open (VanderWerf et al. 2003 measure 0.1 and 0.2)."""
-UPPER_SHARE = 0.85
-"""Of the way between the lids that the upper one moves."""
 MAX_BLINKS = 100_000
 _CHUNK_FRAMES = 1500
 
 _ROW = {landmark: row for row, landmark in enumerate(EYES)}
 _IRISES = [_ROW[landmark] for landmark in (*LEFT_IRIS, *RIGHT_IRIS)]
-_UPPER = [_ROW[p] for contour in (LEFT_EYE_CONTOUR, RIGHT_EYE_CONTOUR) for p in contour[1 : len(contour) // 2]]
-_LOWER = [_ROW[p] for contour in (LEFT_EYE_CONTOUR, RIGHT_EYE_CONTOUR) for p in contour[: len(contour) // 2 : -1]]
+_UPPER, _LOWER = ([_ROW[point] for lids in LIDS for point in lids[side]] for side in (0, 1))
 """Rows of facing points of the lids in the eyes group."""
 
 
@@ -119,8 +116,8 @@ def blinking(motion: Motion, times: Sequence[float], subject: np.ndarray) -> Mot
     eyes = eyes.copy()
     points = np.asarray(subject, np.float64)[list(EYES)] + eyes[shut]
     gap = points[:, _LOWER] - points[:, _UPPER]
-    eyes[np.ix_(shut, np.array(_UPPER))] += (UPPER_SHARE * closure[shut] * gap).astype(eyes.dtype)
-    eyes[np.ix_(shut, np.array(_LOWER))] -= ((1 - UPPER_SHARE) * closure[shut] * gap).astype(eyes.dtype)
+    eyes[np.ix_(shut, np.array(_UPPER))] += (UPPER_LID_SHARE * closure[shut] * gap).astype(eyes.dtype)
+    eyes[np.ix_(shut, np.array(_LOWER))] -= ((1 - UPPER_LID_SHARE) * closure[shut] * gap).astype(eyes.dtype)
     return replace(motion, eyes=eyes)
 
 

@@ -60,7 +60,7 @@ def _of_file(path: Path) -> Facts:
 def _checkpoint(path: Path) -> Facts:
     from moda import checkpoint
     from moda.checkpoint_versions import VERSION
-    from moda.provenance import file_hash
+    from moda.file_hash import file_hash
     from moda.stages.registry import load_network
 
     loaded = checkpoint.load(path)

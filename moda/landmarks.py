@@ -51,6 +51,10 @@ OUTER_LIPS = _ids("61 185 40 39 37 0 267 269 270 409 291 375 321 405 314 17 84 1
 INNER_LIPS = _ids("78 191 80 81 82 13 312 311 310 415 308 324 318 402 317 14 87 178 88 95")
 LEFT_EYE_CONTOUR = _ids("263 466 388 387 386 385 384 398 362 382 381 380 374 373 390 249")
 RIGHT_EYE_CONTOUR = _ids("33 246 161 160 159 158 157 173 133 155 154 153 145 144 163 7")
+LIDS = tuple((contour[1:8], contour[:8:-1]) for contour in (LEFT_EYE_CONTOUR, RIGHT_EYE_CONTOUR))
+"""Of the left and of the right eye: seven points of the upper lid, and those of the lower lid that face them."""
+UPPER_LID_SHARE = 0.85
+"""Of the way between the lids that the upper one moves when they close."""
 LEFT_EYEBROW_CONTOUR = _ids("276 283 282 295 285 336 296 334 293 300")
 RIGHT_EYEBROW_CONTOUR = _ids("46 53 52 65 55 107 66 105 63 70")
 

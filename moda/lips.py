@@ -11,6 +11,7 @@ from pydantic import Field
 
 from moda.audio_features import frame_power, running_speech_level, steady
 from moda.config import Config
+from moda.stretches import stretches
 
 SHORTEST_FRAMES, CLOSING_FRAMES, EASE_FRAMES = 24, 13, 3
 """A silence in which the mouth closes, frames at the least; when it is half closed; and how long before and after that
@@ -62,8 +63,7 @@ def mouth_gate(samples: np.ndarray, frames: int, pauses: PauseConfig | None) -> 
         level <= np.maximum(pauses.level_db, quiet - DEEP_DB),
         humming & (level <= speech - STEADY_BELOW_SPEECH_DB),
     ):
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], silent, [False]])))
-        for first, after in zip(edges[::2], edges[1::2], strict=True):
+        for first, after in stretches(silent):
             begin = first + CLOSING_FRAMES if first else 0  # lips are at rest before the audio
             if after - first >= SHORTEST_FRAMES - (0 if first else CLOSING_FRAMES):
                 closed[EASE_FRAMES + begin : EASE_FRAMES + after] = 1.0

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import moda
 from moda.animation import AnimationConfig
 from moda.config import to_dict
 from moda.errors import ConfigError, MediaError
+from moda.file_hash import file_hash
 from moda.media.container import open_container
 from moda.media.marking import read_source_type
 
@@ -84,15 +84,3 @@ def made_by(path: Path, record: Mapping[str, Any]) -> bool:
         return found is not None and found.get("job") == record["job"] and read_source_type(path) is not None
     except MediaError:
         return False
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex; raises `OSError`."""
-    state = path.stat()
-    return _file_hash(path, state.st_size, state.st_mtime_ns)
-
-
-@cache
-def _file_hash(path: Path, size: int, changed: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

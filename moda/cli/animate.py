@@ -20,6 +20,7 @@ from moda.device import DeviceName, choose_device, describe_device
 from moda.errors import DataError
 from moda.exchange.sources import read_motion
 from moda.exchange.table import Table
+from moda.file_hash import file_hash
 from moda.files import scratch_folder
 from moda.imaging.framing import FullFraming, Still, motion_reach, still_picture
 from moda.imaging.visible_mark import VisibleMark
@@ -28,7 +29,7 @@ from moda.media.picture import read_picture
 from moda.media.tempo import write_at_tempo
 from moda.media.video import VideoWriter
 from moda.pipeline import Animator, fit_motion
-from moda.provenance import file_hash, record_of, tags
+from moda.provenance import record_of, tags
 from moda.representation import SAMPLE_RATE, Motion, Portrait
 from moda.signing import sign_video
 from moda.tracking.portrait import make_reference
@@ -193,18 +194,14 @@ def _make_video(
     if job.save_motion is not None:
         motion.save(job.save_motion)
     with timings.measure("rendering+encoding"):
+        target = Target(job.output, audio, record, config.visible_mark)
         if job.sign is None:
-            _encode(animator, motion, scene, Target(job.output, audio, record, config.visible_mark), progress)
+            _encode(animator, motion, scene, target, progress)
         else:
             with scratch_folder() as folder:
-                _encode(
-                    animator,
-                    motion,
-                    scene,
-                    Target(folder / "unsigned.mp4", audio, record, config.visible_mark),
-                    progress,
-                )
-                sign_video(folder / "unsigned.mp4", job.output, *job.sign)
+                unsigned = target._replace(path=folder / "unsigned.mp4")
+                _encode(animator, motion, scene, unsigned, progress)
+                sign_video(unsigned.path, job.output, *job.sign)
     return Made(len(motion), len(wave) / SAMPLE_RATE, scene.size())
 
 

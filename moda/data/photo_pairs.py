@@ -22,7 +22,7 @@ from moda.geometry import apply_head, fit_head_pose, to_image
 from moda.imaging.conditioning import ReferenceConditioner, stack_inputs
 from moda.imaging.crop import Box, crop_square
 from moda.imaging.warping import ReferenceWarp
-from moda.landmarks import LEFT_EYE_CONTOUR, LIPS, RIGHT_EYE_CONTOUR, SHOULDER_POINTS, other_side
+from moda.landmarks import LIDS, LIPS, SHOULDER_POINTS, UPPER_LID_SHARE, other_side
 from moda.representation import FRAME, Portrait
 
 SHAPES_A_CLIP = 12
@@ -31,8 +31,6 @@ CLOSED_MOUTH_SHARE, LIP_AMPLITUDES = 0.5, (0.2, 1.0)
 """Share of references with a closed mouth; the others have a lip shape, scaled by a number drawn from this range."""
 LID_SHARE, LID_CLOSING = 0.5, (-0.3, 0.95)
 """Share of references whose lids are moved, and by which share of the eye's opening: below 0 opens it more."""
-UPPER_LID_PART = 0.85
-"""Part of a closing that the upper lid does."""
 TURN_DEGREES, MOVE_PX, SCALE_STD = (1.8, 3.0, 1.5), 3.0, 0.01
 """Standard deviations of the head's turn (pitch, yaw, roll), place and scale against the photograph."""
 
@@ -49,12 +47,10 @@ def lip_shapes(clips: Sequence[Clip]) -> np.ndarray:
 def with_lids(mesh: np.ndarray, closing: float) -> np.ndarray:
     """A mesh (478, 3) with its lids brought together by a share of their distance; below 0 apart."""
     moved = np.array(mesh)
-    for contour in (LEFT_EYE_CONTOUR, RIGHT_EYE_CONTOUR):
-        half = len(contour) // 2
-        upper, lower = list(contour[1:half]), list(contour[:-half:-1])
+    for upper, lower in (map(list, lids) for lids in LIDS):
         gap = closing * (mesh[lower] - mesh[upper])
-        moved[upper] += UPPER_LID_PART * gap
-        moved[lower] -= (1 - UPPER_LID_PART) * gap
+        moved[upper] += UPPER_LID_SHARE * gap
+        moved[lower] -= (1 - UPPER_LID_SHARE) * gap
     return moved
 
 

@@ -19,8 +19,8 @@ def models() -> Iterator[Finding]:
     try:
         from moda.animation import AnimationConfig
         from moda.checkpoint import load
+        from moda.file_hash import file_hash
         from moda.locations import SYNC_NETWORK, find_checkpoint
-        from moda.provenance import file_hash
     except Exception as error:  # whatever is broken above
         yield Finding("checkpoints", f"not looked at: {type(error).__name__}")
         return

@@ -20,8 +20,7 @@ from moda.locations import find_config, locate
 from moda.metrics import METRICS, MetricSettings
 from moda.metrics.over_clips import check_names
 from moda.metrics.phonemes import RECOGNISER
-from moda.metrics.registry import chosen_metrics
-from moda.metrics.speech import SpeechDetector
+from moda.metrics.registry import SpeechDetector, chosen_metrics
 from moda.reading import require_file
 
 WEIGHTS = tuple(f"{name}_weights" for name in ("sync", "quality", "face", "perceptual", "lip", "fid", "fvd"))

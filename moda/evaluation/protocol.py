@@ -14,8 +14,7 @@ from moda.config import Config, load_yaml, parse
 from moda.errors import ConfigError
 from moda.evaluation.folders import GeneratedClips, TrueClips
 from moda.locations import SYNC_NETWORK, find_config, shipped
-from moda.metrics.registry import MetricSettings
-from moda.metrics.speech import SpeechDetector
+from moda.metrics.registry import MetricSettings, SpeechDetector
 from moda.metrics.weights import sha256
 from moda.representation import FPS, FRAME, SAMPLE_RATE
 

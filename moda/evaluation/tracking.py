@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import logging
 import os
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from moda.errors import DataError, ModaError, OutputError
+from moda.file_hash import sha256_of
 from moda.files import make_folder, write_npz
 from moda.landmarks import N_LANDMARKS
 from moda.metrics.tracks import VideoTrack
@@ -43,8 +43,7 @@ def tracker_version() -> str:
 
 def content_hash(path: Path) -> str:
     """SHA-256 of a file's bytes, the first 32 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+    return sha256_of(path)[:32]
 
 
 def track_videos(

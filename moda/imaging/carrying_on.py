@@ -6,10 +6,12 @@ below. The colours are the photo's own, mirrored at its border as deep as the pe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import cv2
 import numpy as np
+
+from moda.stretches import stretches
 
 DOME_SHARE = 0.2
 """Height of what is rounded off, at most, as a share of the width that the border cuts."""
@@ -75,7 +77,7 @@ def _upwards(picture: np.ndarray, rows: int, limit: Callable[[int, int, int, int
     height, width = picture.shape[:2]
     person = picture[..., 3] > PERSON
     reach, depth, even = np.zeros(width), np.ones(width), np.ones((1, 2 * (width // 32) + 1), np.uint8)
-    for start, stop in _runs(person[0]):
+    for start, stop in stretches(person[0]):
         reach[start:stop] = limit(start, stop, width, rows, _spread(person, start, stop))
         hidden = ~person[:, start:stop] | (picture[:, start:stop, 4] > 0)
         thick = np.where(hidden.any(axis=0), hidden.argmax(axis=0), height)
@@ -89,9 +91,3 @@ def _upwards(picture: np.ndarray, rows: int, limit: Callable[[int, int, int, int
     more[..., 3] = np.round(picture[0, :, 3] * share)
     more[..., 4] = 0
     return np.concatenate([more, picture])
-
-
-def _runs(line: np.ndarray) -> Iterator[tuple[int, int]]:
-    """First and last + 1 of every stretch of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], line, [False]]).astype(int)))
-    yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)

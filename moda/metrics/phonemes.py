@@ -14,6 +14,7 @@ from moda.errors import DataError
 from moda.metrics.registry import MetricSettings, NotAvailable
 from moda.reading import read_text
 from moda.representation import SAMPLE_RATE
+from moda.stretches import stretches
 
 if TYPE_CHECKING:  # it loads torch, which reading a configuration does not need
     from moda.data.phoneme_teacher import Hama
@@ -79,9 +80,8 @@ def spoken(posteriors: np.ndarray, symbols: list[str]) -> np.ndarray:
     """
     wanted = [number for number, symbol in enumerate(symbols) if is_bilabial(symbol)]
     inside = np.isin(posteriors.argmax(axis=1), wanted)
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]])))
     share = np.exp(posteriors[:, wanted].astype(np.float64)).sum(axis=1)
-    peaks = [first + int(share[first:stop].argmax()) for first, stop in zip(edges[::2], edges[1::2], strict=True)]
+    peaks = [first + int(share[first:stop].argmax()) for first, stop in stretches(inside)]
     from moda.data.speech import TEACHER_HOP
 
     return (np.array(peaks, float) + 0.5) * TEACHER_HOP / SAMPLE_RATE - PEAK_LAG_SECONDS

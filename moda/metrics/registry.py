@@ -41,6 +41,10 @@ def not_asked(what: str) -> NotAvailable:
     return NotAvailable(f"{NOT_ASKED}: {what}")
 
 
+SpeechDetector = Literal["loudness", "silero"]
+"""How speech is told from silence (`moda.metrics.speech`)."""
+
+
 @dataclass(frozen=True)
 class MetricSettings:
     """Settings of metrics that a user may change; part of the reports.
@@ -55,7 +59,7 @@ class MetricSettings:
 
     sync_weights: Path | None = None
     phonemes: str | None = None
-    speech: Literal["loudness", "silero"] = "loudness"
+    speech: SpeechDetector = "loudness"
     quality_weights: Path | None = None
     face_weights: Path | None = None
     perceptual_weights: Path | None = None

@@ -6,17 +6,16 @@ Dimension letters: T frames of video (25 a second), N audio samples (16 kHz).
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 
 from moda.audio_features import frame_power
 from moda.errors import ConfigError
-from moda.metrics.registry import MetricSettings
+from moda.metrics.registry import MetricSettings, SpeechDetector
 from moda.representation import FPS, SAMPLE_RATE
+from moda.stretches import stretches
 
-SpeechDetector = Literal["loudness", "silero"]
-"""Names of the two ways."""
 LOUD_PERCENTILE = 95.0
 """Percentile of a clip's levels that counts as the level of its speech."""
 SILENCE_BELOW_SPEECH_DB, MIN_AUDIBLE_DBFS = -30.0, -60.0
@@ -67,12 +66,6 @@ def long_stretches(found: np.ndarray, seconds: float) -> np.ndarray:
         if after - first >= seconds * FPS:
             kept[first:after] = True
     return kept
-
-
-def stretches(found: np.ndarray) -> list[tuple[int, int]]:
-    """(T,) bool -> first frame of every stretch of True, and the frame after it."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], found, [False]])))
-    return [(int(first), int(after)) for first, after in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def _silero_frames(wave: np.ndarray, frames: int) -> np.ndarray:

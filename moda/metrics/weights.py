@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-from functools import lru_cache
 from pathlib import Path
 
 from moda.errors import CheckpointError
+from moda.file_hash import file_hash
 
 SHOWN_DIGITS = 8
 """Hexadecimal digits of a hash that headers show."""
@@ -15,8 +14,7 @@ SHOWN_DIGITS = 8
 def sha256(path: Path) -> str:
     """SHA-256 of a file, 64 hexadecimal digits, read once as long as it stays as it is; raises `CheckpointError`."""
     try:
-        stamp = path.stat()
-        return _sha256(path, stamp.st_size, stamp.st_mtime_ns)
+        return file_hash(path)
     except OSError as error:
         raise CheckpointError(f"no weights at {path}: {error.strerror or error}") from error
 
@@ -24,9 +22,3 @@ def sha256(path: Path) -> str:
 def digest(path: Path) -> str:
     """The first `SHOWN_DIGITS` of it."""
     return sha256(path)[:SHOWN_DIGITS]
-
-
-@lru_cache(maxsize=64)
-def _sha256(path: Path, size: int, mtime: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -27,13 +27,12 @@ from moda.blinks import COURSE_TIMES, OPEN_SHARE
 from moda.landmarks import (
     EYES,
     LEFT_EYE,
-    LEFT_EYE_CONTOUR,
     LEFT_EYEBROW,
     LEFT_IRIS,
+    LIDS,
     N_EYES,
     N_LANDMARKS,
     RIGHT_EYE,
-    RIGHT_EYE_CONTOUR,
     RIGHT_EYEBROW,
     RIGHT_IRIS,
 )
@@ -219,11 +218,7 @@ def _lids() -> tuple[list[int], list[int], list[int]]:
     row = [-1] * N_LANDMARKS
     for i, landmark in enumerate(EYES):
         row[landmark] = i
-    upper, lower = [], []
-    for contour in (LEFT_EYE_CONTOUR, RIGHT_EYE_CONTOUR):
-        half = len(contour) // 2  # the corners are contour[0] and contour[half]
-        upper += [row[landmark] for landmark in contour[1:half]]
-        lower += [row[landmark] for landmark in contour[:half:-1]]
+    upper, lower = ([row[landmark] for lids in LIDS for landmark in lids[side]] for side in (0, 1))
     left = {*LEFT_IRIS, *LEFT_EYE, *LEFT_EYEBROW}
     assert left | {*RIGHT_IRIS, *RIGHT_EYE, *RIGHT_EYEBROW} == set(EYES)
     return upper, lower, [0 if landmark in left else 1 for landmark in EYES]

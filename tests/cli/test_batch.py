@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 
 from moda.cli.infer import main
@@ -16,16 +15,6 @@ from moda.media.audio import write_wav
 from moda.media.video import probe
 from moda.pipeline import Animator
 from moda.provenance import read_record
-from tests.random_checkpoints import write_checkpoints
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    paths = write_checkpoints(folder)
-    tree = {"checkpoints": {stage: str(path) for stage, path in paths.items()}, "size": 64}
-    (folder / "infer.yaml").write_text(yaml.safe_dump(tree))
-    return folder / "infer.yaml"
 
 
 @pytest.fixture

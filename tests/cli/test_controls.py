@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 
 from moda.cli.infer import main
@@ -17,15 +16,6 @@ from moda.provenance import read_record
 from moda.representation import Motion
 from moda.tracking.driving import track_motion
 from tests.conftest import moving_picture, speech_like
-from tests.random_checkpoints import write_checkpoints
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    tree = {"checkpoints": {name: str(path) for name, path in write_checkpoints(folder).items()}, "size": 64}
-    (folder / "infer.yaml").write_text(yaml.safe_dump(tree))
-    return folder / "infer.yaml"
 
 
 @pytest.fixture

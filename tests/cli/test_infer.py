@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-import yaml
 from PIL import Image
 
 from moda.cli.infer import main
@@ -25,19 +24,9 @@ from moda.media.audio import read_audio, write_wav
 from moda.media.video import VideoWriter, probe, read_frames
 from moda.representation import Motion
 from tests.media.numbered import describe
-from tests.random_checkpoints import write_checkpoints
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SECONDS = 1.3
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    paths = write_checkpoints(folder)
-    tree = {"checkpoints": {stage: str(path) for stage, path in paths.items()}, "size": 64}
-    (folder / "infer.yaml").write_text(yaml.safe_dump(tree))
-    return folder / "infer.yaml"
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ and finished frames are copied while the next are computed.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ PREPARED_AHEAD = 2
 Batch = tuple[np.ndarray, np.ndarray, int]
 """Arguments of `RenderSession.render`."""
 Prepared = PreparedFrames | list[FrameInputs]
+Made = TypeVar("Made")
 
 
 class RenderSession:
@@ -78,7 +80,7 @@ class RenderSession:
             return
         started: Download | None = None
         with ThreadPoolExecutor(PREPARED_AHEAD) as threads:
-            for prepared in self._each_prepared(batches, threads):
+            for prepared in _in_order(self._prepared, batches, threads, ahead=PREPARED_AHEAD):
                 following = self._started(prepared)
                 if started is not None:
                     yield started.array()
@@ -92,27 +94,12 @@ class RenderSession:
         Small convolutions gain little by several cores each, and wait for one another where others use the machine.
         """
         cores = torch.get_num_threads()
-        waiting: deque[Future[np.ndarray]] = deque()
         threads = ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))
         try:
-            for batch in batches:
-                waiting.append(threads.submit(self.render, *batch))
-                if len(waiting) > cores:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+            yield from _in_order(self.render, batches, threads, ahead=cores)
         finally:
             threads.shutdown(cancel_futures=True)
             torch.set_num_threads(cores)  # it holds for threads that are yet to begin, too
-
-    def _each_prepared(self, batches: Iterable[Batch], threads: ThreadPoolExecutor) -> Iterator[Prepared]:
-        waiting: deque[Future[Prepared]] = deque()
-        for batch in batches:
-            waiting.append(threads.submit(self._prepared, *batch))
-            if len(waiting) > PREPARED_AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
     def _prepared(self, landmarks: np.ndarray, torso: np.ndarray, first: int) -> Prepared:
         """What the host does for a batch, without tensors of the device."""
@@ -188,6 +175,23 @@ class RenderSession:
 
         shift = None if output.shift is None else enlarged(output.shift * (warped.shape[-1] / trained))
         return composite(warped, enlarged(output.colour), enlarged(output.mask), shift).picture
+
+
+def _in_order(
+    work: Callable[[np.ndarray, np.ndarray, int], Made],
+    batches: Iterable[Batch],
+    threads: ThreadPoolExecutor,
+    *,
+    ahead: int,
+) -> Iterator[Made]:
+    """The work on each batch, done by the threads so many batches ahead, in the order of the batches."""
+    waiting: deque[Future[Made]] = deque()
+    for batch in batches:
+        waiting.append(threads.submit(work, *batch))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def to_uint8(picture: Tensor) -> Tensor:
