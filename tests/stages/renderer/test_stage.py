@@ -17,15 +17,8 @@ from moda.representation import SIGNATURE
 from moda.stages.renderer.compositing import RendererOutput
 from moda.stages.renderer.inputs import NetworkConfig, RendererInput, to_inputs, to_signed
 from moda.stages.renderer.network import build
-from moda.stages.renderer.stage import (
-    FramesConfig,
-    RendererLossConfig,
-    RendererStage,
-    gradient_l1,
-    masked_l1,
-    sharpness,
-    weight_of,
-)
+from moda.stages.renderer.stage import FramesConfig, RendererLossConfig, RendererStage
+from moda.stages.renderer.terms import gradient_l1, masked_l1, sharpness, weight_of
 from moda.training.initial_weights import start_from
 
 
