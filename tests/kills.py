@@ -27,9 +27,9 @@ import torch
 import yaml
 from PIL import Image
 
-import moda.cli.animate
 import moda.evaluation.ablation.report
 import moda.evaluation.generate
+import moda.jobs.making
 import moda.training.trainer  # noqa: F401
 from moda.cli import ablate, evaluate, infer, prepare, train
 from moda.files import SUFFIX

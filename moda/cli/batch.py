@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moda.animation import InferenceConfig
-from moda.cli.animate import Models, Timings, make_video, provenance_of
-from moda.cli.job import Job
-from moda.cli.job_list import Row
+from moda.cli.animate import bar
 from moda.device import DeviceName, choose_device, describe_device
 from moda.errors import ModaError
 from moda.files import write_text
+from moda.jobs.job_list import Row
+from moda.jobs.making import Models, make_unless_made, unwatched
 from moda.printing import printable
-from moda.provenance import made_by
 
 SUMMARY = "jobs_summary.csv"
 MADE, BEFORE, FAILED = "made", "made before", "failed"
@@ -64,23 +63,13 @@ def _outcome(row: Row, models: Models) -> Outcome:
         return Outcome(row, FAILED, error=row.problem or "")
     begun = time.perf_counter()
     try:
-        status = _do(row.job, models)
+        made = make_unless_made(row.job, models, bar if sys.stderr.isatty() else unwatched)
     except (ModaError, OSError) as error:
         return Outcome(row, FAILED, time.perf_counter() - begun, " ".join(str(error).split()))
     except Exception as error:  # a defect, or no memory: the other jobs need not suffer
         log.exception("%s: a defect of this program, please report it", row.place)
         return Outcome(row, FAILED, time.perf_counter() - begun, f"{type(error).__name__}: {error}")
-    return Outcome(row, status, time.perf_counter() - begun)
-
-
-def _do(job: Job, models: Models) -> str:
-    record = provenance_of(job, models.config)
-    if made_by(job.output, record) and (job.save_motion is None or job.save_motion.is_file()):
-        return BEFORE
-    if job.output.exists():
-        log.info("%s: made of other inputs or settings, or not by this version: making it again", job.output)
-    make_video(job, models, Timings(), record, progress=sys.stderr.isatty())
-    return MADE
+    return Outcome(row, MADE if made else BEFORE, time.perf_counter() - begun)
 
 
 def _duration(outcome: Outcome) -> str:

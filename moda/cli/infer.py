@@ -1,6 +1,6 @@
 """`moda infer AUDIO PICTURE`: a talking video from an audio file and a portrait.
 
-The arguments are checked before anything heavy is loaded; `moda.cli.animate` does the work.
+The arguments are checked before anything heavy is loaded; `moda.jobs.making` does the work.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moda.cli.job import Job
 from moda.cli.main import Parser, positive, run
 from moda.device import DEVICE_NAMES
 from moda.errors import ConfigError, OutputError
+from moda.jobs.job import Job
 from moda.locations import command, shipped
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ def _main(argv: list[str]) -> int:
 
 def _batch(arguments: argparse.Namespace) -> int:
     """Many videos: --jobs, or folders in the place of files."""
-    from moda.cli.job_list import checked, paired_jobs, read_jobs
     from moda.files import make_folder
+    from moda.jobs.job_list import checked, paired_jobs, read_jobs
 
     config, folder = _config(arguments), arguments.output
     if folder is not None and folder.suffix.lower() == ".mp4":

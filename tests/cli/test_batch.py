@@ -127,7 +127,7 @@ def test_an_interruption_leaves_a_summary(config: Path, work: Path, monkeypatch:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("moda.cli.batch.make_video", interrupted)
+    monkeypatch.setattr("moda.jobs.making.make_video", interrupted)
     assert infer(config, work / "two.wav", work, "--output", work / "out") == 130
     assert summary(work / "out") == []
 
@@ -138,7 +138,7 @@ def test_a_defect_in_one_job_is_told_and_does_not_end_the_others(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr("moda.cli.batch.make_video", broken)
+    monkeypatch.setattr("moda.jobs.making.make_video", broken)
     assert infer(config, work / "two.wav", work, "--output", work / "out") == 1
     assert [row["error"] for row in summary(work / "out")] == ["ZeroDivisionError: a defect"] * 2
 

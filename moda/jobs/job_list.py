@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from moda.cli.job import Job
 from moda.errors import DataError, ModaError
+from moda.jobs.job import Job
 from moda.reading import read_text
 
 COLUMNS = ("audio", "picture", "output", "seed", "face", "motion", "save_motion", "consent")

@@ -1,0 +1,1 @@
+"""Videos to make: what each is made of, lists of them, and the making itself."""
