@@ -122,7 +122,7 @@ def read(command: str, arguments: argparse.Namespace) -> None:
         from moda.cli.prepare import PrepareConfig
 
         parse(PrepareConfig, tree("default/prepare"), source="docs")
-    elif command in ("info", "convert", "doctor"):
+    elif command in ("info", "convert", "doctor", "study"):
         assert not hasattr(arguments, "config")
     elif command == "ablate":
         from moda.evaluation.ablation.plan import AblationConfig
@@ -148,6 +148,13 @@ def test_a_command_is_understood(page: str, line: str) -> None:
             assert (ROOT / word).exists(), f"{page}: {word}"
 
 
+def options_of(parser: argparse.ArgumentParser) -> set[str]:
+    """Options of a parser and of the parts that it has."""
+    groups = parser._subparsers._group_actions if parser._subparsers else []
+    parts = [part for action in groups for part in action.choices.values()]
+    return {*parser._option_string_actions, *(option for part in parts for option in options_of(part))}
+
+
 @pytest.mark.parametrize("block", blocks("sh"), ids=lambda block: block.page)
 def test_shell_blocks_are_shell(block: Block) -> None:
     subprocess.run(["bash", "-n"], input=block.text, text=True, check=True, capture_output=True)
@@ -157,7 +164,7 @@ def test_shell_blocks_are_shell(block: Block) -> None:
 def test_files_and_options_in_the_text_exist(page: Path) -> None:
     programs = [module for module, _ in COMMANDS.values()]
     programs += ["data_prepare.speech", *(f"benchmarks.{path.stem}" for path in runnable_benchmarks())]
-    options = {option for module in programs for option in parser_of(module)._option_string_actions}
+    options = {option for module in programs for option in options_of(parser_of(module))}
     for code in re.findall(r"`([^`\n]+)`", prose(page)):
         words = code.split()
         if words[0] == "moda" and len(words) > 1 and not words[1].startswith("-") and words[1].islower():

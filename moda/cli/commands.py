@@ -15,6 +15,7 @@ COMMANDS = {
     "eval": ("moda.cli.evaluate", "score videos against true ones, or our checkpoints on a test list"),
     "prepare": ("moda.cli.prepare", "raw videos to a clip store for training"),
     "ablate": ("moda.cli.ablate", "train, animate and score variants of the stages"),
+    "study": ("moda.cli.study", "a user study: a page that people answer, and its analysis"),
     "info": ("moda.cli.info", "what a checkpoint, video, motion file or clip store holds"),
     "convert": ("moda.cli.convert", "motion to tables, ARKit curves, BVH, glTF; checkpoints to safetensors"),
     "doctor": ("moda.cli.doctor", "whether this installation works, and what to do where it does not"),

@@ -138,17 +138,19 @@ def _made(entry: dict[str, Any]) -> MadeClip:
     )
 
 
-def parse_named_folders(words: Sequence[str], reserved: Sequence[str] = ()) -> dict[str, Path]:
-    """`NAME=DIR` words to folders by name; raises `DataError` for a missing, repeated or reserved name."""
+def parse_named_folders(
+    words: Sequence[str], reserved: Sequence[str] = (), option: str = "--generated"
+) -> dict[str, Path]:
+    """`NAME=DIR` words of an option to folders by name; raises `DataError` for a missing, repeated or reserved name."""
     named: dict[str, Path] = {}
     for word in words:
         name, equals, folder = word.partition("=")
         name = name.strip()
         if not equals or not name or not folder:
-            raise DataError(f"--generated got '{word}', wanted NAME=DIR (the name is the row's in the table)")
+            raise DataError(f"{option} got '{word}', wanted NAME=DIR (the name is the row's in the table)")
         if name in named:
-            raise DataError(f"--generated names '{name}' twice: {named[name]} and {folder}")
+            raise DataError(f"{option} names '{name}' twice: {named[name]} and {folder}")
         if name in reserved:
-            raise DataError(f"--generated: '{name}' is the name of a control row, choose another")
+            raise DataError(f"{option}: '{name}' is the name of a control row, choose another")
         named[name] = Path(folder)
     return named
