@@ -31,8 +31,8 @@ def printable(value: object, keep: str = "") -> str:
     return _ACTING.sub(escaped, str(value))
 
 
-def render_page(folder: Path, **values: object) -> str:
-    """The page of `folder`/page.html.j2 with these values: every value is printable text, none acts as HTML.
+def render_page(folder: Path, template: str = "page.html.j2", /, **values: object) -> str:
+    """The page of a template in `folder` with these values: every value is printable text, none acts as HTML.
 
     Pages extend package_data/report.html.j2, which holds what reports share.
     """
@@ -51,7 +51,7 @@ def render_page(folder: Path, **values: object) -> str:
         keep_trailing_newline=True,
         finalize=text,
     )
-    return environment.get_template("page.html.j2").render(values)
+    return environment.get_template(template).render(values)
 
 
 class _Formatter(logging.Formatter):

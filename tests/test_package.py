@@ -55,7 +55,7 @@ def test_the_wheel_holds_every_module_config_and_checkpoint(installed: Path) -> 
         return {path.relative_to(root).as_posix() for pattern in patterns for path in root.glob(pattern)}
 
     code = ("moda/**/*.py", "data_prepare/**/*.py", "moda/package_data/*.np*", "moda/package_data/report.*")
-    code += ("moda/evaluation/report/page.*", "data_prepare/report/page.*")
+    code += ("moda/evaluation/report/*.*", "data_prepare/report/page.*")
     assert names(installed, *code) == names(REPOSITORY, *code)
     data = ("configs/**/*.yaml", "configs/**/*.json", "assets/checkpoints/*.pt", "assets/demo.png")
     assert names(installed / "moda" / "package_data", *data) == names(REPOSITORY, *data)

@@ -27,9 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog=command("eval"),
-        description="Score generated videos against the true ones of the same file name. Writes table.md, clips.csv, "
-        "scores.json and report.html; rows for the ground truth, the still mouth, the shifted truth and another "
-        "clip's mouth are always there.",
+        description="Score generated videos against the true ones of the same file name. Writes report.html with a "
+        "page for each method, the table as table.md, .csv and .tex, clips.csv and scores.json; rows for the ground "
+        "truth, the still mouth, the shifted truth and another clip's mouth are always there.",
         epilog="Exit code 0: all pairs scored. 1: some could not be, see table.md. 2: a mistake in the call.",
     )
     parser.add_argument("--config", type=Path, metavar="YAML", help="a test list, sets of checkpoints and settings")

@@ -13,10 +13,10 @@ from moda.evaluation.folders import find_generated, find_true
 from moda.evaluation.framing import NotScored
 from moda.evaluation.handling import HANDLINGS, handled_truth
 from moda.evaluation.jobs import ClipJob, clip_jobs, paired_clips, videos_to_track
-from moda.evaluation.overall import TRUTH_ROW, score_rows
+from moda.evaluation.overall import score_rows
 from moda.evaluation.protocol import FixedProtocol, check_weights, chosen_clips
 from moda.evaluation.report.strips import STRIPS_FOLDER
-from moda.evaluation.results import Evaluation, MethodScores
+from moda.evaluation.results import TRUTH_ROW, Evaluation, MethodScores
 from moda.evaluation.scoring import CACHE_FOLDER, Result, score_clip
 from moda.evaluation.tracking import content_hash, track_videos
 from moda.files import clear_litter, make_folder
@@ -75,7 +75,8 @@ def evaluate(
 
     report = progress or (lambda *_: None)
     frames = None if protocol is None else protocol.protocol.frames
-    rows = [MethodScores(name, control=False) for name in methods]
+    rows = [MethodScores(name, control=True) for name in CONTROLS]
+    made_rows = [MethodScores(name, control=False) for name in methods]
     if handling:
         truth = {clip: true.videos[clip][0] for clip in sorted(paired) if len(true.videos[clip]) == 1}
         made = iter(range(1, len(HANDLINGS) + 1))
@@ -84,7 +85,7 @@ def evaluate(
         )
         methods |= {name: find_generated(folder) for name, folder in folders.items()}
         rows += [MethodScores(name, control=True) for name in folders]
-    rows += [MethodScores(name, control=True) for name in CONTROLS]
+    rows += made_rows
     videos = videos_to_track(true, methods, paired)
     start = time.perf_counter()
     tracked = iter(range(1, len(videos) + 1))
@@ -105,17 +106,14 @@ def evaluate(
     seconds["scoring"] = time.perf_counter() - start
     _fill(rows, results)
     clips = sorted(set(true.videos).union(*(method.videos for method in methods.values())))
-    truths = {clip: content_hash(true.videos[clip][0]) for clip in _truth_row(rows).scores}
+    truth_row = next(row for row in rows if row.name == TRUTH_ROW)
+    truths = {clip: content_hash(true.videos[clip][0]) for clip in truth_row.scores}
     score_rows(rows, set_metrics.values(), settings)
     columns = {name: METRICS[name] for name in metrics}
     remarks = _out_of_sync(rows)
     return Evaluation(
         true_dir, dict(generated), rows, clips, remarks, columns, set_metrics, settings, truths, protocol, seconds
     )
-
-
-def _truth_row(rows: Sequence[MethodScores]) -> MethodScores:
-    return next(row for row in rows if row.name == TRUTH_ROW)
 
 
 def score_clips(jobs: Sequence[ClipJob], processes: int, done: Callable[[str], None]) -> dict[str, dict[str, Result]]:

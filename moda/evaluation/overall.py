@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from moda.evaluation.results import Interval, MethodScores, SetScore
+from moda.evaluation.results import TRUTH_ROW, Interval, MethodScores, SetScore
 from moda.evaluation.statistics import LEVEL, MIN_CLIPS, SEED
 from moda.metrics.over_clips import ClipSet, SetMetric
 from moda.metrics.registry import MetricSettings, NotAvailable
@@ -14,8 +14,6 @@ from moda.metrics.samples import SAMPLERS
 
 DRAWS = 1000
 """Draws of clips for an interval."""
-TRUTH_ROW = "ground truth"
-"""The control whose values are the truth's."""
 
 
 def score_rows(rows: Sequence[MethodScores], metrics: Iterable[SetMetric], settings: MetricSettings) -> None:

@@ -12,6 +12,9 @@ from moda.evaluation.protocol import FixedProtocol
 from moda.metrics.over_clips import SetMetric
 from moda.metrics.registry import Measure, Metric, MetricSettings, NotAvailable, Value
 
+TRUTH_ROW = "ground truth"
+"""The control whose values are the truth's."""
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -74,10 +77,10 @@ class MethodScores:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Contents of the reports: methods first, then controls; clips are those with any video of a pair.
+    """Contents of the reports: the ground truth, the other controls, then methods.
 
-    truths: hash of each true video by scored clip. protocol: what was fixed, if anything was. seconds: of work, by
-    part.
+    clips: those with any video of a pair. truths: hash of each true video by scored clip. protocol: what was fixed, if
+    anything was. seconds: of work, by part.
     """
 
     true: Path
@@ -98,6 +101,16 @@ class Evaluation:
         return {**self.metrics, **self.set_metrics}
 
     @property
+    def truth(self) -> MethodScores:
+        """The ground truth's row."""
+        return next(row for row in self.rows if row.name == TRUTH_ROW)
+
+    @property
+    def methods(self) -> list[MethodScores]:
+        """The rows that are no controls."""
+        return [row for row in self.rows if not row.control]
+
+    @property
     def complete(self) -> bool:
         """Every pair of every method could be scored."""
-        return not any(row.refused for row in self.rows if not row.control)
+        return not any(row.refused for row in self.methods)

@@ -62,7 +62,7 @@ def videos(tmp_path, make_face, opening) -> Videos:
 def test_every_row_and_every_refusal(videos) -> None:
     result = videos.evaluate("off", "half")
     rows = {row.name: row for row in result.rows}
-    assert list(rows) == ["off", "half", *CONTROLS]
+    assert list(rows) == [*CONTROLS, "off", "half"]
     assert rows["off"].values("lmd") == pytest.approx([5.0, 5.0], abs=1e-4)
     assert rows["half"].values("lmd") == pytest.approx([0.0], abs=1e-3)
     assert rows["half"].refused == {"b": "no generated video of this name", "c": "no true video of this name"}
@@ -71,19 +71,28 @@ def test_every_row_and_every_refusal(videos) -> None:
     assert not result.complete and videos.evaluate("off").complete
 
 
-def test_the_four_files(videos) -> None:
+def reported(evaluation, output: Path, printed=None) -> dict[str, str]:
+    """Texts of a report's files by name."""
+    return {path.name: path.read_text() for path in write_report(evaluation, output, printed)}
+
+
+def test_the_files(videos) -> None:
     result = videos.evaluate("off", "half")
-    table, clips, scores, page = (path.read_text() for path in write_report(result, videos.output))
+    texts = reported(result, videos.output)
     assert sorted(path.name for path in videos.output.iterdir()) == [
-        *("cache", "clips.csv", "frames", "report.html", "scores.json", "table.md", "tracks")
+        *("cache", "clips.csv", "frames", "methods", "report.html", "scores.json"),
+        *("table.csv", "table.md", "table.tex", "tracks"),
     ]
+    table, clips, scores, page = (texts[name] for name in ("table.md", "clips.csv", "scores.json", "report.html"))
     assert "| off " in table and "- half, c: no true video of this name" in table
     assert "- half, a: other resolution: generated 256x256, true 512x512" in table
     assert all(metric.definition in table for name, metric in METRICS.items() if name not in SYNC)
 
     rows = list(csv.DictReader(clips.splitlines()))
     assert len(rows) == 2 + 3 + 5 * 2
-    assert rows[0]["clip"] == "a" and float(rows[0]["lmd"]) == pytest.approx(5.0, abs=1e-4)
+    first = next(row for row in rows if row["name"] == "off")
+    assert first["clip"] == "a" and float(first["lmd"]) == pytest.approx(5.0, abs=1e-4)
+    assert rows[0]["name"] == "ground truth"
     still = next(row for row in rows if row["name"] == "still mouth")
     assert still["lip_corr"] == "not available: the lips do not move"
     refused = next(row for row in rows if row["name"] == "half" and row["clip"] == "c")
@@ -146,7 +155,7 @@ def test_scores_over_all_clips_are_in_their_row(videos) -> None:
     assert rows["off"].overall["fid"].value == NotAvailable("not asked for: --fid-weights FILE")
     record = scores_record(result)
     assert record["controls"]["ground truth"]["overall"]["theval_5"]["value"] == 1.0
-    assert videos.evaluate("off").rows[0].overall == rows["off"].overall  # from the cache
+    assert videos.evaluate("off").methods[0].overall == rows["off"].overall  # from the cache
 
 
 def test_names_are_shown_on_the_page_and_never_act(videos, make_face, opening) -> None:
@@ -183,7 +192,7 @@ def test_a_truth_that_all_methods_find_late_is_remarked_on(videos, make_face, op
 
 def test_two_videos_of_one_name_are_not_guessed_between(videos) -> None:
     (videos.root / "off" / "b.mov").write_bytes(b"which?")
-    row = videos.evaluate("off").rows[0]
+    row = videos.evaluate("off").methods[0]
     assert list(row.scores) == ["a"] and row.refused["b"].startswith("several videos of this name: b.mov, b.mp4")
 
 
@@ -201,7 +210,7 @@ def test_mistakes(videos, tmp_path) -> None:
 
 
 def test_cached_scores_are_read_and_old_versions_are_not(videos, monkeypatch) -> None:
-    first = videos.evaluate("off").rows[0].values("lmd")
+    first = videos.evaluate("off").methods[0].values("lmd")
     kept = sorted((videos.output / "cache").glob("*.json"))
     assert len(kept) == 2 * (1 + 5)
     calls = []
@@ -209,11 +218,11 @@ def test_cached_scores_are_read_and_old_versions_are_not(videos, monkeypatch) ->
         metric = METRICS[name]
         counted = replace(metric, compute=lambda clip, metric=metric: calls.append(metric.name) or metric.compute(clip))
         monkeypatch.setitem(METRICS, name, counted)
-    assert videos.evaluate("off").rows[0].values("lmd") == first and calls == []
+    assert videos.evaluate("off").methods[0].values("lmd") == first and calls == []
     monkeypatch.setitem(METRICS, "lmd", replace(METRICS["lmd"], version=99))
-    assert videos.evaluate("off").rows[0].values("lmd") == first and calls == ["lmd"] * 12
+    assert videos.evaluate("off").methods[0].values("lmd") == first and calls == ["lmd"] * 12
     kept[0].write_text("{")
-    assert videos.evaluate("off").rows[0].values("lmd") == first and "ma" in calls
+    assert videos.evaluate("off").methods[0].values("lmd") == first and "ma" in calls
 
 
 def test_metrics_can_be_left_out(videos) -> None:
@@ -230,10 +239,10 @@ def test_several_seeds_are_diverse_and_the_first_is_scored(videos, make_face, op
             landmarks = make_face(values, moving=True).landmarks.copy()
             turned = np.roll(landmarks, lag, axis=0)
             videos.add(f"sets/seed_{seed}/{clip}.mp4", turned)
-    row = videos.evaluate("sets").rows[0]
+    row = videos.evaluate("sets").methods[0]
     assert row.values("lmd") == pytest.approx([0.0, 0.0], abs=1e-3)
     assert min(row.values("diversity_head")) > 1.0
-    off = videos.evaluate("off").rows[0]
+    off = videos.evaluate("off").methods[0]
     assert off.missing("diversity_head")["a"] == "one sample only, no seeds to compare"
 
 
@@ -247,7 +256,8 @@ def test_six_clips_give_intervals_and_verdicts(videos, make_face, opening) -> No
             videos.add(f"{name}/{number}.mp4", moved)
     folders = {name: videos.root / name for name in ("near", "far")}
     result = evaluate(videos.root / "true6", folders, videos.output, skip=SYNC)
-    table, _, scores, _ = (path.read_text() for path in write_report(result, videos.output))
+    texts = reported(result, videos.output)
+    table, scores = texts["table.md"], texts["scores.json"]
     lmd = json.loads(scores)["methods"]["near"]["metrics"]["lmd"]
     assert lmd["mean"] == pytest.approx(0.625, abs=1e-3)
     assert 0.5 < lmd["interval"][0] < 0.6 < 0.65 < lmd["interval"][1] < 0.75
@@ -259,7 +269,8 @@ def test_six_clips_give_intervals_and_verdicts(videos, make_face, opening) -> No
 
 def test_the_papers_numbers_stand_apart(videos) -> None:
     printed = read_printed(Path(__file__).parents[2] / "configs/eval/paper_table.yaml", "HDTF test set")
-    table, _, scores, page = (path.read_text() for path in write_report(videos.evaluate("off"), videos.output, printed))
+    texts = reported(videos.evaluate("off"), videos.output, printed)
+    table, scores, page = texts["table.md"], texts["scores.json"], texts["report.html"]
     assert json.loads(scores)["printed"]["rows"]["MODA"] == [6.92, 1.59, 1.96, 4.16, 0.56]
     for text in (table, page):
         assert "printed in the paper, not measured here" in text and "AD-NeRF" not in text

@@ -1,1 +1,1 @@
-"""Reports of an evaluation: table.md (tables.py), clips.csv and scores.json (records.py), report.html (page.py)."""
+"""Reports of an evaluation: tables.py and exports.py (tables), records.py (clips, scores), page.py (pages)."""

@@ -1,14 +1,15 @@
-"""Texts and cells that table.md and report.html share: groups of columns, values, directions, explanations."""
+"""Texts and cells that all forms of the table share: groups of columns, values, directions, explanations."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
 
 from moda.evaluation.results import Evaluation, Interval, MethodScores
-from moda.evaluation.statistics import MIN_CLIPS, Difference, mean_interval
+from moda.evaluation.statistics import MIN_CLIPS, Comparison, Difference, compare_rows, mean_interval
 from moda.metrics.registry import NOT_ASKED, Measure, Metric, MetricSettings, NotAvailable
 from moda.metrics.theval_total import MOTION, QUALITY
 from moda.reasons import folded
@@ -57,8 +58,8 @@ NONE = "n/a"
 EXPLANATION = (
     f"Means over clips; in brackets the 95 % bootstrap interval of the mean over clips, from {MIN_CLIPS} clips on; `n` "
     "is given where it is not the row's number of clips. n/a: not available, for the reason listed below. Rows in "
-    "italics are controls, computed from the true tracks: a method that does not beat the still mouth has not shown "
-    "good lips. A signed value is given with its lowest and highest."
+    "italics are controls, computed from the true tracks, the truth first: a method that does not beat the still "
+    "mouth has not shown good lips. A signed value is given with its lowest and highest."
 )
 PAIRS_EXPLANATION = (
     "The row's first method less the second on the same clips (for metrics that are better near 1 or 0: of their "
@@ -71,22 +72,28 @@ PAIRS_EXPLANATION = (
 class Cell:
     """A row's value of a metric.
 
-    text: the mean, or `NONE`. interval: 95 % of the mean, where there is one. range: lowest and
-    highest value, for metrics with a sign. n: values, of so many scored clips.
+    mean: over the clips that have a value; None where there is none. ends: 95 % of the mean, where there is one.
+    extent: lowest and highest value, for metrics with a sign. n: values, of so many scored clips.
     """
 
-    text: str
-    interval: str
+    metric: Measure
+    mean: float | None
+    ends: Interval | None
     extent: str
     n: int
     of: int
-    available: bool
+
+    @property
+    def text(self) -> str:
+        """The mean as printed, or `NONE`."""
+        sign = "+" if self.metric.better == "zero" else ""
+        return NONE if self.mean is None else f"{self.mean:{sign}.{self.metric.digits}f}"
 
     @property
     def smalls(self) -> list[str]:
         """Interval, range and number of values, those that there are."""
-        count = f"n={self.n}" if self.available and self.n < self.of else ""
-        return [text for text in (self.interval, self.extent, count) if text]
+        count = f"n={self.n}" if self.mean is not None and self.n < self.of else ""
+        return [text for text in (interval_text(self.ends, self.metric.digits), self.extent, count) if text]
 
     def __str__(self) -> str:
         return " ".join(f"({text})" if text.startswith("n=") else text for text in (self.text, *self.smalls))
@@ -97,7 +104,7 @@ def groups(evaluation: Evaluation) -> list[tuple[str, list[Measure]]]:
     columns = {
         name: column
         for name, column in evaluation.columns.items()
-        if any(cell(row, column).available for row in evaluation.rows)
+        if any(cell(row, column).mean is not None for row in evaluation.rows)
     }
     found = [(title, [columns[name] for name in names if name in columns]) for title, names in GROUPS]
     known = {name for _, names in GROUPS for name in names}
@@ -111,16 +118,35 @@ def cell(row: MethodScores, metric: Measure) -> Cell:
     if metric.name in row.overall:
         score = row.overall[metric.name]
         if isinstance(score.value, NotAvailable):
-            return Cell(NONE, "", "", 0, of, False)
-        text = f"{score.value:.{metric.digits}f}"
-        return Cell(text, interval_text(score.interval, metric.digits), "", score.clips, of, True)
+            return Cell(metric, None, None, "", 0, of)
+        return Cell(metric, score.value, score.interval, "", score.clips, of)
     values = row.values(metric.name)
     if not values:
-        return Cell(NONE, "", "", 0, of, False)
-    signed = metric.better == "zero"
-    mean = f"{fmean(values):{'+' if signed else ''}.{metric.digits}f}"
-    extent = f"({min(values):+g} to {max(values):+g})" if signed and len(values) > 1 else ""
-    return Cell(mean, interval_text(mean_interval(np.array(values)), metric.digits), extent, len(values), of, True)
+        return Cell(metric, None, None, "", 0, of)
+    extent = f"({min(values):+g} to {max(values):+g})" if metric.better == "zero" and len(values) > 1 else ""
+    return Cell(metric, fmean(values), mean_interval(np.array(values)), extent, len(values), of)
+
+
+def best(evaluation: Evaluation, metric: Measure) -> set[str]:
+    """Names of the methods that are best by the printed digits; none where a metric describes or one method has it.
+
+    Near 1 or 0 is told by the mean over clips of the distance from it, so that -3 and +3 are no 0.
+    """
+    truth = cell(evaluation.truth, metric).mean
+    badness = {}
+    for row in evaluation.methods:
+        mean, values = cell(row, metric).mean, row.values(metric.name)
+        if mean is None or metric.better == "none" or (metric.better == "truth" and truth is None):
+            continue
+        if metric.better in ("one", "zero"):
+            aim = 1.0 if metric.better == "one" else 0.0
+            badness[row.name] = fmean(abs(value - aim) for value in values or [mean])
+        else:
+            badness[row.name] = {"lower": mean, "higher": -mean}.get(metric.better, abs(mean - (truth or 0.0)))
+    if len(badness) < 2:
+        return set()
+    least = f"{min(badness.values()):.{metric.digits}f}"
+    return {name for name, bad in badness.items() if f"{bad:.{metric.digits}f}" == least}
 
 
 def interval_text(interval: Interval | None, digits: int) -> str:
@@ -156,6 +182,26 @@ def definition(metric: Measure, settings: MetricSettings) -> str:
     return (
         f"{metric.unit}, {direction(metric)}, version {metric.version}{variant}; source: {metric.source}. "
         f"{metric.definition}"
+    )
+
+
+def footnotes(metrics: Sequence[Measure], settings: MetricSettings) -> list[str]:
+    """Of a table's metrics that may be computed in several ways, which way it was: each way once, with its columns."""
+    labels: dict[str, list[str]] = {}
+    for metric in metrics:
+        if metric.variant is not None:
+            labels.setdefault(metric.variant(settings), []).append(metric.label)
+    return [f"{', '.join(names)}: by {way}." for way, names in labels.items()]
+
+
+def told_pairs(evaluation: Evaluation) -> tuple[list[Comparison], str]:
+    """Pairs of rows of which enough clips tell something, and a line on the others."""
+    pairs = compare_rows(evaluation.rows, evaluation.metrics)
+    told = [pair for pair in pairs if any(found.interval is not None for found in pair.differences)]
+    few = len(pairs) - len(told)
+    return (
+        told,
+        f"{few} of {len(pairs)} pairs have fewer than {MIN_CLIPS} clips in common: too few to tell." if few else "",
     )
 
 

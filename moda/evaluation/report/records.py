@@ -1,4 +1,4 @@
-"""clips.csv by clip, scores.json for programs, and the writing of all reports."""
+"""clips.csv by clip, scores.json for programs, and the writing of all that a report consists of."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from moda.evaluation.framing import (
     MAX_HEAD_SIZE_RATIO,
     MAX_UNTRACKED_SHARE,
 )
-from moda.evaluation.overall import TRUTH_ROW
 from moda.evaluation.protocol import versions, weights_of
-from moda.evaluation.report.page import page_text
+from moda.evaluation.report.exports import csv_text, tex_text
+from moda.evaluation.report.page import PAGES_FOLDER, method_pages, method_text, page_text
 from moda.evaluation.report.printed import MARK, PrintedTable
 from moda.evaluation.report.tables import report_text
 from moda.evaluation.results import Evaluation, Interval, MethodScores
 from moda.evaluation.scoring import VERSION
 from moda.evaluation.statistics import LEVEL, MIN_CLIPS, RESAMPLES, SEED, compare_rows, mean_interval
 from moda.evaluation.tracking import tracker_version
-from moda.files import write_json, write_text
+from moda.files import make_folder, write_json, write_text
 from moda.metrics.over_clips import SetMetric
 from moda.metrics.registry import Metric, NotAvailable
 from moda.printing import printable
@@ -36,13 +36,25 @@ FORMAT = 3
 
 
 def write_report(evaluation: Evaluation, output: Path, printed: PrintedTable | None = None) -> list[Path]:
-    """Write the four files, each whole or not at all; raises `OutputError`. Returns their paths."""
-    paths = [output / name for name in ("table.md", "clips.csv", "scores.json", "report.html")]
-    write_text(paths[0], report_text(evaluation, printed))
-    write_text(paths[1], clips_text(evaluation))
-    write_json(paths[2], scores_record(evaluation, printed))
-    write_text(paths[3], page_text(evaluation, printed))
-    return paths
+    """Write all files, each whole or not at all; raises `OutputError`. Returns their paths, not the methods' pages'."""
+    texts = {
+        "table.md": report_text(evaluation, printed),
+        "table.csv": csv_text(evaluation),
+        "table.tex": tex_text(evaluation),
+        "clips.csv": clips_text(evaluation),
+        "report.html": page_text(evaluation, printed),
+    }
+    for name, text in texts.items():
+        write_text(output / name, text)
+    write_json(output / "scores.json", scores_record(evaluation, printed))
+    folder, pages = output / PAGES_FOLDER, method_pages(evaluation)
+    make_folder(folder)
+    for row in evaluation.methods:
+        write_text(folder / pages[row.name], method_text(evaluation, row))
+    for path in folder.glob("*.html"):
+        if path.name not in pages.values():
+            path.unlink()  # of a method that an earlier call scored
+    return [output / name for name in (*texts, "scores.json")]
 
 
 def clips_text(evaluation: Evaluation) -> str:
@@ -68,7 +80,7 @@ def clips_text(evaluation: Evaluation) -> str:
 def scores_record(evaluation: Evaluation, printed: PrintedTable | None = None) -> dict[str, object]:
     """The contents of scores.json."""
     protocol = evaluation.protocol
-    truth = next(row for row in evaluation.rows if row.name == TRUTH_ROW)
+    truth = evaluation.truth
     record: dict[str, object] = {
         "format": FORMAT,
         "versions": versions(),
@@ -114,7 +126,7 @@ def scores_record(evaluation: Evaluation, printed: PrintedTable | None = None) -
             }
             for m in evaluation.columns.values()
         },
-        "methods": {row.name: _row_record(row, evaluation) for row in evaluation.rows if not row.control},
+        "methods": {row.name: _row_record(row, evaluation) for row in evaluation.methods},
         "controls": {row.name: _row_record(row, evaluation) for row in evaluation.rows if row.control},
         "comparisons": [
             {

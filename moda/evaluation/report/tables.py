@@ -11,13 +11,15 @@ from moda.evaluation.report.cells import (
     clip_count,
     definition,
     difference_cells,
+    footnotes,
     groups,
     listed,
     title,
+    told_pairs,
 )
 from moda.evaluation.report.printed import MARK, PrintedTable
 from moda.evaluation.results import Evaluation
-from moda.evaluation.statistics import Comparison, compare_rows
+from moda.evaluation.statistics import Comparison
 from moda.evaluation.tracking import tracker_version
 from moda.metrics.registry import Metric
 from moda.printing import printable
@@ -25,7 +27,7 @@ from moda.representation import FPS, FRAME
 
 
 def table_text(evaluation: Evaluation) -> str:
-    """The tables of means as aligned Markdown, a group of metrics each: methods, then controls."""
+    """The tables of means as aligned Markdown, a group of metrics each: the truth, the other controls, the methods."""
     parts = []
     for name, metrics in groups(evaluation):
         header = ["", "clips", *map(title, metrics)]
@@ -33,7 +35,7 @@ def table_text(evaluation: Evaluation) -> str:
             [f"*{row.name}*" if row.control else row.name, clip_count(row), *(str(cell(row, m)) for m in metrics)]
             for row in evaluation.rows
         ]
-        parts.append(f"{name}\n\n{markdown(header, lines)}")
+        parts.append("\n\n".join([name, markdown(header, lines), *footnotes(metrics, evaluation.settings)]))
     return "\n\n".join(parts)
 
 
@@ -72,10 +74,10 @@ def report_text(evaluation: Evaluation, printed: PrintedTable | None = None) -> 
     ]
     if printed is not None:
         parts += ["## The paper's numbers", printed_text(printed)]
-    comparisons = compare_rows(evaluation.rows, evaluation.metrics)
-    if comparisons:
+    pairs, untold = told_pairs(evaluation)
+    if pairs or untold:
         parts += ["## Pairs of rows on the same clips", PAIRS_EXPLANATION]
-        parts += [comparison_text(comparison, evaluation.metrics) for comparison in comparisons]
+        parts += [comparison_text(pair, evaluation.metrics) for pair in pairs] + [untold] * bool(untold)
     parts += [
         "## Definitions",
         "\n".join(f"- **{m.label}**: {definition(m, evaluation.settings)}" for m in evaluation.columns.values()),
