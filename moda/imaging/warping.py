@@ -18,6 +18,7 @@ import numpy as np
 from moda.geometry import fit_head_pose
 from moda.imaging.crop import Box, crop_square
 from moda.imaging.drawing import SUBPIXEL_BITS, to_subpixels
+from moda.imaging.eye_texture import textured_triangles
 from moda.imaging.margin import margin_of, with_margin
 from moda.imaging.surroundings import Surroundings, Target
 from moda.landmarks import INNER_LIPS, N_MESH, canonical_face
@@ -69,9 +70,8 @@ class ReferenceWarp:
         grid = np.arange(size, dtype=np.float32)
         self._places = np.meshgrid(grid, grid)
 
-        self._triangles = canonical_face().triangles
+        self._triangles, self._textured = canonical_face().triangles, textured_triangles()
         self.mouth = np.append(np.isin(self._triangles, INNER_LIPS).all(axis=1), False)
-        self._source_area = _signed_area(landmarks[self._triangles, :2])
         # Which way round a triangle that faces the camera goes. A closed mouth has no area to tell it from.
         self._winding = _signed_area(canonical_face().vertices[self._triangles, :2])
 
@@ -131,9 +131,10 @@ class ReferenceWarp:
         vertices = target.landmarks[:N_MESH]
         corners = vertices[self._triangles]
         area = _signed_area(corners[..., :2])
-        source = target.texture[self._triangles] * (self.size / FRAME)
+        texture = target.texture[self._textured]
+        source = texture * (self.size / FRAME)
         inverse = _affine_maps(corners[..., :2] * (self.size / FRAME), source)
-        validity = np.clip(np.abs(self._source_area) / np.maximum(np.abs(area), 1e-6), 0, 1).astype(np.float32)
+        validity = np.clip(np.abs(_signed_area(texture)) / np.maximum(np.abs(area), 1e-6), 0, 1).astype(np.float32)
 
         # The inside of the mouth first, then the face; far to near in each.
         order = np.lexsort((-corners[..., 2].mean(axis=1), ~self.mouth[:-1]))
