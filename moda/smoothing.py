@@ -19,7 +19,7 @@ class SmoothingConfig(Config):
 
     lips: float = Field(0.6, ge=0)
     """Lips: just enough to take off jitter between frames."""
-    eyes: float = Field(0.7, ge=0)
+    eyes: float = Field(0.5, ge=0)
     """Eyes, brows and irises: a blink lasts 3 to 8 frames."""
     rotation: float = Field(0.7, ge=0)
     """Head rotation."""

@@ -52,6 +52,9 @@ MAX_STORED_BLINKS = 256
 """Blinks of the training set to sample from (Q)."""
 SHUT_DEPTH_QUANTILE = 0.9
 """Quantile of the depths of the training set's blinks that counts as shut: the tracker leaves a gap in closed eyes."""
+DEEPER = 1.5
+"""How much deeper a blink is drawn than the tracker saw it, shut at most: it sees the lids of closed eyes apart, and
+those that close between two frames."""
 MAX_BLINK_REACH_FRAMES = 24
 """Frames before and after its deepest one that a blink reaches at most."""
 MIN_MAX_BLINKS_A_FRAME = (1.0 / 60 / FPS, 0.9 / (2 * REFRACTORY_FRAMES + 1))
@@ -163,7 +166,7 @@ class BlinkProcess(nn.Module):
         lives = candidate & (marks >= nn.functional.max_pool1d(marks, around, stride=1, padding=REFRACTORY_FRAMES))
         row = (torch.special.ndtr(which) * MAX_STORED_BLINKS).long().clamp(max=MAX_STORED_BLINKS - 1)
         seconds, depth = self.kept[row].unbind(-1)
-        return self._closure(lives * depth, seconds * FPS)
+        return self._closure(lives * (DEEPER * depth).clamp(max=1.0), seconds * FPS)
 
     def close(self, eyes: Tensor, subject: Tensor, closure: Tensor) -> Tensor:
         """Offsets of open eyes (B, T, 60, 3) and subject (B, 478, 3), pixels -> offsets with the closure (B, T)."""

@@ -8,7 +8,7 @@ import torch
 
 from moda.blinks import COURSE_TIMES, find_blinks
 from moda.landmarks import EYES, LEFT_EYEBROW, LEFT_EYELID_PAIRS, N_EYES, canonical_face, eye_opening
-from moda.nn.blinks import MAX_LOG_RATE_CHANGE, REFRACTORY_FRAMES, BlinkProcess, BlinkSample
+from moda.nn.blinks import DEEPER, MAX_LOG_RATE_CHANGE, REFRACTORY_FRAMES, BlinkProcess, BlinkSample
 from moda.windows import SlidingWindow, run_windowed
 
 WIDTH = 8
@@ -99,7 +99,7 @@ def test_the_noise_decides_and_another_gives_other_blinks() -> None:
     assert not torch.equal(one > 0, two > 0)
     longer = noise(MINUTE, 1)
     longer[..., 1] = 3.0  # the same moments, other blinks
-    process.kept[-1] = torch.tensor([0.4, 0.5])
+    process.kept[-1] = torch.tensor([0.4, 0.5 / DEEPER])
     other = process.draw(features(MINUTE), longer)
     assert torch.equal(starts(one).diff(), starts(other).diff())
     assert other.max() == pytest.approx(0.5) and (other > 0).sum() > 1.5 * (one > 0).sum()
@@ -114,7 +114,7 @@ def test_short_windows_work(frames: int) -> None:
 @pytest.mark.parametrize("seconds", [0.12, 0.17, 0.4])
 def test_a_blink_reaches_its_depth_and_lasts_as_long_as_it_should(seconds: float) -> None:
     process = fitted(seconds=seconds, depth=0.9)
-    process.kept[:, 1] = 0.8
+    process.kept[:, 1] = 0.8 / DEEPER
     closure = process.draw(features(20 * MINUTE), noise(20 * MINUTE))
     assert closure.max() == pytest.approx(0.8, abs=1e-4)
     blinks = find_blinks(1 - closure[0].numpy())
@@ -134,6 +134,15 @@ def test_lids_close_fast_after_the_onset_and_open_slowly() -> None:
     wanted = torch.zeros(60)
     wanted[30:37] = torch.tensor([0.0, 0.5, 1.0, 0.8, 0.6, 0.4, 0.2])
     torch.testing.assert_close(closure, wanted, atol=1e-5, rtol=0)
+
+
+def test_lids_go_further_than_the_tracker_saw_and_never_past_one_another() -> None:
+    process = fitted()
+    drawn = []
+    for seen in (0.4, 0.6, 1.0):
+        process.kept[:, 1] = seen
+        drawn.append(float(process.draw(features(MINUTE), noise(MINUTE)).max()))
+    assert drawn == pytest.approx([0.4 * DEEPER, 0.6 * DEEPER, 1.0], abs=1e-4)
 
 
 @pytest.mark.parametrize("size", [0.7, 1.0, 1.4])
