@@ -43,6 +43,8 @@ _CHUNK_FRAMES = 300
 _FILTER_FRAMES = 1500
 """Frames that are filtered at once: a minute."""
 _PARTS = ("lips", "eyes", "head", "torso")
+_LOADED = ("checkpoints", "face", "flow_steps", "liveliness")
+"""Settings that decide which networks are loaded, and how."""
 
 __all__ = [
     "AnimationConfig", "Animator", "CheckpointPaths", "GainConfig", "choose_device", "fit_motion", "mouth_gate",
@@ -94,6 +96,17 @@ class Animator:
             renderer=renderer,
         )
         animator._checkpoints = config.networks(with_motion=with_motion)
+        return animator
+
+    def with_config(self, config: AnimationConfig) -> Animator:
+        """The same networks under other settings; raises `ConfigError` for settings of other networks."""
+        _require(config, AnimationConfig, "config")
+        other = [key for key in _LOADED if getattr(config, key) != getattr(self.config, key)]
+        if other:
+            raise ConfigError(f"{', '.join(other)} decide about the networks: load them with Animator.from_config")
+        self.renderer.config.check_size(config.size)
+        animator = Animator(config, self.device, audio2repr=self.audio2repr, faco=self.faco, renderer=self.renderer)
+        animator._checkpoints = self._checkpoints
         return animator
 
     @classmethod

@@ -99,6 +99,12 @@ class Models:
             self._animators[with_motion] = Animator.from_config(self.config, self.device, with_motion=with_motion)
         return self._animators.get(True) or self._animators[with_motion]
 
+    def under(self, config: InferenceConfig) -> Models:
+        """The same networks for jobs of other settings; raises `ConfigError` for settings of other networks."""
+        models = Models(config, self.device)
+        models._animators = {motion: animator.with_config(config) for motion, animator in self._animators.items()}
+        return models
+
     def scene(self, picture: Path, face: int) -> Scene:
         """The scene of a picture; that of the last one is kept."""
         state = picture.stat()
