@@ -44,6 +44,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=DIR",
         help="a method's name in the table and its folder of videos (or of seed_0, seed_1 ...); may be given again",
     )
+    parser.add_argument(
+        "--outputs",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="METHOD[:NAME]=DIR",
+        help="what another project left in DIR, by its own names: wav2lip, sadtalker ... (docs/others.md)",
+    )
     parser.add_argument("--output", type=Path, metavar="OUT", help="folder for the report")
     parser.add_argument("--reference", type=Path, metavar="PICTURE", help="portrait for what is generated here")
     parser.add_argument("--sync-weights", type=Path, metavar="FILE", help="published SyncNet weights")
@@ -125,6 +133,7 @@ def _main(argv: Sequence[str] | None) -> int:
             settings=config.metric_settings(),
             protocol=config.fixed_protocol(),
             handling=config.handling,
+            outputs={spec: locate(folder) for spec, folder in config.outputs.items()},
             progress=progress,
         )
     start = time.perf_counter()

@@ -14,6 +14,7 @@ from moda.device import DeviceName
 from moda.errors import ConfigError, ModaError
 from moda.evaluation.controls import CONTROLS
 from moda.evaluation.folders import find_generated, find_true, parse_named_folders
+from moda.evaluation.outputs import find_outputs, layout_of
 from moda.evaluation.protocol import FixedProtocol, check_weights, read_protocol
 from moda.evaluation.report.printed import PrintedTable, read_printed
 from moda.locations import find_config, locate
@@ -58,6 +59,8 @@ class EvaluationConfig(Config):
     """Folder for the reports, the generated videos, and the caches."""
     generated: dict[str, Path] = Field(default_factory=dict)
     """Folders of finished videos by the method's name."""
+    outputs: dict[str, Path] = Field(default_factory=dict)
+    """Folders as other projects leave them, by METHOD or METHOD:NAME (see docs/others.md)."""
     sets: dict[str, SetConfig] = Field(default_factory=dict)
     """Sets of our checkpoints by name; their videos are generated first, into OUTPUT/generated/NAME."""
     seeds: list[int] = Field([0], min_length=1)
@@ -161,11 +164,13 @@ def read_config(arguments: argparse.Namespace) -> EvaluationConfig:
         missing = [f"--{name}" for name, key in (("true", "truth"), ("output", "output")) if key not in tree]
         if missing:
             raise ModaError(f"{' and '.join(missing)} missing: name the folders, or a file with --config")
+    others = parse_named_folders(arguments.outputs, reserved=list(CONTROLS), option="--outputs")
+    tree["outputs"] = {**(tree.get("outputs") or {}), **{name: str(path) for name, path in others.items()}}
     config = parse(EvaluationConfig, tree, source=str(arguments.config or "the command"))
     reserved = [name for name in config.generated if name in CONTROLS]
     if reserved:
         raise ConfigError(f"'{reserved[0]}' is the name of a control row, choose another")
-    if not config.generated and not config.sets:
+    if not config.generated and not config.sets and not config.outputs:
         raise ModaError("nothing to score: name at least one folder of generated videos, --generated NAME=DIR")
     return config
 
@@ -175,9 +180,11 @@ def check_inputs(config: EvaluationConfig) -> dict[str, AnimationConfig]:
 
     Raises `ModaError`.
     """
-    find_true(locate(config.truth), config.split)
+    true = find_true(locate(config.truth), config.split)
     for folder in config.generated.values():
         find_generated(locate(folder))
+    for spec, folder in config.outputs.items():
+        find_outputs(locate(folder), layout_of(spec)[1], true.videos)
     check_names(config.skip)
     for name in chosen_metrics(config.skip):
         METRICS[name].key(config.metric_settings())  # raises for weights that do not exist

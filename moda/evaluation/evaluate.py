@@ -13,6 +13,7 @@ from moda.evaluation.folders import find_generated, find_true
 from moda.evaluation.framing import NotScored
 from moda.evaluation.handling import HANDLINGS, handled_truth
 from moda.evaluation.jobs import ClipJob, clip_jobs, paired_clips, videos_to_track
+from moda.evaluation.outputs import find_outputs, layout_of
 from moda.evaluation.overall import score_rows
 from moda.evaluation.protocol import FixedProtocol, check_weights, chosen_clips
 from moda.evaluation.report.strips import STRIPS_FOLDER
@@ -48,22 +49,33 @@ def evaluate(
     settings: MetricSettings | None = None,
     protocol: FixedProtocol | None = None,
     handling: bool = False,
+    outputs: Mapping[str, Path] | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Pair videos by file stem, track each once (cached under `output`/tracks), score methods and controls.
 
     true_dir: folder of videos, or a clip store (`split`: only that list). skip: names of metrics to leave out.
     protocol: score its clips and frames only. handling: with rows of the truth handled otherwise (handling.py).
+    outputs: folders as other projects leave them, by METHOD or METHOD:NAME (outputs.py).
     progress: called with "tracking" or "scoring", how many are done, of how many, and the one just done. Raises
     `DataError` for folders that do not exist or that have no file stem in common and for an unknown metric,
     `OutputError` for an output that cannot be written; anything wrong with a single clip is in its row.
     """
-    if not generated:
+    if not generated and not outputs:
         raise DataError("nothing to score: name at least one folder of generated videos, --generated NAME=DIR")
     check_names(skip)
     metrics = chosen_metrics(skip)
     true = find_true(true_dir, split)
     methods = {name: find_generated(folder) for name, folder in generated.items()}
+    generated = dict(generated)
+    for spec, folder in (outputs or {}).items():
+        name, layout = layout_of(spec)
+        if name in methods or name in CONTROLS:
+            raise DataError(
+                f"--outputs {spec}: '{name}' is another row's name; give one, {spec.split(':')[0]}:NAME=DIR"
+            )
+        clips = true.videos if protocol is None else protocol.protocol.clips
+        methods[name], generated[name] = find_outputs(folder, layout, clips), folder
     settings = settings or MetricSettings()
     if protocol is not None:
         check_weights(protocol.protocol, settings)
@@ -87,6 +99,13 @@ def evaluate(
         rows += [MethodScores(name, control=True) for name in folders]
     rows += made_rows
     videos = videos_to_track(true, methods, paired)
+    panels = {
+        path: made.panel
+        for method in methods.values()
+        for clip, made in method.made.items()
+        for path in method.videos.get(clip, ())
+        if made.panel is not None
+    }
     start = time.perf_counter()
     tracked = iter(range(1, len(videos) + 1))
     tracks = track_videos(
@@ -95,6 +114,7 @@ def evaluate(
         jobs,
         lambda path: report("tracking", next(tracked), len(videos), path.name),
         frames,
+        panels,
     )
     seconds = {"tracking": time.perf_counter() - start}
     set_metrics = {name: metric for name, metric in SET_METRICS.items() if name not in skip}
@@ -119,7 +139,7 @@ def evaluate(
 def score_clips(jobs: Sequence[ClipJob], processes: int, done: Callable[[str], None]) -> dict[str, dict[str, Result]]:
     """Results by clip and row. done: called with each clip's name. Raises `OutputError`."""
     results: dict[str, dict[str, Result]] = {}
-    frames = sum(len(job.true.track) * (1 + len(job.methods)) for job in jobs)
+    frames = sum(job.true.track.frames * (1 + len(job.methods)) for job in jobs)
     if processes == 1 or len(jobs) < 2 or frames < MIN_PARALLEL_FRAMES:
         for job in jobs:
             results[job.clip] = score_clip(job)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from moda.data.clip import ClipStore
 from moda.errors import DataError
@@ -27,15 +27,27 @@ class TrueClips:
     identities: dict[str, str] = field(default_factory=dict)
 
 
+class Panel(NamedTuple):
+    """One of several pictures of equal width that stand side by side in a frame, counted from 0 at the left."""
+
+    number: int
+    of: int
+
+
 @dataclass(frozen=True)
 class MadeClip:
-    """How one video was generated, by generation.json.
+    """How one video was generated: by generation.json, or by what is known of another method (outputs.py).
 
     shown: the square of the true picture that it shows. real_time_factor: seconds of work per second of video.
+    panel: the part of its frames that is compared. starts: the clip's frame that it shows first, at 25 a second.
+    sound_of: the method that writes sound into its results.
     """
 
     shown: Box | None = None
     real_time_factor: float | None = None
+    panel: Panel | None = None
+    starts: int = 0
+    sound_of: str | None = None
 
 
 @dataclass(frozen=True)
@@ -125,7 +137,7 @@ def _record(folder: Path) -> tuple[dict[str, MadeClip], dict[str, str]]:
     record = read_json(path)
     try:
         made = {str(clip): _made(entry) for clip, entry in record["clips"].items()}
-        return made, {str(clip): str(why) for clip, why in record["failed"].items()}
+        return made, {str(clip): f"not generated: {why}" for clip, why in record["failed"].items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{path} is not a record of generation ({error!r}); remove it or generate again") from error
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from moda.imaging.crop import Box, from_frame, square_box, to_frame
 from moda.metrics.tracks import FaceTrack, PairedTracks, VideoTrack
-from moda.representation import FRAME
+from moda.representation import FPS, FRAME
 
 MAX_UNTRACKED_SHARE = 0.10
 """Largest share of frames without a face; a video with more is not scored."""
@@ -54,26 +54,32 @@ def frame_box(track: VideoTrack) -> Box:
 
 def true_face(true: VideoTrack) -> FaceTrack | NotScored:
     """The true track in pixels of its square frame, or why it cannot be used."""
-    why = _untracked(true)
+    why = untracked(len(true), int((~true.tracked).sum()))
     return NotScored(f"true video: {why}") if why else FaceTrack(to_frame(true.landmarks, frame_box(true)))
 
 
-def frame_pair(true: VideoTrack, generated: VideoTrack, shown: Box | None = None) -> Framed | NotScored:
+def frame_pair(
+    true: VideoTrack, generated: VideoTrack, shown: Box | None = None, starts: int = 0
+) -> Framed | NotScored:
     """Cut both to their common length and bring both into the true video's square frame, if that can be done.
 
     shown: the square of the true picture that the generated video is known to show, where it is a crop of
     it. Otherwise both should show the same picture, at any resolution; where the head is not as large and
-    in the same place, or the shape of the picture is another, `other_framing` is set.
+    in the same place, or the shape of the picture is another, `other_framing` is set. starts: the true frame that
+    the generated video shows first.
     """
     face = true_face(true)
     if isinstance(face, NotScored):
         return face
-    why = _untracked(generated)
+    why = untracked(len(generated), int((~generated.tracked).sum()))
     if why:
         return NotScored(f"generated video: {why}")
-    frames = min(len(true), len(generated))
+    frames = min(len(true) - starts, len(generated))
+    if frames < 1:
+        return NotScored(f"the true video has {len(true)} frames, the generated one begins with its frame {starts}")
+    face = face.cut(starts, starts + frames)
     box = frame_box(true)
-    notes = _notes(true, generated, shown, frames)
+    notes = _notes(true, generated, shown, frames, starts)
 
     other = _other_shape(true, generated) if shown is None else None
     if other is None:
@@ -81,13 +87,13 @@ def frame_pair(true: VideoTrack, generated: VideoTrack, shown: Box | None = None
             landmarks = generated.landmarks[:frames] * (true.width / generated.width)
         else:
             landmarks = from_frame(to_frame(generated.landmarks[:frames], Box(0, 0, generated.width)), shown)
-        pair = PairedTracks(face.cut(0, frames), FaceTrack(to_frame(landmarks, box)))
+        pair = PairedTracks(face, FaceTrack(to_frame(landmarks, box)))
         if pair.valid.any():
             other, note = _place(pair)
             notes += [] if note is None else [note]
     if other is not None:
         own = to_frame(generated.landmarks[:frames], frame_box(generated))
-        pair = PairedTracks(face.cut(0, frames), FaceTrack(own))
+        pair = PairedTracks(face, FaceTrack(own))
         notes.append(f"{other}: only aligned measures compare the two")
     if not pair.valid.any():
         return NotScored("no frame of the common part has a face in both videos")
@@ -109,8 +115,10 @@ def scaled_box(box: Box, factor: float, width: int, height: int) -> Box:
     return Box(left, min(max(round(box.top * factor), 0), height - side), side)
 
 
-def _notes(true: VideoTrack, generated: VideoTrack, shown: Box | None, frames: int) -> list[str]:
+def _notes(true: VideoTrack, generated: VideoTrack, shown: Box | None, frames: int, starts: int) -> list[str]:
     notes = []
+    if starts:
+        notes.append(f"begins with the true video's frame {starts}, at {FPS:g} a second, and is compared from there")
     if shown is not None:
         notes.append(f"shows the square of the true picture at ({shown.left}, {shown.top}), side {shown.side}")
     elif (generated.width, generated.height) != (true.width, true.height):
@@ -118,7 +126,10 @@ def _notes(true: VideoTrack, generated: VideoTrack, shown: Box | None, frames: i
     if true.width != true.height:
         notes.append("not square: scored in the crop that preparation would cut")
     if len(true) != len(generated):
-        notes.append(f"other length: generated {len(generated)} frames, true {len(true)}; the first {frames} compared")
+        notes.append(
+            f"other length: generated {len(generated)} frames, true {len(true)}; "
+            f"{'' if starts else 'the first '}{frames} compared"
+        )
     return notes
 
 
@@ -126,12 +137,12 @@ def _sizes(true: VideoTrack, generated: VideoTrack) -> str:
     return f"generated {generated.width}x{generated.height}, true {true.width}x{true.height}"
 
 
-def _untracked(track: VideoTrack) -> str | None:
-    if len(track) == 0:
+def untracked(frames: int, faceless: int) -> str | None:
+    """Why a video of which so many frames show no face cannot be scored, if it cannot."""
+    if frames == 0:
         return "no frames"
-    missing = int((~track.tracked).sum())
-    if missing > MAX_UNTRACKED_SHARE * len(track):
-        return f"no face in {missing} of {len(track)} frames (more than {MAX_UNTRACKED_SHARE:.0%})"
+    if faceless > MAX_UNTRACKED_SHARE * frames:
+        return f"no face in {faceless} of {frames} frames (more than {MAX_UNTRACKED_SHARE:.0%})"
     return None
 
 

@@ -9,21 +9,20 @@ from pathlib import Path
 from moda.errors import DataError
 from moda.evaluation.controls import CONTROLS
 from moda.evaluation.folders import GeneratedClips, MadeClip, TrueClips
-from moda.evaluation.framing import NotScored, true_face
+from moda.evaluation.framing import NotScored, untracked
 from moda.evaluation.results import MethodScores
-from moda.evaluation.tracking import Unreadable
+from moda.evaluation.tracking import TrackFile, Unreadable
 from moda.metrics.registry import MetricSettings
-from moda.metrics.tracks import VideoTrack
 
-Tracks = Mapping[Path, VideoTrack | Unreadable]
+Tracks = Mapping[Path, TrackFile | Unreadable]
 
 
 @dataclass(frozen=True)
 class TrackedVideo:
-    """A video and its track."""
+    """A video and its track, which is read when it is needed: those of all clips together would fill the memory."""
 
     path: Path
-    track: VideoTrack
+    track: TrackFile
 
 
 @dataclass(frozen=True)
@@ -108,10 +107,7 @@ def clip_jobs(
             if clip not in method.videos and clip not in true.videos:
                 continue  # a clip of another method only
             if clip not in method.videos:
-                failed = method.failed.get(clip)
-                by_name[name].refused[clip] = (
-                    f"not generated: {failed}" if failed else "no generated video of this name"
-                )
+                by_name[name].refused[clip] = method.failed.get(clip) or "no generated video of this name"
             elif clip not in true.videos:
                 by_name[name].refused[clip] = "no true video of this name"
             else:
@@ -148,7 +144,7 @@ def _other(
     others = [
         (name, video)
         for name in following
-        if isinstance(video := videos[name], TrackedVideo) and not isinstance(true_face(video.track), NotScored)
+        if isinstance(video := videos[name], TrackedVideo) and not untracked(video.track.frames, video.track.faceless)
     ]
     known = clip in identities
     for name, video in others:

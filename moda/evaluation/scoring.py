@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from moda.errors import MediaError, ModaError, OutputError
+from moda.evaluation.cache import ClipCache
 from moda.evaluation.controls import CONTROLS, ControlClip, OtherClip
 from moda.evaluation.folders import audio_file
 from moda.evaluation.framing import Framed, NotScored, frame_box, frame_pair, true_face
@@ -19,7 +17,7 @@ from moda.evaluation.jobs import ClipJob, MethodClip
 from moda.evaluation.report.strips import moments_of, write_strip
 from moda.evaluation.results import ClipScore
 from moda.evaluation.tracking import content_hash, tracker_version
-from moda.files import write_json, write_npz
+from moda.files import write_npz
 from moda.imaging.crop import Box
 from moda.media.audio import read_audio
 from moda.media.video import VideoInfo, probe
@@ -29,16 +27,12 @@ from moda.metrics.registry import (
     NOT_RECORDED,
     ONE_SAMPLE,
     ClipPair,
-    Metric,
-    MetricSettings,
     NotAvailable,
     Value,
 )
 from moda.metrics.samples import SAMPLERS
-from moda.metrics.tracks import FaceTrack
+from moda.metrics.tracks import FaceTrack, VideoTrack
 from moda.representation import FPS, samples_at
-
-logger = logging.getLogger(__name__)
 
 VERSION = 1
 """Raised whenever the same videos would reach the metrics otherwise: framing, controls, audio, pictures."""
@@ -61,12 +55,13 @@ class _ClipScorer:
         self.job = job
         self.metrics = {name: METRICS[name] for name in job.metrics}
         self.true = job.true
+        self.true_track = job.true.track.load()
         self.moments: tuple[int, ...] = ()
         self._content: dict[Path, str] = {}
         self._true_pictures: dict[Box, VideoPictures] = {}
 
     def results(self) -> dict[str, Result]:
-        face = true_face(self.true.track)
+        face = true_face(self.true_track)
         if isinstance(face, NotScored):
             return dict.fromkeys([*(m.name for m in self.job.methods), *CONTROLS], face)
         self.moments = moments_of(face.opening)
@@ -74,39 +69,42 @@ class _ClipScorer:
         other = self.job.other
         lender: OtherClip | None = None
         if other is not None:
-            found = true_face(other.video.track)
+            found = true_face(other.video.track.load())
             lender = None if isinstance(found, NotScored) else OtherClip(other.name, found, other.other_person)
         return results | {name: self.control(name, face, lender) for name in CONTROLS}
 
     def method(self, method: MethodClip) -> Result:
         """Score one method's video."""
-        framed = frame_pair(self.true.track, method.video.track, method.made.shown)
+        made, track = method.made, method.video.track.load()
+        framed = frame_pair(self.true_track, track, made.shown, made.starts)
         if isinstance(framed, NotScored):
             return framed
         path = method.video.path
         info = _facts(path)
         audio = path if info is not None and info.has_audio else None
         source = audio or self.audio
-        notes = [*framed.notes, *self._notes(info, audio)]
+        notes = [*framed.notes, *self._notes(info, audio, made.sound_of)]
         sources = (
             VERSION, tracker_version(), "method", self.content(self.true.path), self.content(path),
             tuple(self.content(sample.path) for sample in method.samples), self.content(source),
             method.made, framed.true_box, framed.generated_box, len(framed.pair),
         )  # fmt: skip
         cache = ClipCache(self.job.output / CACHE_FOLDER, *sources)
-        pictures = self.pictures(framed, method, info)
+        pictures = self.pictures(framed, method, track, info)
+        skipped = 0 if audio is not None else made.starts
 
         def build() -> ClipPair:
-            factor = method.made.real_time_factor
+            factor = made.real_time_factor
             return ClipPair(
-                framed.pair, self.wave(source, len(framed.pair), notes), pictures, framed.other_framing,
+                framed.pair, self.wave(source, len(framed.pair), notes, skipped), pictures, framed.other_framing,
                 self.samples(method), NOT_RECORDED if factor is None else factor, self.job.settings, self.job.clip,
             )  # fmt: skip
 
         values, samples = self.measure(cache, build)
         name = f"{self.job.clip}__{method.name}__{cache.digest[:8]}"
-        strip = write_strip(self.job.output, name, pictures, "generated", self.moments)
-        opening = framed.pair.generated.opening.astype(np.float32)
+        moments = tuple(moment - made.starts for moment in self.moments)
+        strip = write_strip(self.job.output, name, pictures, "generated", moments)
+        opening = np.r_[np.full(made.starts, np.nan), framed.pair.generated.opening].astype(np.float32)
         return ClipScore(values, len(framed.pair), tuple(notes), opening, strip, samples)
 
     def control(self, name: str, face: FaceTrack, other: OtherClip | None) -> Result:
@@ -152,15 +150,20 @@ class _ClipScorer:
             cache.write(values, self.metrics, self.job.settings)
         return values, {name: path if path.is_file() else _sample(name, clip, path) for name, path in files.items()}
 
-    def pictures(self, framed: Framed, method: MethodClip, info: VideoInfo | None) -> PicturePair | NotAvailable:
+    def pictures(
+        self, framed: Framed, method: MethodClip, track: VideoTrack, info: VideoInfo | None
+    ) -> PicturePair | NotAvailable:
         """The frames of a method's pair."""
         if info is None or self.true_info is None:
             return UNREADABLE_PICTURES
-        video = method.video
+        box, panel = framed.generated_box, method.made.panel
+        if panel is not None:
+            box = box._replace(left=box.left + panel.number * track.width)
         return PicturePair(
             self.true_pictures(framed.true_box),
-            VideoPictures(video.path, framed.generated_box, len(video.track)),
+            VideoPictures(method.video.path, box, len(track)),
             len(framed.pair),
+            method.made.starts,
         )
 
     def control_pictures(self, made: ControlClip) -> PicturePair | NotAvailable:
@@ -169,13 +172,13 @@ class _ClipScorer:
             return NO_CONTROL_PICTURES
         if self.true_info is None:
             return UNREADABLE_PICTURES
-        true = self.true_pictures(frame_box(self.true.track))
+        true = self.true_pictures(frame_box(self.true_track))
         return PicturePair(true, true, len(made.tracks), 0, made.start)
 
     def true_pictures(self, box: Box) -> VideoPictures:
         """The true video's frames in a square of it; the same object for the same square."""
         if box not in self._true_pictures:
-            self._true_pictures[box] = VideoPictures(self.true.path, box, len(self.true.track))
+            self._true_pictures[box] = VideoPictures(self.true.path, box, len(self.true_track))
         return self._true_pictures[box]
 
     def samples(self, method: MethodClip) -> tuple[FaceTrack, ...] | NotAvailable:
@@ -184,7 +187,7 @@ class _ClipScorer:
             return ONE_SAMPLE
         faces = []
         for number, sample in enumerate(method.samples):
-            framed = frame_pair(self.true.track, sample.track, method.made.shown)
+            framed = frame_pair(self.true_track, sample.track.load(), method.made.shown)
             if isinstance(framed, NotScored):
                 return NotAvailable(f"sample {number}: {framed.why}")
             faces.append(framed.pair.generated)
@@ -204,12 +207,12 @@ class _ClipScorer:
             return path
         return path if self.true_info is not None and self.true_info.has_audio else None
 
-    def wave(self, source: Path | None, frames: int, notes: list[str]) -> np.ndarray | None:
-        """The first `frames` frames of a file's audio; an error is added to `notes`."""
+    def wave(self, source: Path | None, frames: int, notes: list[str], skipped: int = 0) -> np.ndarray | None:
+        """`frames` frames of a file's audio, after those skipped; an error is added to `notes`."""
         if source is None:
             return None
         try:
-            return read_audio(source)[: samples_at(frames)]
+            return read_audio(source)[samples_at(skipped) : samples_at(skipped + frames)]
         except MediaError as error:
             notes.append(f"the audio cannot be read: {error}")
             return None
@@ -222,10 +225,12 @@ class _ClipScorer:
             self._content[path] = content_hash(path)
         return self._content[path]
 
-    def _notes(self, info: VideoInfo | None, audio: Path | None) -> Iterable[str]:
+    def _notes(self, info: VideoInfo | None, audio: Path | None, sound_of: str | None) -> Iterable[str]:
         for name, facts in (("generated", info), ("true", self.true_info)):
             if facts is not None and abs(facts.fps - FPS) > 0.01:
                 yield f"other frame rate: the {name} video has {facts.fps:.5g} frames/s, read at {FPS:g} by time"
+        if audio is None and sound_of is not None and info is not None:
+            yield f"{sound_of} writes sound into its results, this one has none: its last step may have failed"
         if audio is None:
             yield (
                 "no audio in either video"
@@ -253,44 +258,3 @@ def _facts(path: Path) -> VideoInfo | None:
         return probe(path)
     except MediaError:
         return None
-
-
-class ClipCache:
-    """Values of one clip of one row, in one file named by a digest of all that they depend on.
-
-    Within the file, each value is stored with its metric's `key` (version and variant). Only numbers are cached: the
-    reason why there is none may be gone in the next call.
-    """
-
-    def __init__(self, folder: Path, *sources: object) -> None:
-        self.digest = hashlib.sha256(repr(sources).encode()).hexdigest()[:24]
-        self._path = folder / f"{self.digest}.json"
-
-    def read(self, metrics: Mapping[str, Metric], settings: MetricSettings) -> dict[str, Value]:
-        """The cached values of these metrics."""
-        if not self._path.is_file():
-            return {}
-        try:
-            record = json.loads(self._path.read_text(encoding="utf-8"))
-            return {
-                name: float(record[name]["value"])
-                for name, metric in metrics.items()
-                if name in record and record[name]["key"] == metric.key(settings)
-            }
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            logger.warning("the cached scores %s are damaged (%s): computing them again", self._path, error)
-            return {}
-
-    def rows(self, sampler: str, settings: MetricSettings) -> Path:
-        """The file for the rows that a sampler takes of this clip."""
-        key = hashlib.sha256(SAMPLERS[sampler].key(settings).encode()).hexdigest()[:8]
-        return self._path.with_name(f"{self.digest}-{sampler}-{key}.npz")
-
-    def write(self, values: Mapping[str, Value], metrics: Mapping[str, Metric], settings: MetricSettings) -> None:
-        """Write the numbers among the values; raises `OutputError`."""
-        record = {
-            name: {"key": metrics[name].key(settings), "value": value}
-            for name, value in values.items()
-            if not isinstance(value, NotAvailable)
-        }
-        write_json(self._path, record)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from moda.errors import DataError, ModaError, OutputError
+from moda.evaluation.folders import Panel
 from moda.file_hash import sha256_of
 from moda.files import make_folder, write_npz
 from moda.landmarks import N_LANDMARKS
@@ -36,6 +37,22 @@ class Unreadable:
     why: str
 
 
+@dataclass(frozen=True)
+class TrackFile:
+    """A track in the cache. frames: of the track; faceless: those without a face."""
+
+    path: Path
+    frames: int
+    faceless: int
+
+    def load(self) -> VideoTrack:
+        """The track itself; raises `OutputError` if the file has gone or was damaged since."""
+        track = _load(self.path)
+        if track is None:
+            raise OutputError(f"the track {self.path} has gone since it was read: do not change the output folder")
+        return track
+
+
 def tracker_version() -> str:
     """Versions that a track depends on: of this module, the frame rate, the face tracker's package."""
     return f"v{VERSION}-{FPS:g}fps-mediapipe{importlib.metadata.version('mediapipe')}"
@@ -52,17 +69,20 @@ def track_videos(
     jobs: int = 1,
     progress: Callable[[Path], None] | None = None,
     frames: int | None = None,
-) -> dict[Path, VideoTrack | Unreadable]:
-    """Tracks of many videos, `jobs` processes at a time; a file tracked before is read from `cache`.
+    panels: Mapping[Path, Panel] | None = None,
+) -> dict[Path, TrackFile | Unreadable]:
+    """Tracks of many videos in `cache`, `jobs` processes at a time; a video tracked before is not tracked again.
 
     cache: folder of tracks, named by the video's content and the tracker's version. frames: only the first ones.
-    progress: called as each video is done. Raises `OutputError` when the cache cannot be written; a video that cannot
+    panels: of videos in which several pictures stand side by side, the one to track. progress: called as each video is
+    done. Raises `OutputError` when the cache cannot be written; a video that cannot
     be read comes back as `Unreadable`.
     """
     make_folder(cache)
-    done: dict[Path, VideoTrack | Unreadable] = {}
+    done: dict[Path, TrackFile | Unreadable] = {}
+    panels = panels or {}
 
-    def finish(path: Path, result: VideoTrack | Unreadable) -> None:
+    def finish(path: Path, result: TrackFile | Unreadable) -> None:
         done[path] = result
         if progress is not None:
             progress(path)
@@ -70,7 +90,9 @@ def track_videos(
     todo: dict[Path, list[Path]] = {}  # file of the track -> videos of that content
     for path in dict.fromkeys(paths):
         try:
+            panel = panels.get(path)
             part = "" if frames is None else f"-first{frames}"
+            part += "" if panel is None else f"-panel{panel.number}of{panel.of}"
             cached = cache / f"{content_hash(path)}-{tracker_version()}{part}.npz"
         except OSError as error:
             finish(path, Unreadable(f"cannot read {path}: {error.strerror or error}"))
@@ -79,9 +101,9 @@ def track_videos(
         if track is None:
             todo.setdefault(cached, []).append(path)
         else:
-            finish(path, track)
-    files = [(videos[0], cached, frames) for cached, videos in todo.items()]
-    for (path, cached, _), result in in_processes(_track_file, files, jobs, _begin):
+            finish(path, _summary(cached, track))
+    files = [(videos[0], cached, frames, panels.get(videos[0])) for cached, videos in todo.items()]
+    for (path, cached, _, _), result in in_processes(_track_file, files, jobs, _begin):
         died = Unreadable(f"a tracking process died while {path} was waiting or being tracked")
         for video in todo[cached]:
             finish(video, died if result is None else result)
@@ -96,20 +118,24 @@ def _begin() -> None:
     os.close(sink)
 
 
-def _track_file(job: tuple[Path, Path, int | None]) -> VideoTrack | Unreadable:
+def _summary(path: Path, track: VideoTrack) -> TrackFile:
+    return TrackFile(path, len(track), int((~track.tracked).sum()))
+
+
+def _track_file(job: tuple[Path, Path, int | None, Panel | None]) -> TrackFile | Unreadable:
     """Track a video and write the track to a file; raises `OutputError` when that cannot be written."""
-    path, cached, frames = job
+    path, cached, frames, panel = job
     try:
-        track = _track(path, frames)
+        track = _track(path, frames, panel)
     except OutputError:
         raise
     except ModaError as error:
         return Unreadable(str(error))
     _save(cached, track)
-    return track
+    return _summary(cached, track)
 
 
-def _track(path: Path, frames: int | None) -> VideoTrack:
+def _track(path: Path, frames: int | None, panel: Panel | None) -> VideoTrack:
     from moda.media.video import read_frames
     from moda.tracking.face import FaceTracker
 
@@ -117,6 +143,9 @@ def _track(path: Path, frames: int | None) -> VideoTrack:
     height = width = 0
     with FaceTracker(video=True) as tracker:
         for frame in islice(read_frames(path, fps=FPS), frames):
+            if panel is not None:
+                side = frame.shape[1] // panel.of
+                frame = np.ascontiguousarray(frame[:, panel.number * side : (panel.number + 1) * side])
             height, width = frame.shape[:2]
             face = tracker.track(frame)
             rows.append(np.full((N_LANDMARKS, 3), np.nan) if face is None else face)

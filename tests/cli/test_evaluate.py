@@ -15,6 +15,7 @@ from moda.evaluation.folders import find_true
 from moda.evaluation.generate import CheckpointSet, generate_set
 from moda.imaging.crop import Box, crop_square
 from moda.media.video import VideoWriter
+from moda.metrics import METRICS, SET_METRICS
 from tests.random_checkpoints import write_checkpoints
 
 FRAMES = 40
@@ -26,9 +27,13 @@ def write_clip(path: Path, shift: tuple[int, int] = (0, 0), frames: int = FRAMES
     picture = astronaut()
     with VideoWriter(path, 256, fps) as writer:
         for t in range(frames):
-            time = t * 25 / fps
-            left, top = 110 + round(8 * np.sin(time / 6)), 20 + round(5 * np.sin(time / 4))
-            writer.write(crop_square(picture, Box(left - shift[0], top - shift[1], 256), 256))
+            box = place(t * 25 / fps)
+            writer.write(crop_square(picture, Box(box.left - shift[0], box.top - shift[1], 256), 256))
+
+
+def place(time: float) -> Box:
+    """The crop at a time, in frames of 25 a second."""
+    return Box(110 + round(8 * np.sin(time / 6)), 20 + round(5 * np.sin(time / 4)), 256)
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +90,45 @@ def test_what_cannot_be_scored_is_listed_and_the_rest_goes_on(clips, tmp_path, c
     assert "http" not in page  # it needs no network
 
 
+def test_outputs_of_other_projects_are_read_as_they_lie(clips, tmp_path, capfd) -> None:
+    """PC-AVS begins with the third frame; MakeItTalk's result is the middle of three pictures, at 62.5 frames/s."""
+    picture, frames, true = astronaut(), 26, tmp_path / "true"
+    write_clip(true / "one.mp4", frames=frames)
+    write_clip(true / "two.mp4", frames=2)
+    with VideoWriter(tmp_path / "one_pred_fls_one_audio_embed.mp4", (768, 256), 62.5) as writer:
+        for t in range(round(frames * 2.5)):
+            middle = crop_square(picture, place(t / 2.5), 256)
+            writer.write(np.hstack([crop_square(picture, place(0), 256), middle, np.zeros_like(middle)]))
+    driven = tmp_path / "pcavs" / "id_x_pose_y_audio_one" / "G_Pose_Driven_.mp4"
+    driven.parent.mkdir(parents=True)
+    with VideoWriter(driven, 256, 25.0) as writer:
+        for t in range(2, frames - 2):
+            writer.write(crop_square(picture, place(t), 256))
+    words = [
+        "--outputs",
+        f"makeittalk={tmp_path}",
+        f"pc-avs:PC-AVS 2={tmp_path / 'pcavs'}",
+        "--output",
+        tmp_path / "out",
+    ]
+    assert call("--true", true, *words, "--skip", *sorted((METRICS.keys() | SET_METRICS.keys()) - {"lmd", "ssim"})) == 1
+    assert "not scored: PC-AVS 2, two: PC-AVS left no id_*_audio_two/G_Pose_Driven_.mp4" in capfd.readouterr().err
+    record = json.loads((tmp_path / "out" / "scores.json").read_text())["methods"]
+    for row in ("MakeItTalk", "PC-AVS 2"):
+        assert record[row]["metrics"]["lmd"]["clips"]["one"] < 1.5, row
+        assert record[row]["metrics"]["ssim"]["clips"]["one"] > 0.95, row
+    assert "begins with the true video's frame 2" in record["PC-AVS 2"]["notes"]["one"][0]
+    assert any(
+        "MakeItTalk writes sound into its results, this one has none" in n for n in record["MakeItTalk"]["notes"]["one"]
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--true", "{clips}/true", "--outputs", "luck={clips}/moved"], "--outputs knows no method 'luck'"),
+        (["--true", "{clips}/true", "--outputs", "ditto={clips}"], "no result of Ditto in"),
+        (["--true", "{clips}/true", "--outputs", "{clips}/moved"], "--outputs got"),
         (["--true", "{clips}/gone", "--generated", "a={clips}/moved"], "no such folder"),
         (["--true", "{clips}/true", "--generated", "{clips}/moved"], "wanted NAME=DIR"),
         (["--true", "{clips}/true", "--generated", "a={clips}"], "no videos in"),

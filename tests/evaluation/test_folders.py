@@ -54,7 +54,7 @@ def test_what_is_known_of_the_making(tmp_path) -> None:
     record = {"clips": {"a": {"shown": [1, 2, 30], "real_time_factor": 0.5}}, "failed": {"b": "no audio"}}
     (tmp_path / "generation.json").write_text(json.dumps(record))
     found = find_generated(tmp_path)
-    assert found.made == {"a": MadeClip(Box(1, 2, 30), 0.5)} and found.failed == {"b": "no audio"}
+    assert found.made == {"a": MadeClip(Box(1, 2, 30), 0.5)} and found.failed == {"b": "not generated: no audio"}
     for damaged in ("{}", "[1]", '{"clips": {"a": 1}, "failed": {}}', '{"clips": {"a": {"shown": [1]}}, "failed": {}}'):
         (tmp_path / "generation.json").write_text(damaged)
         with pytest.raises(DataError, match=r"generation\.json"):

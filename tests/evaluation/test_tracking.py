@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from moda.errors import OutputError
-from moda.evaluation.tracking import Unreadable, content_hash, track_videos, tracker_version
-from moda.metrics import VideoTrack
+from moda.evaluation.tracking import TrackFile, Unreadable, content_hash, track_videos, tracker_version
 
 
 @pytest.fixture
@@ -26,8 +25,9 @@ def test_a_video_of_the_same_content_is_not_tracked_again(tracked_video, tmp_pat
     tracks = track_videos([video, copy, video], cache, jobs=2, progress=seen.append)
     assert seen == [video, copy]
     for path in (video, copy):
-        track = tracks[path]
-        assert isinstance(track, VideoTrack)
+        file = tracks[path]
+        assert isinstance(file, TrackFile) and (file.frames, file.faceless) == (4, 0)
+        track = file.load()
         assert track.landmarks.shape == (4, 478, 3) and (track.width, track.height) == (64, 48)
         assert track.tracked.all()
 
