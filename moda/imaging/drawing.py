@@ -7,6 +7,7 @@ lossy video stands between the landmarks and the network.
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -46,8 +47,8 @@ def tessellation() -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def _trails() -> tuple[np.ndarray, np.ndarray]:
-    """The tessellation as few polylines, each edge once: landmark indices (P,), and where the next polyline begins.
+def _trails() -> tuple[np.ndarray, tuple[int, ...]]:
+    """The tessellation as few polylines, each edge once: indices (P,), and where each begins and the last ends.
 
     An array a polyline costs more than its lines: 91 of them, not 1,365.
     """
@@ -68,7 +69,7 @@ def _trails() -> tuple[np.ndarray, np.ndarray]:
             neighbours[at].remove(following)
             neighbours[following].remove(at)
             points.append(at := following)
-    return np.array(points), np.array(starts[1:])
+    return np.array(points), (*starts, len(points))
 
 
 def to_subpixels(points: np.ndarray, size: int) -> np.ndarray:
@@ -82,8 +83,11 @@ def draw_condition(landmarks: np.ndarray, torso: np.ndarray, size: int) -> np.nd
     canvas = np.zeros((size, size, 3), np.uint8)
     points = to_subpixels(landmarks, size)
     thickness = max(1, round(size / 256))
-    trails, starts = _trails()
-    cv2.polylines(canvas, np.split(points[trails], starts), False, GREY, 1, cv2.LINE_8, SUBPIXEL_BITS)
+    trails, ends = _trails()
+    along = points[trails]
+    cv2.polylines(
+        canvas, [along[start:end] for start, end in pairwise(ends)], False, GREY, 1, cv2.LINE_8, SUBPIXEL_BITS
+    )
     for contour, colour in CLOSED_CONTOURS:
         cv2.polylines(canvas, [points[list(contour)]], True, colour, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
     shoulders = to_subpixels(torso, size).reshape(2, lm.SHOULDER_POINTS, 2)

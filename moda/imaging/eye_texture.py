@@ -48,6 +48,8 @@ class EyeTexture:
         points = landmarks[:, :2]
         self._points = points
         self._rows = points[_lid_rows()]
+        self._along = _lengths(self._rows)
+        self._steps = np.diff(self._rows, axis=1) / np.maximum(np.diff(self._along, axis=1), 1e-6)[..., None]
         self._eyes = [_Eye(points, side) for side in range(2)]
 
     def places(self, landmarks: np.ndarray, mesh: np.ndarray) -> np.ndarray:
@@ -57,7 +59,7 @@ class EyeTexture:
         """
         points = landmarks[:, :2]
         places = np.concatenate([mesh, self._points[list(CONTOURS[0] + CONTOURS[1])]])
-        places[_lid_rows()[:, 1:3]] = _unrolled(self._rows, points[_lid_rows()])[:, 1:3]
+        places[_lid_rows()[:, 1:3]] += self._unrolled(points[_lid_rows()])
         start = N_MESH
         for side, reference in enumerate(self._eyes):
             inside = places[start : start + len(CONTOURS[side])]
@@ -65,25 +67,24 @@ class EyeTexture:
             start += len(inside)
         return places
 
+    def _unrolled(self, rows: np.ndarray) -> np.ndarray:
+        """By how much the texture of the two middle rows moves up for a frame's (E, R, C, 2): (E, 2, C, 2) pixels.
 
-def _unrolled(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Rows (E, R, C, 2) of the reference's lids -> places along them that a frame's rows stretch evenly, where it
-    stretches the lowest strip more than the whole.
-    """
-    along, wanted = _lengths(source), _lengths(target)  # (E, R, C), 0 at the lid's edge
-    even = wanted / np.maximum(wanted[:, -1:], 1e-6) * along[:, -1:]
-    wanted = np.where(even[:, 1:2] > along[:, 1:2], even, along)
-    places = source.copy()
-    for eye, column in np.ndindex(source.shape[0], source.shape[2]):
-        for axis in range(2):
-            places[eye, :, column, axis] = np.interp(
-                wanted[eye, :, column], along[eye, :, column], source[eye, :, column, axis]
-            )
-    return places
+        The rows lie evenly along the reference's where the frame stretches the lowest strip more than the whole.
+        """
+        along, lengths = self._along, _lengths(rows)
+        even = lengths * (along[:, -1:] / np.maximum(lengths[:, -1:], 1e-6))
+        wanted = np.where(even[:, 1:2] > along[:, 1:2], even, along)[:, 1:3]
+        strip = (wanted[:, :, None] >= along[:, None, 1:3]).sum(axis=2)
+        start, rest = np.take_along_axis(along, strip, axis=1), strip[..., None]
+        places = np.take_along_axis(self._rows, rest, axis=1)
+        places += (wanted - start)[..., None] * np.take_along_axis(self._steps, rest, axis=1)
+        return np.asarray(places - self._rows[:, 1:3])
 
 
 def _lengths(rows: np.ndarray) -> np.ndarray:
-    steps = np.linalg.norm(np.diff(rows, axis=1), axis=-1)
+    """(E, R, C, 2) -> how far each row lies above the lid's edge, along its column (E, R, C)."""
+    steps = np.hypot(*np.moveaxis(np.diff(rows, axis=1), -1, 0))
     return np.concatenate([np.zeros_like(steps[:, :1]), np.cumsum(steps, axis=1)], axis=1)
 
 

@@ -122,8 +122,9 @@ class ReferenceWarp:
         a, b, c = (polygons[:, corner] for corner in range(3))  # compared one by one: far quicker than a reduction
         inside = (np.maximum(np.maximum(a, b), c) >= 0).all(axis=1)
         inside &= (np.minimum(np.minimum(a, b), c) <= np.array(window[2:]) << SUBPIXEL_BITS).all(axis=1)
-        for triangle in order[inside[order]]:
-            cv2.fillConvexPoly(index, polygons[triangle], int(triangle), cv2.LINE_8, SUBPIXEL_BITS)
+        order = order[inside[order]]
+        for triangle, polygon in zip(order.tolist(), polygons[order], strict=True):
+            cv2.fillConvexPoly(index, polygon, triangle, cv2.LINE_8, SUBPIXEL_BITS)
         return index, found
 
     def triangles(self, target: Target) -> FrameTriangles:

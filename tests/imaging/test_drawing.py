@@ -1,5 +1,7 @@
 """The condition image."""
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 import pytest
@@ -99,8 +101,8 @@ def test_the_tessellation_is_drawn_in_few_strokes_as_edge_by_edge():
     points = to_subpixels(face, 256)
     expected, drawn = np.zeros((2, 256, 256), np.uint8)
     cv2.polylines(expected, list(points[tessellation()]), False, 72, 1, cv2.LINE_8, SUBPIXEL_BITS)
-    trails, starts = _trails()
-    parts = np.split(trails, starts)
+    trails, ends = _trails()
+    parts = [trails[start:end] for start, end in pairwise(ends)]
     cv2.polylines(drawn, [points[part] for part in parts], False, 72, 1, cv2.LINE_8, SUBPIXEL_BITS)
     assert expected.any() and np.array_equal(drawn, expected)
     edges = np.concatenate([np.stack([part[:-1], part[1:]], axis=1) for part in parts])

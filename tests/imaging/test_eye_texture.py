@@ -122,3 +122,11 @@ def test_the_iris_moves_with_its_landmarks(warp: ReferenceWarp, across: float, d
     contour = face()[list(CONTOURS[0]), :2]
     white = places(warp, looking(face(), across, down), WHITE)
     assert white[:, 0].min() > contour[:, 0].min() - 2 and white[:, 0].max() < contour[:, 0].max() + 2
+
+
+def test_texture_that_was_taken_from_elsewhere_stays_there() -> None:
+    points = face()
+    elsewhere = points[:N_MESH, :2] + [3.0, -2.0]
+    texture, shut = EyeTexture(points), closed(points, 1.0)
+    shift = texture.places(shut, elsewhere)[:N_MESH] - texture.places(shut, points[:N_MESH, :2])[:N_MESH]
+    assert np.allclose(shift, [3.0, -2.0])
