@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from moda.data.clip import ClipStore
+from moda.data.store import ClipStore
 from moda.files import write_npz
 
 TARGET = Path("moda/package_data/average_face.npz")

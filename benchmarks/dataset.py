@@ -34,8 +34,8 @@ def make_store(root: Path, clips: int, hours: float) -> None:
     import numpy as np
 
     from moda.data.arrays import write_array
-    from moda.data.clip import ClipStore
     from moda.data.moments import clip_moments, write_moments
+    from moda.data.store import ClipStore
     from moda.files import write_json
     from moda.media.audio import write_wav
     from moda.representation import FPS, SAMPLE_RATE, HeadPose, samples_at

@@ -32,7 +32,8 @@ from benchmarks.motion_scores import (
     with_pause,
 )  # fmt: skip
 from moda.cli.main import run
-from moda.data.clip import Clip, ClipStore
+from moda.data.clip import Clip
+from moda.data.store import ClipStore
 from moda.files import write_json, write_text
 from moda.pipeline import Animator
 from moda.representation import FPS, Motion

@@ -31,7 +31,8 @@ from benchmarks.eye_scores import blink_scores, perceptual_scores
 from benchmarks.measuring import ROOT
 from benchmarks.self_driven import METHODS, ClipScores, SelfDriven, load_renderer, measure
 from moda.cli.main import run
-from moda.data.clip import Clip, ClipStore
+from moda.data.clip import Clip
+from moda.data.store import ClipStore
 from moda.evaluation.statistics import mean_interval
 from moda.files import write_json, write_text
 from moda.nn.perceptual import load_features

@@ -25,7 +25,8 @@ import numpy as np
 
 from benchmarks.motion_scores import Scores, animator_of, audio_of, interval_text, person_means
 from moda.cli.main import run
-from moda.data.clip import Clip, ClipStore
+from moda.data.clip import Clip
+from moda.data.store import ClipStore
 from moda.errors import DataError, ModaError
 from moda.files import write_json, write_text
 from moda.geometry import fit_head_pose, to_canonical

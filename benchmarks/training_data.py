@@ -14,8 +14,8 @@ import numpy as np
 from benchmarks.measuring import ROOT
 from benchmarks.renderer import moving
 from moda.data.arrays import write_array
-from moda.data.clip import ClipStore
 from moda.data.moments import clip_moments, write_moments
+from moda.data.store import ClipStore
 from moda.files import write_json
 from moda.geometry import fit_head_pose
 from moda.imaging.warping import ReferenceWarp

@@ -16,7 +16,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from moda.av_offset import AvOffset, LipSync
-from moda.data.clip import Clip, ClipStore
+from moda.data.clip import Clip
+from moda.data.store import ClipStore
 from moda.errors import ModaError
 from moda.printing import log_to_stderr, printable
 

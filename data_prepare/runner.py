@@ -36,7 +36,8 @@ from data_prepare.worker import (
     task_stamps,
     work,
 )
-from moda.data.clip import SPLITS, Clip, ClipStore
+from moda.data.clip import Clip
+from moda.data.store import SPLITS, ClipStore
 from moda.errors import DataError, OutputError
 from moda.files import SUFFIX as TEMPORARY
 from moda.files import clear_litter, hold, write_json

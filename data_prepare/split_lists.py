@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from moda.data.clip import SPLITS
+from moda.data.store import SPLITS
 from moda.errors import DataError
 from moda.reading import read_lines
 

@@ -13,7 +13,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from data_prepare.split_lists import PublishedLists, lists_by_name
-from moda.data.clip import SPLITS
+from moda.data.store import SPLITS
 from moda.errors import ConfigError
 
 SHUFFLE_TRIES = 50

@@ -171,7 +171,7 @@ def _signature(path: Path) -> object:
 
 
 def _store(path: Path) -> Facts:
-    from moda.data.clip import SPLITS, ClipStore
+    from moda.data.store import SPLITS, ClipStore
     from moda.representation import FPS
 
     store = ClipStore.open(path)

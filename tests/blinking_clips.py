@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from moda.data.arrays import write_array
-from moda.data.clip import ClipStore
 from moda.data.moments import clip_moments, write_moments
+from moda.data.store import ClipStore
 from moda.files import write_json
 from moda.geometry import to_image
 from moda.landmarks import LEFT_EYE_CONTOUR, RIGHT_EYE_CONTOUR, canonical_face

@@ -142,7 +142,7 @@ def clip_store(tmp_path_factory: pytest.TempPathFactory, worker_id: str, synthet
     from data_prepare.runner import prepare
     from data_prepare.sources.folder import find_sources
     from data_prepare.splits import SplitRule
-    from moda.data.clip import ClipStore
+    from moda.data.store import ClipStore
 
     with made_once(tmp_path_factory, worker_id, "store") as folder:
         if not (folder / "report.json").exists():

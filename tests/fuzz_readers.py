@@ -25,10 +25,10 @@ from moda.animation import InferenceConfig
 from moda.checkpoint import Checkpoint
 from moda.cli.prepare import PrepareConfig
 from moda.config import Config, load_yaml, parse
-from moda.data.clip import ClipStore
 from moda.data.main_person import main_person
 from moda.data.sequences import MotionSequences, SequenceConfig
 from moda.data.speech import SpeechCrops, SpeechDataConfig
+from moda.data.store import ClipStore
 from moda.data.sync_windows import read_offsets
 from moda.evaluation.ablation.plan import AblationConfig, plan
 from moda.evaluation.config import WEIGHTS, read_config

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from moda.data.arrays import write_array
-from moda.data.clip import ClipStore
 from moda.data.moments import clip_moments, write_moments
+from moda.data.store import ClipStore
 from moda.files import write_json
 from moda.landmarks import INNER_LIP_PAIRS, LIPS, N_LANDMARKS, canonical_face
 from moda.media.audio import write_wav

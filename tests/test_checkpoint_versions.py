@@ -13,7 +13,7 @@ from moda.checkpoint import Checkpoint
 from moda.checkpoint_versions import VERSION, upgraded
 from moda.cli import train
 from moda.config import load_yaml, parse
-from moda.data.clip import ClipStore
+from moda.data.store import ClipStore
 from moda.errors import CheckpointError, ConfigError
 from moda.stages.audio2repr.config import FlowNetworkConfig, LossConfig, NetworkConfig, PaperConfig
 from moda.stages.registry import load_network

@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 
 from moda.cli import evaluate, infer, train
-from moda.data.clip import ClipStore
+from moda.data.store import ClipStore
 from moda.media.video import probe, read_frames
 from moda.representation import FPS, Motion
 

@@ -11,7 +11,7 @@ from transformers import Wav2Vec2Model
 from moda import checkpoint
 from moda.cli import evaluate, infer, train
 from moda.config import apply_overrides, load_yaml, parse
-from moda.data.clip import ClipStore
+from moda.data.store import ClipStore
 from moda.media.audio import write_wav
 from moda.media.video import probe
 from moda.nn.pretrained import transformers_config

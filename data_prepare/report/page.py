@@ -34,7 +34,7 @@ from data_prepare.report.words import (
     sequence,
     without_paths,
 )
-from moda.data.clip import SPLITS
+from moda.data.store import SPLITS
 from moda.files import write_text
 from moda.printing import render_page
 from moda.reasons import reason_group, summed_up

@@ -13,8 +13,9 @@ from functools import cached_property
 import numpy as np
 
 from moda.data.arrays import ARRAYS
-from moda.data.clip import SPLITS, Clip, ClipStore
+from moda.data.clip import Clip
 from moda.data.moments import clip_moments
+from moda.data.store import SPLITS, ClipStore
 from moda.errors import DataError
 from moda.geometry import Rest
 from moda.moments import Moments

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from moda.data.augmentation import augment_audio
-from moda.data.clip import Clip, ClipStore, fetch_all
+from moda.data.clip import Clip, fetch_all
 from moda.data.encoded_audio import EncodedAudio, FrozenEncoder
 from moda.data.fingerprint import clips_fingerprint
 from moda.data.moments import FILE as MOMENTS
@@ -31,6 +31,7 @@ from moda.data.moments import GROUPS
 from moda.data.parts import divided
 from moda.data.settings import SequenceConfig
 from moda.data.statistics import clip_statistics
+from moda.data.store import ClipStore
 from moda.errors import DataError
 from moda.geometry import face_offsets
 from moda.moments import Moments

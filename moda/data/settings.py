@@ -131,6 +131,6 @@ class FramesConfig(Config):
 
 
 def _check_store(store: Path) -> None:
-    from moda.data.clip import ClipStore
+    from moda.data.store import ClipStore
 
     ClipStore.open(store)

@@ -15,11 +15,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from moda.data.augmentation import augment_audio
-from moda.data.clip import Clip, ClipStore
+from moda.data.clip import Clip
 from moda.data.fingerprint import clips_fingerprint
 from moda.data.sequences import clip_weights
 from moda.data.settings import SyncDataConfig
 from moda.data.statistics import clip_statistics
+from moda.data.store import ClipStore
 from moda.errors import DataError
 from moda.landmarks import LIPS, canonical_face
 from moda.reading import read_lines

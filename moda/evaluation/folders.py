@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from moda.data.clip import ClipStore
+from moda.data.store import ClipStore
 from moda.errors import DataError
 from moda.imaging.crop import Box
 from moda.reading import read_json

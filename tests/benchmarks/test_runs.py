@@ -12,7 +12,7 @@ import pytest
 import moda
 from benchmarks import dataset, motion, renderer_quality, shape, tracker_noise, training
 from benchmarks.measuring import run_moda
-from moda.data.clip import ClipStore
+from moda.data.store import ClipStore
 
 
 def test_quality_of_the_renderer(clip_store: ClipStore, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

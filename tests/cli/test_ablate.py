@@ -9,7 +9,7 @@ import pytest
 from moda.cli.ablate import main
 from moda.cli.train import train
 from moda.config import apply_overrides, load_yaml, parse
-from moda.data.clip import ClipStore
+from moda.data.store import ClipStore
 from moda.errors import ConfigError, TrainingError
 from moda.evaluation.ablation.plan import AblationConfig, ClaimConfig, plan, scored_clips
 from moda.evaluation.ablation.report import collect, common_clips, mean_over_seeds, verdict

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from moda.cli.info import main
-from moda.data.clip import ClipStore
+from moda.data.store import ClipStore
 from moda.media.audio import write_wav
 from moda.media.marking import SOURCE_TYPE, mark_generated, read_source_type
 from moda.media.video import VideoWriter

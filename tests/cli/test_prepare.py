@@ -14,7 +14,7 @@ import pytest
 from data_prepare.runner import _locked
 from moda.cli.prepare import PrepareConfig, _config, _parser, main
 from moda.config import load_yaml, parse
-from moda.data.clip import ClipStore
+from moda.data.store import ClipStore
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = REPOSITORY / "scripts" / "prepare.py"

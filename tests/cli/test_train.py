@@ -19,7 +19,7 @@ import torch
 from moda import checkpoint as checkpoints
 from moda.cli.train import main
 from moda.config import apply_overrides, load_yaml, parse
-from moda.data.clip import ClipStore
+from moda.data.store import ClipStore
 from moda.media.video import VideoWriter
 from moda.stages.registry import build_network, build_stage
 from moda.training.config import TrainConfig

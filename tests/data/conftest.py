@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from moda.data.clip import Clip, ClipStore, write_array
+from moda.data.clip import Clip, write_array
 from moda.data.moments import clip_moments, write_moments
+from moda.data.store import ClipStore
 from moda.files import write_json
 from moda.media.audio import write_wav
 from moda.representation import HeadPose

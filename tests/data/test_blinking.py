@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from moda.data.blinking import MAX_BLINKS_A_PERSON, PRIOR_FRAMES, BlinkingSequences, clip_opening
-from moda.data.clip import ClipStore
 from moda.data.sequences import SequenceConfig, Window
 from moda.data.settings import AudioAugmentation
+from moda.data.store import ClipStore
 from moda.landmarks import EYES, eye_opening
 from tests.blinking_clips import BROW, CLOSURE, blinking, mesh, write_blinking_clip
 

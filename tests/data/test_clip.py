@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from moda.data.clip import Clip, ClipStore
+from moda.data.clip import Clip
+from moda.data.store import ClipStore
 from moda.errors import DataError, OutputError
 from moda.geometry import motion_targets, to_image
 from moda.media.video import VideoReader, probe

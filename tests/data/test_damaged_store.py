@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from moda.data.clip import Clip, ClipStore
+from moda.data.clip import Clip
 from moda.data.speech import SpeechCrops, SpeechDataConfig
+from moda.data.store import ClipStore
 from moda.data.sync_windows import read_offsets
 from moda.errors import DataError, ModaError
 

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from moda.config import parse
-from moda.data.clip import Clip, ClipStore
+from moda.data.clip import Clip
 from moda.data.encoded_audio import EncodedAudio
 from moda.data.sequences import MotionSequences, Window
 from moda.data.settings import AudioAugmentation, SequenceConfig
+from moda.data.store import ClipStore
 from moda.errors import ConfigError
 
 LOUDER = AudioAugmentation(gain_db=6.0, noise=0.0)

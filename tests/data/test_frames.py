@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from moda.data.clip import Clip, ClipStore
+from moda.data.clip import Clip
 from moda.data.frames import TARGET_SPAN_FRAMES, FramePairs, FramesInOrder
 from moda.data.parts import Part
+from moda.data.store import ClipStore
 from moda.errors import DataError
 from moda.landmarks import lip_opening
 from moda.media.video import VideoReader

@@ -12,11 +12,12 @@ import pytest
 
 from moda.data import clip as clip_module
 from moda.data import moments as stored
-from moda.data.clip import Clip, ClipStore
+from moda.data.clip import Clip
 from moda.data.fingerprint import clips_fingerprint
 from moda.data.sequences import MotionSequences, window_batches
 from moda.data.settings import SequenceConfig
 from moda.data.statistics import clip_statistics
+from moda.data.store import ClipStore
 from moda.errors import DataError
 from moda.files import write_json
 from moda.moments import Moments

@@ -1,7 +1,7 @@
 """Who a video is about."""
 
-from moda.data.clip import ClipStore
 from moda.data.main_person import main_person
+from moda.data.store import ClipStore
 
 
 def test_two_people_are_told_apart_and_one_is_one(clip_store: ClipStore) -> None:

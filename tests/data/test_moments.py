@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from moda.data import moments
-from moda.data.clip import Clip, ClipStore
+from moda.data.clip import Clip
 from moda.data.sequences import MotionSequences, SequenceConfig
+from moda.data.store import ClipStore
 from moda.errors import DataError
 from moda.geometry import face_offsets, motion_targets
 from moda.nn.flow import LinearBasis

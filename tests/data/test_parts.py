@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from moda.data.clip import Clip, ClipStore
+from moda.data.clip import Clip
 from moda.data.moments import clip_moments
 from moda.data.parts import GAP_FRAMES, MIN_PART_FRAMES, ClipPart, Part, divided, hold_out_end
+from moda.data.store import ClipStore
 from moda.errors import DataError
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from moda.data.clip import ClipStore
 from moda.data.frames import FramePairs
 from moda.data.photo_pairs import FramesAndPhotos, PhotoPairs, lip_shapes, mirrored, with_lids
 from moda.data.photos import PhotoStore, arrays_of
+from moda.data.store import ClipStore
 from moda.files import write_json, write_npz
 from moda.geometry import to_canonical
 from moda.landmarks import LEFT_EYEBROW, RIGHT_EYEBROW, eye_opening, lip_opening, other_side

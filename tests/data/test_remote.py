@@ -14,10 +14,10 @@ import torch
 
 from moda.config import parse
 from moda.data import remote
-from moda.data.clip import ClipStore
 from moda.data.frames import FramePairs
 from moda.data.sequences import MotionSequences, window_batches
 from moda.data.settings import SequenceConfig
+from moda.data.store import ClipStore
 from moda.errors import ConfigError, DataError
 from moda.training.config import TrainConfig
 from moda.training.loading import TrainingStream

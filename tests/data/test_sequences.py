@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from moda.config import parse
 from moda.data.augmentation import augment_audio
-from moda.data.clip import Clip, ClipStore
+from moda.data.clip import Clip
 from moda.data.sequences import (
     MotionSequences,
     SequenceConfig,
@@ -22,6 +22,7 @@ from moda.data.sequences import (
     window_batches,
 )
 from moda.data.settings import AudioAugmentation
+from moda.data.store import ClipStore
 from moda.errors import ConfigError, DataError
 from moda.landmarks import LIPS
 from moda.representation import SAMPLE_RATE

@@ -12,7 +12,7 @@ from data_prepare.own_files import CLIP_FILES, check_clip_place, link_files, rem
 from data_prepare.runner import prepare
 from data_prepare.sources.videos import STORE_FOLDERS
 from data_prepare.splits import SplitRule
-from moda.data.clip import ClipStore
+from moda.data.store import ClipStore
 from moda.errors import OutputError
 
 

@@ -20,7 +20,7 @@ from data_prepare.scan.video import scan_path
 from data_prepare.sources.folder import find_sources
 from data_prepare.splits import ClipFacts, SplitRule, make_splits
 from data_prepare.worker import Task, work
-from moda.data.clip import ClipStore
+from moda.data.store import ClipStore
 from moda.errors import DataError, OutputError
 from moda.files import write_json
 from tests.data_prepare.conftest import tree, write_film
@@ -111,7 +111,7 @@ from data_prepare.options import Options
 from data_prepare.runner import clip_tasks
 from data_prepare.sources.folder import find_sources
 from data_prepare.worker import Task, work
-from moda.data.clip import ClipStore
+from moda.data.store import ClipStore
 
 footage, out, options = Path(sys.argv[1]), Path(sys.argv[2]), Options.model_validate_json(sys.argv[3])
 ClipStore.create(out, options.size)

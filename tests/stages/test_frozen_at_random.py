@@ -10,7 +10,7 @@ from transformers import Wav2Vec2Model
 
 from moda.cli import ablate, train
 from moda.config import apply_overrides, load_yaml, parse
-from moda.data.clip import ClipStore
+from moda.data.store import ClipStore
 from moda.errors import ConfigError
 from moda.nn.pretrained import transformers_config
 from moda.stages import find_stage

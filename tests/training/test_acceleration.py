@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from moda import checkpoint as checkpoints
-from moda.data.clip import ClipStore
+from moda.data.store import ClipStore
 from moda.errors import ConfigError, TrainingError
 from moda.stages.registry import build_stage
 from moda.training import memory

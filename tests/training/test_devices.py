@@ -12,7 +12,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from moda.data.clip import ClipStore
+from moda.data.store import ClipStore
 from moda.device import choose_device, require_precision
 from moda.errors import ConfigError
 from moda.pipeline import AnimationConfig, Animator, CheckpointPaths

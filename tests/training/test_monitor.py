@@ -11,8 +11,8 @@ import pytest
 
 from moda.cli.train import main
 from moda.config import load_yaml
-from moda.data.clip import ClipStore
 from moda.data.statistics import clip_statistics
+from moda.data.store import ClipStore
 from moda.locations import find_reference
 from moda.training.reference import Reference
 from tests.conftest import REPOSITORY

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from moda import checkpoint as checkpoints
-from moda.data.clip import ClipStore
+from moda.data.store import ClipStore
 from tests.conftest import REPOSITORY
 from tests.every_stage import STAGES, Data, make_data, settings
 from tests.training.two_processes import train

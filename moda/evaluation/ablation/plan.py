@@ -12,7 +12,8 @@ from pydantic import Field, model_validator
 
 from moda.animation import AnimationConfig
 from moda.config import Config, Tree, apply_overrides, load_yaml, parse
-from moda.data.clip import Clip, ClipStore
+from moda.data.clip import Clip
+from moda.data.store import ClipStore
 from moda.device import DeviceName
 from moda.errors import CheckpointError, ConfigError, DataError
 from moda.locations import find_checkpoint, find_config, locate

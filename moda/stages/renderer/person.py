@@ -10,8 +10,8 @@ from data_prepare.options import Limits, Options
 from data_prepare.runner import PreparationProgress, prepare
 from data_prepare.sources.folder import SourceVideo, clip_ids
 from data_prepare.splits import SplitRule
-from moda.data.clip import ClipStore
 from moda.data.main_person import main_person
+from moda.data.store import ClipStore
 from moda.errors import DataError, FaceError
 from moda.media.video import probe
 from moda.processes import usable_cores

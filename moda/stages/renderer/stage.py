@@ -24,12 +24,13 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
 from moda.config import Config
-from moda.data.clip import Clip, ClipStore
+from moda.data.clip import Clip
 from moda.data.frames import FramePairs, FramesInOrder
 from moda.data.parts import Part, hold_out_end
 from moda.data.photo_pairs import FramesAndPhotos, PhotoPairs, lip_shapes
 from moda.data.photos import PhotoStore
 from moda.data.settings import FramesConfig
+from moda.data.store import ClipStore
 from moda.errors import ConfigError, DataError
 from moda.imaging.conditioning import of_part
 from moda.locations import command

@@ -13,8 +13,8 @@ import torch
 
 from moda import checkpoint
 from moda.cli.train import main
-from moda.data.clip import ClipStore
 from moda.data.moments import clip_moments, write_moments
+from moda.data.store import ClipStore
 from moda.representation import HeadPose
 from tests.talking_clips import write_talking_clip
 

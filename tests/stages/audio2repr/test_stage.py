@@ -12,9 +12,9 @@ from torch import Tensor
 
 from moda.blinks import find_blinks
 from moda.config import apply_overrides, load_yaml, parse
-from moda.data.clip import ClipStore
 from moda.data.moments import GROUPS
 from moda.data.sequences import Window
+from moda.data.store import ClipStore
 from moda.errors import ConfigError
 from moda.landmarks import CENTRAL_LIP_PAIRS, EYES, INNER_LIP_PAIRS, LIPS, eye_opening, lip_opening
 from moda.stages.audio2repr.measures import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from moda.data.clip import ClipStore
+from moda.data.store import ClipStore
 from tests.stages.audio2repr.test_stage import first_batch, flow_network, make_stage, terms_of
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from moda.config import apply_overrides, load_yaml, parse
-from moda.data.clip import ClipStore
+from moda.data.store import ClipStore
 from moda.landmarks import EYES, LIPS
 from moda.stages.faco.stage import OTHERS, FaCoStage
 from moda.stages.registry import build_stage

@@ -11,7 +11,7 @@ from torch import nn
 
 from moda import checkpoint
 from moda.config import load_yaml, parse
-from moda.data.clip import ClipStore
+from moda.data.store import ClipStore
 from moda.errors import CheckpointError, ConfigError, DataError
 from moda.representation import SIGNATURE
 from moda.stages.renderer.compositing import RendererOutput

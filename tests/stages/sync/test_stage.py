@@ -14,7 +14,7 @@ from moda import checkpoint as checkpoints
 from moda.av_offset import LipSync
 from moda.checkpoint import Checkpoint
 from moda.config import apply_overrides, load_yaml, parse, to_dict
-from moda.data.clip import ClipStore
+from moda.data.store import ClipStore
 from moda.data.sync_windows import SyncDataConfig, SyncPairs, SyncWindow, cut_audio, mirrored_lips, sync_batches
 from moda.errors import DataError
 from moda.landmarks import LIPS, canonical_face, lip_opening
