@@ -64,6 +64,9 @@ class AnimationConfig(Config):
     """How lively the head is: as people in the training footage whose head turns by so many degrees (root mean square
     of pitch, yaw and roll about their medians). 1 reads and holds still, 3 is calm, 7 talks, 10 is agitated; null =
     as in the checkpoint of stage 1. One that was trained without `network.flow.liveliness` does not know it."""
+    fixations: bool = True
+    """The gaze rests on a place while the head turns, and jumps to the next (`moda.gaze`); False: as the network drew
+    it."""
     pauses: PauseConfig | None = PauseConfig()
     """When the mouth closes by itself; null = only when the network closes it (as in the paper)."""
     batch: int = Field(8, ge=1)

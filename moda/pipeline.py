@@ -22,6 +22,7 @@ from moda.animation import AnimationConfig, CheckpointPaths, GainConfig
 from moda.config import to_dict
 from moda.device import choose_device
 from moda.errors import CheckpointError, ConfigError, DataError
+from moda.gaze import Fixations
 from moda.geometry import apply_head, to_image
 from moda.hub import load_pretrained
 from moda.landmarks import N_LANDMARKS, N_TORSO, OTHERS
@@ -157,6 +158,8 @@ class Animator:
         parts = {name: values.numpy() for name, values in merged.items()}
         mean = network.lips_mean.cpu().numpy()
         self._finish(parts, mouth_gate(wave, frames, self.config.pauses), mean)
+        if self.config.fixations and self.config.gains.eyes:
+            parts["eyes"] = Fixations(portrait.subject, seed)(parts["eyes"], parts["head"])
         motion = Motion(parts["lips"], parts["eyes"], parts["head"], parts["torso"])
         return motion.at_fps(self.config.fps, frames_of(len(wave), self.config.fps))
 
