@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from moda.landmarks import EYES, LEFT_IRIS, LIDS, RIGHT_IRIS
+from moda.landmarks import EYE_CORNERS, EYES, INNER_CORNERS, LEFT_IRIS, LIDS, RIGHT_IRIS
 from moda.representation import FPS
 
 PER_DEGREE = np.array([0.55, -0.23]) / 100
 """By how many widths of the eye gaze moves right a degree of yaw and down a degree of pitch."""
 DRAWN_PER_DEGREE = np.array([0.29, -0.18]) / 100
 """What of it the drawn gaze does already: the checkpoint that ships, 5 people, two seeds."""
-EYE_CORNERS = ((362, 263), (33, 133))
 SHIFT, SHIFT_SPREAD, SHIFT_RANGE = 0.020, 0.35, (0.01, 0.05)
 """Widths of the eye by which the wander has gone on when the eyes jump: median, spread of the logarithm, bounds."""
 REST_SECONDS, REST_SPREAD, REST_RANGE = 1.2, 0.6, (0.3, 3.0)
@@ -37,7 +36,7 @@ moves the irises too: gaze waits until they have been still for so many frames."
 
 _IRISES = [EYES.index(landmark) for landmark in (*LEFT_IRIS, *RIGHT_IRIS)]
 
-_CORNERS = [EYES.index(landmark) for pair in EYE_CORNERS for landmark in pair]
+_CORNERS = [EYES.index(landmark) for landmark in (*EYE_CORNERS, *INNER_CORNERS)]
 _UPPER, _LOWER = ([EYES.index(point) for lids in LIDS for point in lids[side]] for side in (0, 1))
 
 
@@ -49,8 +48,8 @@ class Fixations:
 
     def __init__(self, subject: np.ndarray, seed: int) -> None:
         self._eyes = np.asarray(subject, np.float64)[list(EYES)]
-        corners = np.asarray(subject, np.float64)[np.array(EYE_CORNERS)]
-        self._width = float(np.linalg.norm(corners[:, 0, :2] - corners[:, 1, :2], axis=1).mean())
+        corners = np.asarray(subject, np.float64)[np.array([EYE_CORNERS, INNER_CORNERS]), :2]
+        self._width = float(np.linalg.norm(corners[0] - corners[1], axis=1).mean())
         self._open = max(self._opening(np.zeros((1, *self._eyes.shape)))[0], 1e-6)
         self._random = np.random.default_rng(seed % 2**64)
         self._place: np.ndarray | None = None

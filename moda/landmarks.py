@@ -73,6 +73,8 @@ EYE_ENDS = ((133, 33), (362, 263))
 """Inner and outer corner of the right and the left eye."""
 EYE_CORNERS = (33, 263)
 """Outer corners of the right and the left eye; their distance is the inter-ocular distance."""
+INNER_CORNERS = (133, 362)
+"""Inner corners of the right and the left eye."""
 
 
 class CanonicalFace(NamedTuple):

@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 
 from moda.blinks import find_blinks
-from moda.gaze import EYE_CORNERS, MAX_GAZE, PER_DEGREE, Fixations
-from moda.landmarks import EYES, LEFT_EYE, LEFT_IRIS, LIDS, RIGHT_IRIS, eye_opening
+from moda.gaze import MAX_GAZE, PER_DEGREE, Fixations
+from moda.landmarks import EYE_CORNERS, EYES, INNER_CORNERS, LEFT_EYE, LEFT_IRIS, LIDS, RIGHT_IRIS, eye_opening
 from tests.talking_clips import mesh
 
 IRISES = [EYES.index(point) for point in (*LEFT_IRIS, *RIGHT_IRIS)]
 UPPER = [EYES.index(point) for lids in LIDS for point in lids[0]]
 LOWER = [EYES.index(point) for lids in LIDS for point in lids[1]]
-WIDTH = float(np.mean([np.linalg.norm((mesh()[a] - mesh()[b])[:2]) for a, b in EYE_CORNERS]))
+WIDTH = float(
+    np.mean([np.linalg.norm((mesh()[a] - mesh()[b])[:2]) for a, b in zip(EYE_CORNERS, INNER_CORNERS, strict=True)])
+)
 
 
 def wander(frames: int, seed: int = 0) -> np.ndarray:

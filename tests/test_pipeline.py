@@ -111,13 +111,15 @@ def test_smoothing_follows_the_configuration(paths: dict[str, Path], portrait: P
 
 def test_gains_and_contrast_are_those_of_the_configuration(paths: dict[str, Path], portrait: Portrait) -> None:
     wave = speech(1)
-    plain = Animator.from_config(animation(paths, smoothing=UNFILTERED, lip_contrast=1), CPU).motion(wave, portrait)
+    plain = Animator.from_config(animation(paths, smoothing=UNFILTERED, fixations=False, lip_contrast=1), CPU).motion(
+        wave, portrait
+    )
     gains = {"lips": 0.5, "eyes": 2.0, "head": 0.25, "torso": 3.0}
-    changed = animation(paths, smoothing=UNFILTERED, lip_contrast=1, gains=gains)
+    changed = animation(paths, smoothing=UNFILTERED, fixations=False, lip_contrast=1, gains=gains)
     scaled = Animator.from_config(changed, CPU).motion(wave, portrait)
     for name, gain in gains.items():
         np.testing.assert_allclose(getattr(scaled, name), gain * getattr(plain, name), rtol=1e-5, atol=1e-6)
-    changed = animation(paths, smoothing=UNFILTERED, lip_contrast=1.5)
+    changed = animation(paths, smoothing=UNFILTERED, fixations=False, lip_contrast=1.5)
     mean = Animator.from_config(changed, CPU).audio2repr.lips_mean.numpy()
     wider = Animator.from_config(changed, CPU).motion(wave, portrait)
     np.testing.assert_allclose(wider.lips - plain.lips, 0.5 * (plain.lips - mean), atol=1e-3)
@@ -145,7 +147,7 @@ def test_a_motion_finished_in_stretches_is_the_motion_finished_whole(
 ) -> None:
     """What is done after the network keeps no second copy of a long motion; stretches must not show."""
     smoothing = {"lips": 0.6, "eyes": 2, "rotation": 4, "translation": 0, "torso": 6}
-    changes = {"smoothing": smoothing, "lip_contrast": 1.7, "gains": {"eyes": 0.5, "head": 2}}
+    changes = {"smoothing": smoothing, "lip_contrast": 1.7, "gains": {"eyes": 0.5, "head": 2}, "fixations": False}
     animator = Animator.from_config(animation(paths, **changes), CPU)
     wave = speech(6)
     wave[40_000:60_000] = 0

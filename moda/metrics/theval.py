@@ -13,6 +13,7 @@ import numpy as np
 
 from moda.landmarks import (
     EYE_CORNERS,
+    INNER_CORNERS,
     INNER_LIP_PAIRS,
     LEFT_EYE,
     LEFT_EYEBROW,
@@ -32,8 +33,6 @@ SIDE_PX = 256
 """Side of the square frame in whose pixels THEval measures."""
 LIP_PAIRS = INNER_LIP_PAIRS[:8]
 """The pairs of THEval, which leaves out the ninth."""
-INNER_CORNERS = (133, 362)
-"""Inner corners of the right and the left eye."""
 LOUDNESS_WINDOW_SECONDS = 0.05
 """Length of the windows of loudness, which do not overlap."""
 MIN_SPEECH_SHARE = 0.1
