@@ -122,7 +122,7 @@ def read(command: str, arguments: argparse.Namespace) -> None:
         from moda.cli.prepare import PrepareConfig
 
         parse(PrepareConfig, tree("default/prepare"), source="docs")
-    elif command in ("info", "convert", "doctor", "study"):
+    elif command in ("info", "convert", "doctor", "worker", "study"):
         assert not hasattr(arguments, "config")
     elif command == "ablate":
         from moda.evaluation.ablation.plan import AblationConfig

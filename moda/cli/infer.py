@@ -20,6 +20,7 @@ from moda.locations import command, shipped
 
 if TYPE_CHECKING:
     from moda.animation import InferenceConfig
+    from moda.jobs.job_list import Row
 
 DEFAULT_CONFIG = shipped("configs/default/infer.yaml")
 
@@ -40,6 +41,8 @@ def _main(argv: list[str]) -> int:
         if arguments.motion is not None or arguments.save_motion is not None:
             parser.error("--motion and --save-motion are of one video; with --jobs they are columns of the list")
         return _batch(arguments)
+    if arguments.queue is not None:
+        parser.error("--queue takes many videos: --jobs, or folders")
     config = _config(arguments)
     job = Job(
         arguments.audio, arguments.picture, arguments.output or Path(f"{arguments.audio.stem}.mp4"),
@@ -74,9 +77,27 @@ def _batch(arguments: argparse.Namespace) -> int:
     if arguments.sign:
         rows = [replace(row, job=row.job and replace(row.job, sign=arguments.sign)) for row in rows]
 
+    if arguments.queue is not None:
+        return _send(rows, config, arguments)
     from moda.cli.batch import run_batch
 
     return run_batch(rows, config, arguments.device, folder)
+
+
+def _send(rows: Sequence[Row], config: InferenceConfig, arguments: argparse.Namespace) -> int:
+    """Put the rows on a queue and name those that cannot be used; returns 1 if there is one."""
+    from moda.cli.worker import QUEUE, connected
+
+    redis = connected(arguments.queue)
+    from moda.jobs.queued import send
+
+    jobs = [row.job for row in rows if row.job is not None and row.problem is None]
+    send(jobs, config, redis, QUEUE)
+    bad = [row for row in rows if row.job is None or row.problem is not None]
+    for row in bad:
+        print(f"{row.place}: {row.problem}")
+    print(f"{len(jobs)} of {len(rows)} jobs sent; `{command('worker')} {arguments.queue}` does them", flush=True)
+    return 1 if bad else 0
 
 
 def _other_inputs(arguments: argparse.Namespace) -> list[Path]:
@@ -156,6 +177,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="CSV",
         help="a list of videos to make, with columns audio, picture, output, seed ...",
     )
+    parser.add_argument("--queue", metavar="URL", help="send many videos to `moda worker`, by Redis at this address")
     parser.add_argument(
         "--output", "-o", type=Path, help="the MP4 to write (default: the audio's name, here), or the folder for many"
     )
