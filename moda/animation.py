@@ -14,6 +14,7 @@ from moda.lips import PauseConfig
 from moda.locations import CONFIGS, command, find_checkpoint, shipped
 from moda.representation import FPS
 from moda.smoothing import SmoothingConfig
+from moda.windows import WindowsName
 
 
 class CheckpointPaths(Config):
@@ -69,6 +70,10 @@ class AnimationConfig(Config):
     it."""
     pauses: PauseConfig | None = PauseConfig()
     """When the mouth closes by itself; null = only when the network closes it (as in the paper)."""
+    windows: WindowsName = "stream"
+    """What stage 1 sees at once. "stream": windows of about 4 s, one every 0.4 s, that a stream can hold: a frame is at
+    most 1.08 s behind its sound. "low_delay": one every 0.16 s, at most 0.4 s behind, with lips that are somewhat
+    less exact. "paper": 300 frames every 150, over the whole sound."""
     batch: int = Field(8, ge=1)
     """Frames rendered at once; memory grows with it."""
     crf: int = Field(18, ge=0, le=51)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from moda.errors import ConfigError
@@ -94,6 +96,32 @@ class Download:
             return self._host.numpy()
         self._copied.synchronize()
         return self._host.numpy().copy()
+
+
+@contextmanager
+def one_thread(device: torch.device) -> Iterator[None]:
+    """Let torch compute with one thread on a CPU, where its sums depend on how many there are."""
+    import torch
+
+    threads = torch.get_num_threads()
+    if device.type != "cpu" or threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def random_generator(seed: int) -> torch.Generator:
+    """A generator of random numbers on the CPU; raises `ConfigError` for what is no seed."""
+    import torch
+
+    whole = isinstance(seed, int) or hasattr(seed, "__index__")
+    if whole and not isinstance(seed, bool) and -(2**63) <= seed < 2**64:
+        return torch.Generator().manual_seed(int(seed))
+    raise ConfigError(f"seed is {seed!r}, wanted a whole number from -2^63 to 2^64 - 1")
 
 
 def _has_queue(device: torch.device) -> bool:

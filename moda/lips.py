@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from moda.audio_features import frame_power, running_speech_level, steady
+from moda.audio_features import MEMORY_FRAMES, frame_power, running_speech_level, steady
 from moda.config import Config
 from moda.stretches import stretches
 
@@ -24,6 +24,10 @@ AVERAGE_REACH_FRAMES = 2
 """Frames either way over which the power is averaged: the beats of music and the puffs of a breath are no speech."""
 LOOK_AHEAD_FRAMES = SHORTEST_FRAMES - CLOSING_FRAMES + EASE_FRAMES + AVERAGE_REACH_FRAMES
 """Frames after a frame that its gate depends on (0.64 s)."""
+
+
+_KEPT_FRAMES = MEMORY_FRAMES + 100
+"""Frames whose power a stream keeps: those that the level of speech is taken from, and a silence that is beginning."""
 
 
 class PauseConfig(Config):
@@ -52,23 +56,72 @@ def mouth_gate(samples: np.ndarray, frames: int, pauses: PauseConfig | None) -> 
     """
     if pauses is None:
         return np.ones(frames, np.float32)
-    power = frame_power(samples, frames)
+    closed = _closed(frame_power(samples, frames), pauses, CLOSING_FRAMES)
+    return _eased(np.pad(closed, EASE_FRAMES, "edge"))
+
+
+class MouthGate:
+    """`mouth_gate` of a sound that is arriving: the power of its frames goes in, and the gate of those that are known
+    comes out, `look_ahead` frames later. With less than `LOOK_AHEAD_FRAMES` the mouth closes so much later.
+
+    The pieces in which frames are handed over can matter in steady noise: let them be the same each time.
+    """
+
+    def __init__(self, pauses: PauseConfig | None, look_ahead: int) -> None:
+        """look_ahead: frames, at least `EASE_FRAMES` and `AVERAGE_REACH_FRAMES`."""
+        self._pauses, self._look_ahead = pauses, look_ahead
+        self._closing = max(CLOSING_FRAMES, CLOSING_FRAMES + LOOK_AHEAD_FRAMES - look_ahead)
+        self._power = np.zeros(0)
+        self._heard = self._decided = self._given = 0
+        self._closed = np.zeros(0)  # decisions from EASE_FRAMES before the next frame that is given
+
+    def push(self, power: np.ndarray, *, last: bool = False) -> np.ndarray:
+        """Power (T,) of the next frames -> the gate of as many frames as are known by it; `last`: of all."""
+        self._heard += len(power)
+        given = self._heard if last else max(self._given, self._heard - self._look_ahead)
+        if self._pauses is None:
+            gate = np.ones(given - self._given, np.float32)
+            self._given = given
+            return gate
+        self._power = np.concatenate((self._power, power))[-_KEPT_FRAMES:]
+        decided = self._heard if last else max(self._decided, min(self._heard, given + EASE_FRAMES))
+        if decided > self._decided:
+            first = self._heard - len(self._power)
+            new = _closed(self._power, self._pauses, self._closing)[self._decided - first : decided - first]
+            if not self._decided:
+                new = np.concatenate((np.full(EASE_FRAMES, new[0]), new))
+            self._closed, self._decided = np.concatenate((self._closed, new)), decided
+        closed = np.pad(self._closed, (0, EASE_FRAMES), "edge") if last else self._closed
+        gate = _eased(closed[: given - self._given + 2 * EASE_FRAMES])
+        self._closed, self._given = self._closed[given - self._given :], given
+        return gate
+
+
+def _closed(power: np.ndarray, pauses: PauseConfig, closing: int) -> np.ndarray:
+    """(T,) 1 where the mouth is closed, else 0, of the power of frames; closing: frames of a silence before that."""
     level, average = _decibels(power), _decibels(_moving_average(power))
     humming = steady(level, SHORTEST_FRAMES)
     speech = running_speech_level(level, (level > pauses.level_db) & ~humming)
     quiet = speech - pauses.below_speech_db
-    closed = np.zeros(frames + 2 * EASE_FRAMES)  # and what lies before and after the audio
+    closed = np.zeros(len(power))
     for silent in (
         average <= np.maximum(pauses.level_db, quiet),
         level <= np.maximum(pauses.level_db, quiet - DEEP_DB),
         humming & (level <= speech - STEADY_BELOW_SPEECH_DB),
     ):
         for first, after in stretches(silent):
-            begin = first + CLOSING_FRAMES if first else 0  # lips are at rest before the audio
-            if after - first >= SHORTEST_FRAMES - (0 if first else CLOSING_FRAMES):
-                closed[EASE_FRAMES + begin : EASE_FRAMES + after] = 1.0
-    closed[:EASE_FRAMES], closed[frames + EASE_FRAMES :] = closed[EASE_FRAMES], closed[frames + EASE_FRAMES - 1]
+            if first and after - first >= SHORTEST_FRAMES:
+                closed[first + closing : after] = 1.0
+            elif not first and (after >= SHORTEST_FRAMES - CLOSING_FRAMES or after == len(power)):
+                closed[:after] = 1.0  # lips are at rest before the audio
+    return closed
+
+
+def _eased(closed: np.ndarray) -> np.ndarray:
+    """Closed or not, with `EASE_FRAMES` more at either end -> the gate."""
     ease = np.hanning(2 * EASE_FRAMES + 3)[1:-1]
+    if len(closed) < len(ease):
+        return np.zeros(0, np.float32)
     return (1.0 - np.convolve(closed, ease / ease.sum(), "valid")).astype(np.float32)
 
 

@@ -62,6 +62,15 @@ class MotionNetwork(Protocol):
         """Of a whole recording (N,); None where the features of a window are computed from its own samples."""
         ...
 
+    @property
+    def heard_samples(self) -> int:
+        """Samples that `hear` takes; 0 where the features of a window are computed from its own samples."""
+        ...
+
+    def hear(self, window: Tensor, frames: int, ahead: int, /) -> Tensor:
+        """Speech features (1, frames, channels) of frames that end `ahead` before a window of samples (N,) ends."""
+        ...
+
     def __call__(
         self, wave: Tensor, subject: Tensor, frames: int, noise: Tensor | None, speech: Tensor | None, /
     ) -> MotionParts:

@@ -8,42 +8,41 @@ Dimension letters: B batch, N audio samples, T frames, Z latent channels.
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from moda import checkpoint
 from moda.animation import AnimationConfig, CheckpointPaths, GainConfig
-from moda.config import to_dict
-from moda.device import choose_device
+from moda.device import choose_device, one_thread
 from moda.errors import CheckpointError, ConfigError, DataError
-from moda.gaze import Fixations
 from moda.geometry import apply_head, to_image
 from moda.hub import load_pretrained
 from moda.landmarks import N_LANDMARKS, N_TORSO, OTHERS
 from moda.lips import mouth_gate, with_contrast
 from moda.media.in_memory import audio_from_array
+from moda.media.track import MAX_SECONDS
 from moda.media.video_writer import VideoWriter
 from moda.networks import FaceNetwork, MotionNetwork, RendererNetwork
 from moda.provenance import record_of, tags
 from moda.reading import require_file
-from moda.representation import FPS, SAMPLE_RATE, Motion, Portrait, frames_of, require_array, samples_at
-from moda.smoothing import gaussian, smooth_motion
+from moda.representation import FPS, SAMPLE_RATE, Motion, Portrait, frames_of, require_array
+from moda.smoothing import gaussian
+from moda.stages.animation import load_stage
 from moda.stages.faco.network import RestingFace
-from moda.stages.registry import load_network
+from moda.streaming.frames import FrameStream
+from moda.streaming.motion import MotionStream, stream_delay
+from moda.streaming.shaping import PARTS, join
+from moda.streaming.whole import filter_reach, whole_motion
 from moda.tracking.checks import eyes_closed
-from moda.windows import SlidingWindow, run_windowed
 
 _CHUNK_FRAMES = 300
 """Frames whose landmarks are computed at once."""
-_FILTER_FRAMES = 1500
-"""Frames that are filtered at once: a minute."""
-_PARTS = ("lips", "eyes", "head", "torso")
+_FACE_FRAMES = 8
+"""Frames that stage 2 computes at once on a CPU."""
 _LOADED = ("checkpoints", "face", "flow_steps", "liveliness")
 """Settings that decide which networks are loaded, and how."""
 
@@ -86,7 +85,7 @@ class Animator:
         _require(config, AnimationConfig, "config")
         device = torch.device(device)
         stages = config.stages(with_motion=with_motion)
-        networks = {stage: _load(stage, config, device) for stage in stages}
+        networks = {stage: load_stage(stage, config).to(device) for stage in stages}
         renderer = cast(RendererNetwork, networks["renderer"])
         renderer.config.check_size(config.size)
         animator = cls(
@@ -126,63 +125,26 @@ class Animator:
         """Audio to smoothed motion at the configured frame rate.
 
         audio: (N,) or with channels, of any usual type (`moda.media.in_memory.audio_from_array`), at `sample_rate` Hz.
-        The noise is drawn once for the clip from `seed`, on the CPU, so that neighbouring windows
-        agree and every device draws the same. Raises `ModaError` for arguments that cannot be used.
+        The noise is drawn frame by frame from `seed`, on the CPU, so that neighbouring windows agree and every device
+        draws the same. Raises `ModaError` for arguments that cannot be used.
         """
         wave = audio_from_array(audio, sample_rate)
         _require(portrait, Portrait, "portrait", "make_portrait makes one")
-        frames = frames_of(len(wave))
-        network = self.audio2repr
-        if network is None:
+        if self.config.windows == "paper":
+            motion = whole_motion(self._stage1(), self._subject(portrait), wave, self.config, self.device, seed)
+            return motion.at_fps(self.config.fps, frames_of(len(wave), self.config.fps))
+        stream = self.motion_stream(portrait, seed)
+        return join([*stream.push(wave), *stream.finish()])
+
+    def motion_stream(self, portrait: Portrait, seed: int = 0) -> MotionStream:
+        """Sound that arrives to motion. Raises `ConfigError` where the windows need the whole sound."""
+        _require(portrait, Portrait, "portrait", "make_portrait makes one")
+        return MotionStream(self._stage1(), self._subject(portrait), self.config, self.device, seed)
+
+    def _stage1(self) -> MotionNetwork:
+        if self.audio2repr is None:
             raise ConfigError("this animator was loaded without stage 1 (with_motion=False), it makes no motion")
-        generator, latent = _generator(seed), network.latent_dim
-        noise = torch.randn(frames, latent, generator=generator).to(self.device) if latent else None
-        subject = self._subject(portrait)
-        recording = network.listen(torch.from_numpy(wave).to(self.device))
-
-        def predict(start: int, stop: int) -> dict[str, Tensor]:
-            piece = torch.from_numpy(_cut(wave, samples_at(start), samples_at(stop))).to(self.device)
-            drawn = None if noise is None else noise[None, start:stop]
-            speech = None if recording is None else recording.between(start, stop)
-            out = network(piece[None], subject, stop - start, drawn, speech)
-            parts = {name: getattr(out, name)[0].float().cpu() for name in _PARTS}
-            bad = [name for name, values in parts.items() if not torch.isfinite(values).all()]
-            if bad:
-                raise CheckpointError(
-                    f"stage audio2repr gave values that are not finite for {', '.join(bad)}; train it again"
-                )
-            return parts
-
-        with torch.inference_mode():
-            merged = run_windowed(predict, frames, window=SlidingWindow(network.config.window, network.config.stride))
-        parts = {name: values.numpy() for name, values in merged.items()}
-        mean = network.lips_mean.cpu().numpy()
-        self._finish(parts, mouth_gate(wave, frames, self.config.pauses), mean)
-        if self.config.fixations and self.config.gains.eyes:
-            parts["eyes"] = Fixations(portrait.subject, seed)(parts["eyes"], parts["head"])
-        motion = Motion(parts["lips"], parts["eyes"], parts["head"], parts["torso"])
-        return motion.at_fps(self.config.fps, frames_of(len(wave), self.config.fps))
-
-    def _finish(self, parts: dict[str, np.ndarray], gate: np.ndarray, mean: np.ndarray) -> None:
-        """Contrast about a mean (40, 3), gate (T,), gains and filters on the parts of a raw motion at 25 fps, in place.
-
-        A stretch at a time, with as many frames around it as the filters see, so that an hour needs no
-        second copy of its motion.
-        """
-        gains, smoothing, frames = self.config.gains, self.config.smoothing, len(gate)
-        reach = _reach(max(to_dict(smoothing).values()))
-        behind = {name: values[:0].copy() for name, values in parts.items()}  # raw frames before the stretch
-        for start in range(0, frames, _FILTER_FRAMES):
-            stop = min(start + _FILTER_FRAMES, frames)
-            first = start - len(behind["lips"])
-            raw = {name: np.concatenate((behind[name], parts[name][start : stop + reach])) for name in _PARTS}
-            behind = {name: values[max(0, stop - reach - first) : stop - first] for name, values in raw.items()}
-            shaped = with_contrast(raw["lips"], self.config.lip_contrast, mean)
-            lips = shaped * gate[first : stop + reach, None, None]
-            motion = Motion(lips, raw["eyes"], raw["head"], raw["torso"])
-            done = smooth_motion(motion.scaled(gains.lips, gains.eyes, gains.head, gains.torso), smoothing)
-            for name in _PARTS:
-                parts[name][start:stop] = getattr(done, name)[start - first : stop - first]
+        return self.audio2repr
 
     def landmarks(self, motion: Motion, portrait: Portrait) -> tuple[np.ndarray, np.ndarray]:
         """Motion to face (T, 478, 3) and torso (T, 18, 3), float32 pixels of the square frame: 21 MB a minute."""
@@ -194,34 +156,51 @@ class Animator:
             face[part], torso[part], start = face_part, torso_part, start + len(face_part)
         return face, torso
 
-    def landmark_parts(self, motion: Motion, portrait: Portrait) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """`landmarks` in parts of some seconds, one after the other: memory does not grow with the motion."""
+    def landmark_parts(
+        self, motion: Motion, portrait: Portrait, *, first: int = 0
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """`landmarks` in parts of some seconds, one after the other: memory does not grow with the motion.
+
+        first: number of the motion's first frame, where it is a piece of a longer one.
+        """
         _require_finite(motion)
         _require(portrait, Portrait, "portrait", "make_portrait makes one")
         if eyes_closed(portrait.subject):
             motion = motion.scaled(eyes=0.0)  # what is behind the lids is not known
         size = self.config.batch * max(1, _CHUNK_FRAMES // self.config.batch)  # whole batches, for `frames`
         sigma = self.config.smoothing.face * motion.fps / FPS
-        reach = _reach(sigma)
+        reach = filter_reach(sigma)
         for start in range(0, len(motion), size):
             part = slice(start, start + size)
-            first = max(0, start - reach)
-            around = slice(first, start + size + reach)
-            offsets = self._offsets(motion.lips[around], motion.eyes[around], portrait)
+            begin = max(0, start - reach)
+            around = slice(begin, start + size + reach)
+            offsets = self._offsets(motion.lips[around], motion.eyes[around], portrait, first + begin)
             if not np.isfinite(offsets).all():
                 raise CheckpointError("stage faco gave values that are not finite; train it again")
             if sigma:
                 offsets[:, OTHERS] = gaussian(offsets[:, OTHERS], sigma)
-            face = portrait.subject + offsets[start - first :][:size]
+            face = portrait.subject + offsets[start - begin :][:size]
             placed = to_image(face, apply_head(portrait.pose, motion.head[part]))
             yield placed.astype(np.float32), (portrait.torso + motion.torso[part]).astype(np.float32)
 
-    def _offsets(self, lips: np.ndarray, eyes: np.ndarray, portrait: Portrait) -> np.ndarray:
-        """Stage 2, frame by frame: lips and eyes -> offsets of the whole face (T, 478, 3) from the subject's mesh."""
-        groups = [torch.from_numpy(np.asarray(part, np.float32))[None].to(self.device) for part in (lips, eyes)]
-        with torch.inference_mode():
-            offsets = self.faco(groups[0], groups[1], self._subject(portrait))[0]
-        return offsets.float().cpu().numpy()
+    def _offsets(self, lips: np.ndarray, eyes: np.ndarray, portrait: Portrait, first: int) -> np.ndarray:
+        """Stage 2, frame by frame: lips and eyes -> offsets of the whole face (T, 478, 3) from the subject's mesh.
+
+        first: number of the first frame. On a CPU the bits of a frame depend on how many are computed at once and on
+        its place among them, so they are computed in blocks that lie at fixed frames.
+        """
+        subject, count = self._subject(portrait), len(lips)
+        block = _FACE_FRAMES if self.device.type == "cpu" else max(1, count)
+        before = first % block if self.device.type == "cpu" else 0
+        after = -(before + count) % block
+        padding = ((before, after), (0, 0), (0, 0))
+        given = [torch.from_numpy(np.pad(np.asarray(part, np.float32), padding)) for part in (lips, eyes)]
+        found = []
+        with torch.inference_mode(), one_thread(self.device):
+            for start in range(0, before + count, block):
+                some_lips, some_eyes = (part[None, start : start + block].to(self.device) for part in given)
+                found.append(self.faco(some_lips, some_eyes, subject)[0].float().cpu().numpy())
+        return np.concatenate(found)[before : before + count]
 
     def frames(self, motion: Motion, portrait: Portrait) -> Iterator[np.ndarray]:
         """Yield the frames of a motion, (size, size, 3) uint8 RGB, computed a few batches ahead of what is asked for.
@@ -232,6 +211,48 @@ class Animator:
         session = self.renderer.open(portrait, self.device, self.config.size)
         for frames in session.stream(self._batches(motion, portrait)):
             yield from frames
+
+    @property
+    def delay(self) -> float:
+        """Seconds by which a frame of `stream` may be behind its sound, beside the time that computing takes."""
+        return stream_delay(self.config)
+
+    def open_stream(self, portrait: Portrait, seed: int = 0, *, sample_rate: int = SAMPLE_RATE) -> FrameStream:
+        """Frames of sound that arrives in pieces: `FrameStream.push`, `finish`. sample_rate: Hz.
+
+        Raises `ConfigError` where the settings need the whole sound (`windows: paper`).
+        """
+        motion = self.motion_stream(portrait, seed)
+        session = self.renderer.open(portrait, self.device, self.config.size)
+
+        def landmarks(piece: Motion, first: int) -> tuple[np.ndarray, np.ndarray]:
+            parts = list(self.landmark_parts(piece, portrait, first=first))
+            return np.concatenate([face for face, _ in parts]), np.concatenate([torso for _, torso in parts])
+
+        threads = torch.get_num_threads() if self.device.type == "cpu" else 0
+        return FrameStream(
+            motion, landmarks, session, sample_rate=sample_rate, batch=self.config.batch, threads=threads
+        )
+
+    def stream(
+        self, chunks: Iterable[Any], portrait: Portrait, seed: int = 0, *, sample_rate: int = SAMPLE_RATE
+    ) -> Iterator[np.ndarray]:
+        """Yield the frames of sound that arrives, `delay` after it, (size, size, 3) uint8 RGB.
+
+        chunks: arrays as `motion` takes them, or pairs (Hz, array), of any length; what is due by one is yielded before
+        the next is asked for, so frames wait while the source does. The frames are those of `frames` for the whole
+        sound. Memory does not grow. Raises `ModaError`.
+        """
+        with self.open_stream(portrait, seed, sample_rate=sample_rate) as opened:
+            for chunk in chunks:
+                yield from opened.each(chunk)
+            yield from opened.rest()
+
+    def idle(self, seconds: float, portrait: Portrait, seed: int = 0) -> Motion:
+        """The motion of a person who does not speak for so long: who breathes, blinks and looks, with closed lips."""
+        if not 0.1 <= seconds <= MAX_SECONDS:
+            raise ConfigError(f"seconds is {seconds!r}, wanted 0.1 to {MAX_SECONDS:g}")
+        return self.motion(np.zeros(round(seconds * SAMPLE_RATE), np.float32), portrait, seed)
 
     def render(self, face: np.ndarray, torso: np.ndarray, portrait: Portrait) -> Iterator[np.ndarray]:
         """Yield the frames of landmarks of one's own, as `landmarks` makes them: face (T, 478, 3), torso (T, 18, 3)."""
@@ -286,16 +307,9 @@ def _require(value: object, kind: type, name: str, hint: str = "") -> None:
 
 def _require_finite(motion: Motion) -> None:
     _require(motion, Motion, "motion", "Animator.motion makes one, Motion.load reads one")
-    for name in _PARTS:
+    for name in PARTS:
         if not np.isfinite(getattr(motion, name)).all():
             raise DataError(f"the motion's {name} holds values that are not finite (NaN or infinite); make it again")
-
-
-def _generator(seed: int) -> torch.Generator:
-    """A generator of random numbers on the CPU; raises `ConfigError` for what is no seed."""
-    if isinstance(seed, int | np.integer) and not isinstance(seed, bool) and -(2**63) <= seed < 2**64:
-        return torch.Generator().manual_seed(int(seed))
-    raise ConfigError(f"seed is {seed!r}, wanted a whole number from -2^63 to 2^64 - 1")
 
 
 def fit_motion(motion: Motion, fps: float, samples: int) -> Motion:
@@ -307,32 +321,3 @@ def fit_motion(motion: Motion, fps: float, samples: int) -> Motion:
             f"the motion lasts {seconds:.2f} s and the audio {wanted:.2f} s; give the audio it was made from"
         )
     return motion.at_fps(fps, frames_of(samples, fps))
-
-
-def _reach(sigma: float) -> int:
-    """Frames on either side that a filter of width `sigma` sees: `smoothing.gaussian` cuts off at 4 sigma."""
-    return math.ceil(4 * sigma) + 1 if sigma else 0
-
-
-def _cut(wave: np.ndarray, start: int, stop: int) -> np.ndarray:
-    """Samples [start, stop) of an audio recording, float32; zeros past its end (the last frame may be cut short)."""
-    piece = np.zeros(stop - start, np.float32)
-    found = wave[start:stop]
-    piece[: len(found)] = found
-    return piece
-
-
-def load_stage(stage: str, config: AnimationConfig | None = None) -> nn.Module:
-    """One network of a configuration (default: those that ship) on the CPU; raises `CheckpointError`."""
-    return _load(stage, config or AnimationConfig(), torch.device("cpu"))
-
-
-def _load(stage: str, config: AnimationConfig, device: torch.device) -> nn.Module:
-    path = config.network(stage)
-    loaded = checkpoint.load(path, stage=stage, map_location="cpu")
-    changes: dict[str, Any] = {}
-    if checkpoint.section(loaded, "network", source=str(path)).get("kind") == "flow":
-        flow = {"steps": config.flow_steps, "turning_degrees": config.liveliness}
-        changes = {"flow": {name: value for name, value in flow.items() if value is not None}}
-    network = load_network(loaded, changes, source=str(path))
-    return network.to(device).eval()

@@ -65,12 +65,16 @@ def samples_at(frame: int, fps: float = FPS, sample_rate: int = SAMPLE_RATE) -> 
     return round(frame * sample_rate / fps)
 
 
-def interpolate(values: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Values (N, ...) at fractional indices (T,) -> (T, ...), linear, held at the ends; of the values' dtype."""
-    at = np.clip(at, 0, len(values) - 1)
+def interpolate(values: np.ndarray, at: np.ndarray, first: int = 0) -> np.ndarray:
+    """Values (N, ...) at fractional indices (T,) -> (T, ...), linear, held at the ends; of the values' dtype.
+
+    first: index of the first value.
+    """
+    at = np.clip(at, first, first + len(values) - 1)
     low = np.floor(at).astype(int)
-    high = np.minimum(low + 1, len(values) - 1)
     weight = (at - low).reshape(-1, *[1] * (values.ndim - 1)).astype(values.dtype)
+    low -= first
+    high = np.minimum(low + 1, len(values) - 1)
     return np.asarray(values[low] * (1 - weight) + values[high] * weight)
 
 

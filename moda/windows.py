@@ -1,13 +1,16 @@
-"""The sliding window at inference (paper, section 4: 300 frames, one every 150).
+"""The windows of inference: the paper's over a whole clip (section 4: 300 frames, one every 150), and a stream's.
 
-A clip is cut into spans as long as a training window; the outputs of the spans are added up with
+`SlidingWindow`: a clip is cut into spans as long as a training window; the outputs of the spans are added up with
 weights that fall towards the span's ends, so that neighbours blend and cutting, then merging, is the identity.
+`StreamWindows` lie at fixed times from the start of the sound and end soon after what they give, so that a stream makes
+what a file makes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -16,6 +19,49 @@ from torch import Tensor
 from moda.representation import STRIDE, WINDOW
 
 Span = tuple[int, int]
+WindowsName = Literal["stream", "low_delay", "paper"]
+
+
+@dataclass(frozen=True)
+class StreamWindows:
+    """Windows in frames. Each takes the sound a step further, and gives a step of motion `held_back` frames before it.
+
+    A window begins at a whole second: the period of stage 1's attention.
+    """
+
+    step: int
+    """Frames from one window to the next."""
+    heard_ahead: int
+    """Frames of sound after the window's last frame that the speech encoder hears."""
+    held_back: int
+    """Frames before the window's last one that are given: what convolutions and filters see of later frames."""
+    past: int = 100
+    """Frames of a window before its end, at the least; 4 s, of the 3 s that networks are trained on."""
+    future: int = 25
+    """Frames after its end, in which speech is as before it, played backwards, and head, eyes and torso move on: what
+    lies at an end is the least settled, and would be drawn anew in each window."""
+
+    @property
+    def delay(self) -> int:
+        """Frames by which a frame may be behind its sound."""
+        return self.step + self.heard_ahead + self.held_back
+
+    @property
+    def look_ahead(self) -> int:
+        """Frames of sound after each frame that are known in whole when it is given."""
+        return self.heard_ahead + self.held_back - 1
+
+    def first(self, end: int) -> int:
+        """First frame of the window whose sound ends before frame `end`."""
+        return max(0, (end - self.past) // PERIOD * PERIOD)
+
+
+PERIOD = 25
+"""Frames of a period of the attention of stage 1, in all configurations that ship."""
+STREAM_WINDOWS: dict[WindowsName, StreamWindows] = {
+    "stream": StreamWindows(step=10, heard_ahead=10, held_back=7),
+    "low_delay": StreamWindows(step=4, heard_ahead=4, held_back=2),
+}
 
 
 @dataclass(frozen=True)

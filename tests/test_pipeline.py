@@ -77,7 +77,8 @@ def test_a_seed_decides_everything_but_the_lips(animator: Animator, portrait: Po
         assert np.abs(getattr(first, name) - getattr(other, name)).max() > 0.1
 
 
-def test_windows_get_their_own_sound_and_one_latent(animator: Animator, portrait: Portrait) -> None:
+def test_windows_get_their_own_sound_and_one_latent(paths: dict[str, Path], portrait: Portrait) -> None:
+    animator = Animator.from_config(animation(paths, windows="paper"), CPU)
     network, calls = animator.audio2repr, []
 
     def record(module: Any, given: tuple[Any, ...]) -> None:
@@ -147,13 +148,14 @@ def test_a_motion_finished_in_stretches_is_the_motion_finished_whole(
 ) -> None:
     """What is done after the network keeps no second copy of a long motion; stretches must not show."""
     smoothing = {"lips": 0.6, "eyes": 2, "rotation": 4, "translation": 0, "torso": 6}
-    changes = {"smoothing": smoothing, "lip_contrast": 1.7, "gains": {"eyes": 0.5, "head": 2}, "fixations": False}
+    changes = {"smoothing": smoothing, "lip_contrast": 1.7, "gains": {"eyes": 0.5, "head": 2}}
+    changes |= {"fixations": False, "windows": "paper"}
     animator = Animator.from_config(animation(paths, **changes), CPU)
     wave = speech(6)
     wave[40_000:60_000] = 0
     whole = animator.motion(wave, portrait)
     for frames in (1, 23, 60):
-        monkeypatch.setattr("moda.pipeline._FILTER_FRAMES", frames)
+        monkeypatch.setattr("moda.streaming.whole._FILTER_FRAMES", frames)
         pieced = animator.motion(wave, portrait)
         for name in ("lips", "eyes", "head", "torso"):
             np.testing.assert_allclose(getattr(pieced, name), getattr(whole, name), rtol=1e-4, atol=1e-4)

@@ -80,7 +80,7 @@ def _motion(source: Path, target: Path, kind: str, picture: Path | None) -> int:
     else:
         from moda.exchange.arkit import write_curves, write_live_link
         from moda.exchange.curves import average_face, face_curves
-        from moda.pipeline import load_stage
+        from moda.stages.animation import load_stage
 
         subject = average_face()
         if picture is not None:

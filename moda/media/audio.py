@@ -18,7 +18,7 @@ from moda.representation import FPS, SAMPLE_RATE
 
 MIN_SECONDS = 0.1
 """Shorter recordings are refused: they hold no speech, and less than three frames of video."""
-_HALF_WIDTH_CROSSINGS = 32
+FILTER_CROSSINGS = 32
 """Zero crossings on each side of the resampling filter's centre."""
 _CANCELLED, _CANCELLED_SHARE = 0.1, 0.2
 """Two channels cancel in a frame whose mean has less than this share of the louder one's power; they are not mixed if
@@ -89,5 +89,5 @@ def resample(wave: np.ndarray, source: int, target: int = SAMPLE_RATE) -> np.nda
     common = math.gcd(source, target)
     up, down = target // common, source // common
     widest = max(up, down)
-    taps = signal.firwin(2 * _HALF_WIDTH_CROSSINGS * widest + 1, 0.95 / widest, window=("kaiser", 9.0))
+    taps = signal.firwin(2 * FILTER_CROSSINGS * widest + 1, 0.95 / widest, window=("kaiser", 9.0))
     return np.asarray(signal.resample_poly(wave, up, down, window=taps.astype(wave.dtype)), dtype=wave.dtype)

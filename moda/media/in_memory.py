@@ -37,30 +37,14 @@ def audio_from_array(audio: Any, sample_rate: Any = SAMPLE_RATE) -> np.ndarray:
     are scaled down to it, which is logged. Raises `MediaError` for a wrong shape or type, no samples,
     NaN, rate, under `MIN_SECONDS`.
     """
-    rate = _checked_rate(sample_rate)
-    samples = _to_numpy(audio, "audio", "samples; a file is read with moda.media.audio.read_audio")
-    kind = samples.dtype.name
-    if samples.dtype.kind != "f" and kind not in _FULL_SCALE:
-        raise MediaError(f"the audio is of {kind}, wanted floats of -1 .. 1, or int16, int32, int8 or uint8")
-    if samples.ndim == 2 and min(samples.shape) <= MAX_CHANNELS and samples.shape[0] != samples.shape[1]:
-        channels = samples if samples.shape[0] < samples.shape[1] else samples.T
-    elif samples.ndim == 1:
-        channels = samples[None]
-    else:
-        raise MediaError(
-            f"the audio has shape {samples.shape}, wanted (N,), (N, channels) or (channels, N) with at most "
-            f"{MAX_CHANNELS} channels"
-        )
-    if channels.shape[1] < MIN_SECONDS * rate or not channels.shape[0]:
+    rate = checked_rate(sample_rate)
+    channels = channels_from_array(audio, "the audio")
+    if channels.shape[1] < MIN_SECONDS * rate:
         seconds = channels.shape[1] / rate
         raise MediaError(
             f"the audio lasts {seconds:.3f} s ({channels.shape[1]} samples at {rate} Hz), wanted at least "
             f"{MIN_SECONDS} s"
         )
-    if samples.dtype.kind == "f" and not np.isfinite(samples).all():
-        raise MediaError(f"{int((~np.isfinite(samples)).sum())} samples of the audio are not finite (NaN or infinite)")
-    if kind in _FULL_SCALE:
-        channels = (channels - (_FULL_SCALE[kind] if kind == "uint8" else 0.0)) / _FULL_SCALE[kind]
     if len(channels) == 1:
         wave = channels[0]
     elif len(channels) == 2:
@@ -70,10 +54,35 @@ def audio_from_array(audio: Any, sample_rate: Any = SAMPLE_RATE) -> np.ndarray:
     else:
         wave = channels.mean(axis=0, dtype=np.float64)
     peak = float(np.abs(wave).max())
-    if peak > 1.0:
+    if peak > 1.0 and np.abs(channels).max() > 1.0:  # not where the filter alone overshoots
         log.info("samples of the audio reach %.3g: scaled down to 1", peak)
         wave = wave / peak
     return np.ascontiguousarray(resample(wave.astype(np.float32, copy=False), rate))
+
+
+def channels_from_array(audio: Any, name: str) -> np.ndarray:
+    """Audio as `audio_from_array` takes it to floats (channels, N), 1 full scale; `name` is for the message.
+
+    Raises `MediaError` for a wrong shape or type and for NaN.
+    """
+    samples = _to_numpy(audio, name.removeprefix("the "), "samples; a file is read with moda.media.audio.read_audio")
+    kind = samples.dtype.name
+    if samples.dtype.kind != "f" and kind not in _FULL_SCALE:
+        raise MediaError(f"{name} is of {kind}, wanted floats of -1 .. 1, or int16, int32, int8 or uint8")
+    if samples.ndim == 2 and min(samples.shape) <= MAX_CHANNELS and samples.shape[0] != samples.shape[1]:
+        channels = samples if samples.shape[0] < samples.shape[1] else samples.T
+    elif samples.ndim == 1:
+        channels = samples[None]
+    else:
+        raise MediaError(
+            f"{name} has shape {samples.shape}, wanted (N,), (N, channels) or (channels, N) with at most "
+            f"{MAX_CHANNELS} channels"
+        )
+    if samples.dtype.kind == "f" and not np.isfinite(samples).all():
+        raise MediaError(f"{int((~np.isfinite(samples)).sum())} samples of {name} are not finite (NaN or infinite)")
+    if kind in _FULL_SCALE:
+        channels = (channels - (_FULL_SCALE[kind] if kind == "uint8" else 0.0)) / _FULL_SCALE[kind]
+    return channels
 
 
 def picture_from_array(image: Any) -> np.ndarray:
@@ -127,7 +136,8 @@ def _white(pixels: np.ndarray) -> float:
     raise MediaError(f"the picture's values are {low:.4g} .. {high:.4g} ({pixels.dtype}), wanted 0 .. 255 or 0 .. 1")
 
 
-def _checked_rate(rate: Any) -> int:
+def checked_rate(rate: Any) -> int:
+    """A sample rate, Hz; raises `MediaError` for what is none."""
     low, high = SAMPLE_RATES_HZ
     number = isinstance(rate, int | float | np.integer | np.floating) and not isinstance(rate, bool)
     if not number or not low <= rate <= high or rate != int(rate):

@@ -40,6 +40,7 @@ FFT_SAMPLES, HOP_SAMPLES, MEL_BANDS = 400, 160, 80
 MIN_MEL_POWER, DYNAMIC_RANGE = 1e-10, 8.0
 """Smallest power; decades below a window's loudest band where its spectra end."""
 BLOCK_FRAMES = BLOCK_POSITIONS // POSITIONS_A_FRAME
+WINDOW_SAMPLES = WINDOW_POSITIONS * POSITION_SAMPLES
 _WINDOWS_AT_ONCE = 8
 
 
@@ -100,11 +101,21 @@ class WhisperEncoder(nn.Module):
             parts = [self._features(part) for part in windows.split(_WINDOWS_AT_ONCE)]
         return torch.cat(parts).unflatten(0, (len(wave), stop - first)).flatten(1, 2)
 
-    def _features(self, windows: Tensor) -> Tensor:
-        """Windows of samples (K, N) -> the features of the block of each (K, `BLOCK_FRAMES`, channels)."""
-        stop = WINDOW_POSITIONS - AHEAD_POSITIONS
-        outputs = [out[:, stop - BLOCK_POSITIONS : stop] for out in self.encode(self.spectra(windows))]
-        return torch.cat([out.unflatten(1, (BLOCK_FRAMES, -1)).flatten(2) for out in outputs], dim=-1)
+    def _features(self, windows: Tensor, block: int = BLOCK_POSITIONS, ahead: int = AHEAD_POSITIONS) -> Tensor:
+        """Windows of samples (K, N) -> the features of the block of each (K, block / `POSITIONS_A_FRAME`, channels).
+
+        block, ahead: its positions, and those of the window after it.
+        """
+        stop = WINDOW_POSITIONS - ahead
+        outputs = [out[:, stop - block : stop] for out in self.encode(self.spectra(windows))]
+        return torch.cat([out.unflatten(1, (-1, POSITIONS_A_FRAME)).flatten(2) for out in outputs], dim=-1)
+
+    def latest(self, window: Tensor, frames: int, ahead: int) -> Tensor:
+        """Features of the frames that end `ahead` frames before a window of samples (N,) ends: (1, frames, channels).
+
+        N: `WINDOW_SAMPLES`. Each call costs a window, so short blocks cost more.
+        """
+        return self._features(window[None], frames * POSITIONS_A_FRAME, ahead * POSITIONS_A_FRAME)
 
     def spectra(self, windows: Tensor) -> Tensor:
         """Log-mel spectra as Whisper has them: (K, N) samples -> (K, `MEL_BANDS`, 2 P)."""

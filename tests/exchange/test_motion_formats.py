@@ -22,8 +22,8 @@ from moda.exchange.sources import read_motion
 from moda.exchange.table import read_table, write_table
 from moda.geometry import rotation_matrix
 from moda.landmarks import EYES, LIPS, eye_opening, lip_opening
-from moda.pipeline import load_stage
 from moda.representation import SHAPES, Motion
+from moda.stages.animation import load_stage
 from moda.tracking.blendshapes import NAMES, blendshapes
 
 

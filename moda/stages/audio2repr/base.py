@@ -23,7 +23,7 @@ from moda.nn.attention import Latent, SpecAttn
 from moda.nn.blocks import MLP, TemporalContext
 from moda.nn.mel import LogMel
 from moda.nn.wav2vec import SpeechConfig, SpeechEncoder, speech_encoder
-from moda.nn.whisper import RecordingFeatures, WhisperEncoder
+from moda.nn.whisper import WINDOW_SAMPLES, RecordingFeatures, WhisperEncoder
 from moda.normalization import Normalizer
 from moda.representation import HEAD, SHAPES
 from moda.stages.audio2repr.config import Audio2ReprConfig
@@ -111,6 +111,16 @@ class Audio2Repr(ABC, nn.Module):
     def listen(self, wave: Tensor) -> RecordingFeatures | None:
         """The speech encoder's features of a whole recording (N,); None if they depend on the window they are in."""
         return RecordingFeatures(self.wav2vec, wave) if isinstance(self.wav2vec, WhisperEncoder) else None
+
+    @property
+    def heard_samples(self) -> int:
+        """Samples that `hear` takes; 0 where the features of a window are computed from its own samples."""
+        return WINDOW_SAMPLES if isinstance(self.wav2vec, WhisperEncoder) else 0
+
+    def hear(self, window: Tensor, frames: int, ahead: int) -> Tensor:
+        """The speech encoder's features of `frames` that end `ahead` frames before a window of samples (N,) ends."""
+        assert isinstance(self.wav2vec, WhisperEncoder)
+        return self.wav2vec.latest(window, frames, ahead)
 
     def features(self, wave: Tensor, subject: Tensor, frames: int, speech: Tensor | None = None) -> Features:
         """Points 1 to 4 of docs/method.md, section 2: wave (B, N), subject (B, 478, 3), T -> s_a, v_s and s."""

@@ -1,0 +1,134 @@
+"""Sound that arrives in pieces to frames: motion, landmarks and rendering, with a thread a core while a CPU renders."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+
+from moda.errors import DataError, MediaError
+from moda.media.audio import MIN_SECONDS
+from moda.media.incoming import IncomingAudio
+from moda.networks import RenderSession
+from moda.representation import SAMPLE_RATE, Motion
+from moda.streaming.motion import MotionStream
+
+Landmarks = Callable[[Motion, int], tuple[np.ndarray, np.ndarray]]
+"""A piece of motion and the number of its first frame -> face (T, 478, 3) and torso (T, 18, 3)."""
+
+
+class FrameStream:
+    """Sound goes in by `push`, in any pieces, and the frames that are known by it come out; `finish` gives the rest.
+
+    The frames are those of the whole sound, bit by bit on a CPU. Closed by `finish`, `close` or the end of a `with`
+    block; no thread is left then. For one thread at a time.
+    """
+
+    def __init__(
+        self,
+        motion: MotionStream,
+        landmarks: Landmarks,
+        session: RenderSession,
+        *,
+        sample_rate: int,
+        batch: int,
+        threads: int,
+    ) -> None:
+        """threads: that render, each a batch of its own; 0 renders where it is asked, for a GPU."""
+        self._motion, self._landmarks, self._session = motion, landmarks, session
+        self._incoming = IncomingAudio(sample_rate)
+        self._batch, self._threads = batch, threads
+        self._pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) if threads else None
+        self._samples = 0
+        self._open = True
+        self.frames = 0
+        """Frames that are known, also those that were not rendered."""
+
+    @property
+    def delay(self) -> float:
+        """Seconds by which a frame may be behind its sound, beside the time that computing takes."""
+        return self._motion.delay
+
+    @property
+    def seconds(self) -> float:
+        """Of the sound that has come."""
+        return self._samples / SAMPLE_RATE
+
+    def push(self, piece: Any, *, render: bool = True) -> list[np.ndarray]:
+        """The frames that are known by the next piece of sound (`IncomingAudio.push`), (size, size, 3) uint8 RGB.
+
+        render: False skips them, to catch up: the list is empty, and what follows is as if they had been rendered.
+        Raises `ModaError` for a piece that cannot be used; the stream goes on with the next one.
+        """
+        return list(self.each(piece, render=render))
+
+    def idle(self, seconds: float) -> list[np.ndarray]:
+        """`push` of silence, for a source that has stalled: the person waits, breathes and blinks."""
+        return self.push((SAMPLE_RATE, np.zeros(max(0, round(seconds * SAMPLE_RATE)), np.float32)))
+
+    def finish(self) -> list[np.ndarray]:
+        """The frames that are left after the last sound; closes the stream. Raises `MediaError` if none came."""
+        return list(self.rest())
+
+    def each(self, piece: Any, *, render: bool = True) -> Iterator[np.ndarray]:
+        """`push`, frame by frame as they are made."""
+        self._require_open()
+        wave = self._incoming.push(piece)
+        self._samples += len(wave)
+        yield from self._rendered(self._motion.push(wave), render)
+
+    def rest(self) -> Iterator[np.ndarray]:
+        """`finish`, frame by frame as they are made."""
+        self._require_open()
+        wave = self._incoming.finish()
+        self._samples += len(wave)
+        if self.seconds < MIN_SECONDS:
+            self.close()
+            raise MediaError(f"the stream ended after {self.seconds:.3f} s of sound, wanted at least {MIN_SECONDS} s")
+        yield from self._rendered(self._motion.push(wave), True)
+        yield from self._rendered(self._motion.finish(), True)
+        self.close()
+
+    def close(self) -> None:
+        """Give up what was not rendered yet, and end the threads."""
+        self._open = False
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+    def __enter__(self) -> FrameStream:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _rendered(self, pieces: Iterator[Motion], render: bool) -> Iterator[np.ndarray]:
+        """Frames of pieces of motion: while some are rendered, the motion of the next is made."""
+        waiting: deque[Future[np.ndarray]] = deque()
+        for motion in pieces:
+            first, self.frames = self.frames, self.frames + len(motion)
+            if not render:
+                continue
+            face, torso = self._landmarks(motion, first)
+            if self._pool is None:
+                yield from self._session.render(face, torso, first)
+                continue
+            size = min(self._batch, -(-len(face) // self._threads))
+            for start in range(0, len(face), size):
+                part = slice(start, start + size)
+                waiting.append(self._pool.submit(self._session.render, face[part], torso[part], first + start))
+            while len(waiting) > 2 * self._threads:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+
+    def _require_open(self) -> None:
+        if not self._open:
+            raise DataError("this stream has ended; open another one")

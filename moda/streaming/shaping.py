@@ -1,0 +1,57 @@
+"""What is done to a motion that stage 1 predicted: contrast, gains, filters, and the gate of the lips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from moda.animation import AnimationConfig
+from moda.errors import CheckpointError
+from moda.lips import with_contrast
+from moda.networks import MotionParts
+from moda.representation import FPS, Motion
+from moda.smoothing import smooth_motion
+
+PARTS = ("lips", "eyes", "head", "torso")
+
+
+def finite_parts(predicted: MotionParts) -> dict[str, Tensor]:
+    """The parts (T, ...) of a batch of one, float32 on the CPU; raises `CheckpointError` if one is not finite."""
+    parts = {name: getattr(predicted, name)[0].float().cpu() for name in PARTS}
+    bad = [name for name, values in parts.items() if not torch.isfinite(values).all()]
+    if bad:
+        raise CheckpointError(f"stage audio2repr gave values that are not finite for {', '.join(bad)}; train it again")
+    return parts
+
+
+def shaped(
+    parts: Mapping[str, np.ndarray], gate: np.ndarray | None, lips_mean: np.ndarray, config: AnimationConfig
+) -> Motion:
+    """Contrast about a mean (40, 3), gate (T,), gains and filters on the parts of a raw motion at 25 fps.
+
+    gate: None leaves the lips as they are.
+    """
+    gains = config.gains
+    lips = with_contrast(parts["lips"], config.lip_contrast, lips_mean)
+    if gate is not None:
+        lips = lips * gate[:, None, None]
+    motion = motion_of({**parts, "lips": lips})
+    return smooth_motion(motion.scaled(gains.lips, gains.eyes, gains.head, gains.torso), config.smoothing)
+
+
+def motion_of(parts: Mapping[str, np.ndarray], fps: float = FPS) -> Motion:
+    """A motion of its parts by name."""
+    return Motion(parts["lips"], parts["eyes"], parts["head"], parts["torso"], fps)
+
+
+def join(pieces: Sequence[Motion]) -> Motion:
+    """Pieces of one motion, in order, at the frame rate of the last."""
+    return motion_of({name: np.concatenate([getattr(p, name) for p in pieces]) for name in PARTS}, pieces[-1].fps)
+
+
+def cut(motion: Motion, first: int) -> Motion:
+    """The frames of a motion from `first` on."""
+    return motion_of({name: getattr(motion, name)[first:] for name in PARTS}, motion.fps)
