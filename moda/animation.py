@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from moda.config import Config
 from moda.controls import HeadChannel, Part
 from moda.errors import CheckpointError
+from moda.expressions import MAX_AMOUNT, Expression
 from moda.lips import PauseConfig
 from moda.locations import CONFIGS, command, find_checkpoint, shipped
 from moda.representation import FPS
@@ -125,6 +126,8 @@ class ControlConfig(Config):
     """Parts from elsewhere: a motion file, a table of curves (CSV), or a video whose face is tracked."""
     freeze: tuple[Literal["lips", "eyes", "head", "torso", "gaze"], ...] = ()
     """Parts that stay as the portrait has them."""
+    expression: dict[Expression, Annotated[float, Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT)]] = Field(default={})
+    """Expressions laid over the motion, 1 as strong as the strongest of 100 faces; a negative one does the opposite."""
     blinks: tuple[Annotated[float, Field(ge=0)], ...] | None = None
     """Seconds at which the eyes are shut, in the place of the blinks that were made; null = these."""
     offset: dict[HeadChannel, float] = Field(default={})

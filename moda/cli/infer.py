@@ -114,6 +114,7 @@ def _config(arguments: argparse.Namespace) -> InferenceConfig:
     tree |= {name: value for name, value in given.items() if value is not None}
     controls = {
         "take": _pairs(arguments.take, "--take", str), "offset": _pairs(arguments.offset, "--offset", float),
+        "expression": _pairs(arguments.expression, "--expression", float),
         "freeze": arguments.freeze, "blinks": arguments.blinks, "speed": arguments.speed,
     }  # fmt: skip
     if any(value not in (None, {}) for value in controls.values()):
@@ -208,6 +209,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--offset", action="append", default=[], metavar="NAME=VALUE",
         help="turn or move the head: pitch, yaw, roll (degrees), x, y, z (pixels of 512), scale",
+    )  # fmt: skip
+    parser.add_argument(
+        "--expression", action="append", default=[], metavar="NAME=AMOUNT",
+        help="smile, frown, brows_up, brows_down or surprise, 0 to 1.5, over the speech; may be given again",
     )  # fmt: skip
     parser.add_argument("--speed", type=float, help="play the voice 0.5 to 2 times as fast, at its pitch")
     parser.add_argument("--mark", metavar="TEXT", help="a text in the corner of every frame")

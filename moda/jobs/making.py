@@ -17,6 +17,7 @@ from moda.animation import InferenceConfig
 from moda.errors import DataError
 from moda.exchange.sources import read_motion
 from moda.exchange.table import Table
+from moda.expressions import express
 from moda.file_hash import file_hash
 from moda.files import scratch_folder
 from moda.imaging.framing import FullFraming, Still, motion_reach, still_picture
@@ -124,6 +125,8 @@ class Models:
                 raise DataError(f"{path} holds no {part}, it holds {', '.join(sorted(source.parts)) or 'nothing'}")
             motion = controls.take(motion, part, source.motion, portrait.subject)
         motion = controls.offset(controls.freeze(motion, wanted.freeze), wanted.offset)
+        if wanted.expression:
+            motion = express(motion, wanted.expression, portrait.subject)
         return motion if wanted.blinks is None else controls.blinking(motion, wanted.blinks, portrait.subject)
 
 
