@@ -56,7 +56,7 @@ LAYOUTS: dict[str, Layout] = {
     # KwaiVGI/LivePortrait, src/live_portrait_pipeline.py: SOURCE--DRIVING.mp4, in its first version without sound
     # and with it as --sound; _concat shows all side by side. Driven by a video, not by sound.
     "liveportrait": Layout("LivePortrait", ("*--{clip}--sound.mp4", "*--{clip}.mp4")),
-    # TMElyralab/MuseTalk, scripts/inference.py: VIDEO_SOUND.mp4, both names up to their first dot.
+    # TMElyralab/MuseTalk, its inference program: VIDEO_SOUND.mp4, both names up to their first dot.
     "musetalk": Layout("MuseTalk", ("{clip}_{clip}.mp4", "*_{clip}.mp4"), dots=False),
     # antgroup/ditto-talkinghead, inference.py: --output_path; NAME.tmp.mp4 beside it has no sound. 25 frames/s.
     "ditto": Layout("Ditto", ("{clip}.mp4",)),
