@@ -3,6 +3,7 @@
 # VENV=path   use or make the environment there (several checkouts may share one)
 # JOBS=n      processes for the tests
 # make default-model DATA=folder [OUT=folder]   the default checkpoints from raw footage
+# make paper-table HDTF=folder [OUT=folder]     the paper's table from raw footage
 
 VENV ?= .venv
 JOBS ?= 2
@@ -14,7 +15,7 @@ RUN := $(VENV)/bin/python
 # An environment that several checkouts share is linked to one of them; the current checkout has precedence.
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
-.PHONY: help env env-test fingerprint demo default-model lint test test-gpu test-lowest clean
+.PHONY: help env env-test fingerprint demo default-model paper-table lint test test-gpu test-lowest clean
 .DEFAULT_GOAL := help
 
 help:
@@ -25,6 +26,7 @@ help:
 	@echo "make test-lowest  the tests with every dependency at its lower bound (another 7 GB)"
 	@echo "make env    the environment alone"
 	@echo "make default-model DATA=folder  trains the default checkpoints again from raw footage, into OUT ($(OUT))"
+	@echo "make paper-table HDTF=folder  the paper's table: trains configs/paper, scores, ablates, into OUT (runs/paper_table)"
 	@echo "make clean  remove caches and demo.mp4"
 
 env env-test:
@@ -42,6 +44,12 @@ demo: env
 default-model: env
 	@test -n "$(DATA)" || { echo "name the folder of raw footage: make default-model DATA=folder" >&2; exit 2; }
 	@$(RUN) -m benchmarks.default_model "$(DATA)" --output "$(OUT)"
+
+# What HDTF holds: python -m benchmarks.paper_table --help. The same command again goes on.
+paper-table: OUT = runs/paper_table
+paper-table: env
+	@test -n "$(HDTF)" || { echo "name the folder of HDTF: make paper-table HDTF=folder" >&2; exit 2; }
+	@$(RUN) -m benchmarks.paper_table "$(HDTF)" --output "$(OUT)"
 
 lint: env-test
 	$(RUN) -m ruff check .

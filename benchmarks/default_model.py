@@ -16,22 +16,17 @@ ship, FOLDER/scores how it scores on the val split.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
-import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from benchmarks import shipping
+from benchmarks.chain import Step, by_step, run_steps, sets_of
 from moda.cli.commands import main as moda
 from moda.cli.main import Parser, run
-from moda.config import load_yaml
-from moda.errors import ConfigError, DataError
-from moda.files import hold, make_folder, write_json, write_text
-from moda.reading import read_json
+from moda.errors import DataError
+from moda.files import write_text
 
 SPLIT_LISTS = ("train.txt", "val.txt", "test.txt")
 RENDERERS = ("renderer",)
@@ -40,41 +35,11 @@ SCORED = ("audio2repr", "faco", RENDERERS[0])
 """The checkpoints that are chained for the scores."""
 
 
-@dataclass(frozen=True)
-class Step:
-    """One command. reads: files and folders on which its output depends. writes: what is there once it is done.
-    anew: further arguments where its inputs are not those of an earlier try. passes: exit codes with which it is done.
-    """
-
-    name: str
-    call: Callable[[list[str]], int]
-    command: list[str]
-    reads: tuple[Path, ...]
-    writes: Path
-    anew: tuple[str, ...] = ()
-    passes: tuple[int, ...] = (0,)
-
-    def inputs(self) -> dict[str, Any]:
-        """The command and digests of what it reads, its configuration among them."""
-        named = [self.command[i + 1] for i, word in enumerate(self.command) if word == "--config"]
-        configs = {name: load_yaml(Path(name)) for name in named}
-        return {"command": self.command, "configs": configs, "reads": {str(path): digest(path) for path in self.reads}}
-
-
-def digest(path: Path) -> str:
-    """Of a file's bytes, or of the names, sizes and times of all files of a folder."""
-    if path.is_file():
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    files = sorted(Path(folder) / name for folder, _, names in os.walk(path, followlinks=True) for name in names)
-    found = [(str(file.relative_to(path)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
-
-
 def recipe(data: Path, out: Path, settings: dict[str, list[str]]) -> Iterator[Step]:
     """The steps in their order. settings: further KEY=VALUE of each by its name."""
 
     def sets(name: str, *given: str) -> list[str]:
-        return [word for each in (*given, *settings.get(name, [])) for word in ("--set", each)]
+        return sets_of([*given, *settings.get(name, [])])
 
     def best(name: str) -> Path:
         return out / "runs" / name / "best.pt"
@@ -125,24 +90,6 @@ def recipe(data: Path, out: Path, settings: dict[str, list[str]]) -> Iterator[St
     yield Step("scores", moda, command, reads, out / "scores" / "table.md", passes=(0, 1))
 
 
-def do(step: Step, out: Path) -> int:
-    """Do a step unless it is done; returns an exit code."""
-    stamp, inputs = out / "steps" / f"{step.name}.json", step.inputs()
-    before = read_json(stamp) if stamp.exists() else {}
-    same = before.get("inputs") == inputs
-    if same and before.get("done") and step.writes.exists():
-        print(f"{step.name}: done already", flush=True)
-        return 0
-    print(f"{step.name}: {'goes on' if same else 'begins'}", flush=True)
-    write_json(stamp, {"inputs": inputs, "done": False})
-    code = step.call([*step.command, *(() if same else step.anew)])
-    if code not in step.passes or not step.writes.exists():
-        print(f"{step.name}: not done (exit code {code}); the same command goes on from here", file=sys.stderr)
-        return code or 1
-    write_json(stamp, {"inputs": inputs, "done": True})
-    return 0
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; its exit code is that of the first step that is not done."""
     return run(_main, argv)
@@ -158,21 +105,10 @@ def _main(argv: list[str]) -> int:
     data, out = arguments.data, arguments.output
     if not (data / "videos").is_dir():
         raise DataError(f"no folder of raw videos: {data / 'videos'}; wanted DATA/videos (see --help)")
-    settings: dict[str, list[str]] = {}
-    for given in arguments.set:
-        name, _, setting = given.partition(":")
-        settings.setdefault(name, []).append(setting)
-    make_folder(out / "steps")
-    with hold(out / "steps" / ".lock", f"another process makes {out}"):
-        steps = list(recipe(data, out, settings))
-        names = [step.name for step in steps]
-        for name in (*settings, *([arguments.until] if arguments.until else [])):
-            if name not in names:
-                raise ConfigError(f"no step '{name}'; there are: {', '.join(names)}")
-        for step in steps:
-            code = do(step, out)
-            if code or step.name == arguments.until:
-                return code
+    settings = by_step(arguments.set)
+    code = run_steps(list(recipe(data, out, settings)), out, named=settings, until=arguments.until)
+    if code or arguments.until:
+        return code
     print(f"checkpoints: {out / 'checkpoints'}; scores: {out / 'scores' / 'table.md'}")
     return 0
 

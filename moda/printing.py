@@ -31,6 +31,29 @@ def printable(value: object, keep: str = "") -> str:
     return _ACTING.sub(escaped, str(value))
 
 
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "_": r"\_",
+    "%": r"\%",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+}
+"""What acts in LaTeX, or is another sign in its oldest fonts."""
+
+
+def latex(text: object) -> str:
+    """A text that LaTeX prints as it is."""
+    return "".join(_LATEX.get(character, character) for character in printable(text))
+
+
 def render_page(folder: Path, template: str = "page.html.j2", /, **values: object) -> str:
     """The page of a template in `folder` with these values: every value is printable text, none acts as HTML.
 

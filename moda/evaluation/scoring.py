@@ -16,7 +16,7 @@ from moda.evaluation.framing import Framed, NotScored, frame_box, frame_pair, tr
 from moda.evaluation.jobs import ClipJob, MethodClip
 from moda.evaluation.report.strips import moments_of, write_strip
 from moda.evaluation.results import ClipScore
-from moda.evaluation.tracking import content_hash, tracker_version
+from moda.evaluation.tracking import MAX_TRACKED_FRAMES, content_hash, tracker_version
 from moda.files import write_npz
 from moda.imaging.crop import Box
 from moda.media.audio import read_audio
@@ -58,6 +58,7 @@ class _ClipScorer:
         self.true_track = job.true.track.load()
         self.moments: tuple[int, ...] = ()
         self._content: dict[Path, str] = {}
+        self._waves: dict[Path, np.ndarray] = {}
         self._true_pictures: dict[Box, VideoPictures] = {}
 
     def results(self) -> dict[str, Result]:
@@ -84,6 +85,8 @@ class _ClipScorer:
         audio = path if info is not None and info.has_audio else None
         source = audio or self.audio
         notes = [*framed.notes, *self._notes(info, audio, made.sound_of)]
+        if len(framed.pair) >= MAX_TRACKED_FRAMES:
+            notes.append(f"long: the first {MAX_TRACKED_FRAMES / FPS / 60:g} minutes are scored")
         sources = (
             VERSION, tracker_version(), "method", self.content(self.true.path), self.content(path),
             tuple(self.content(sample.path) for sample in method.samples), self.content(source),
@@ -211,11 +214,13 @@ class _ClipScorer:
         """`frames` frames of a file's audio, after those skipped; an error is added to `notes`."""
         if source is None:
             return None
-        try:
-            return read_audio(source)[samples_at(skipped) : samples_at(skipped + frames)]
-        except MediaError as error:
-            notes.append(f"the audio cannot be read: {error}")
-            return None
+        if source not in self._waves:
+            try:
+                self._waves[source] = read_audio(source)
+            except MediaError as error:
+                notes.append(f"the audio cannot be read: {error}")
+                return None
+        return self._waves[source][samples_at(skipped) : samples_at(skipped + frames)]
 
     def content(self, path: Path | None) -> str | None:
         """Digest of a file, read once."""

@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 VERSION = 1
 """Raised whenever the same video would give another track, or the file another layout."""
+MAX_TRACKED_FRAMES = 15_000
+"""Frames of a video that are tracked, and so scored: 10 minutes. Landmarks of half an hour, as all metrics
+need them, fill a small memory."""
 MAX_TRACK_BYTES = 1 << 30
 """Largest file of a cached track: two hours."""
 
@@ -142,15 +145,15 @@ def _track(path: Path, frames: int | None, panel: Panel | None) -> VideoTrack:
     rows: list[np.ndarray] = []
     height = width = 0
     with FaceTracker(video=True) as tracker:
-        for frame in islice(read_frames(path, fps=FPS), frames):
+        for frame in islice(read_frames(path, fps=FPS), min(frames or MAX_TRACKED_FRAMES, MAX_TRACKED_FRAMES)):
             if panel is not None:
                 side = frame.shape[1] // panel.of
                 frame = np.ascontiguousarray(frame[:, panel.number * side : (panel.number + 1) * side])
             height, width = frame.shape[:2]
             face = tracker.track(frame)
-            rows.append(np.full((N_LANDMARKS, 3), np.nan) if face is None else face)
-    landmarks = np.stack(rows) if rows else np.zeros((0, N_LANDMARKS, 3))
-    return VideoTrack(landmarks.astype(np.float32), width, height)
+            rows.append(np.full((N_LANDMARKS, 3), np.nan, np.float32) if face is None else face.astype(np.float32))
+    landmarks = np.stack(rows) if rows else np.zeros((0, N_LANDMARKS, 3), np.float32)
+    return VideoTrack(landmarks, width, height)
 
 
 def _load(path: Path) -> VideoTrack | None:

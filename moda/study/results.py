@@ -10,7 +10,7 @@ from typing import Any
 
 from moda.errors import DataError
 from moda.files import make_folder, write_json, write_text
-from moda.printing import printable
+from moda.printing import latex, printable
 from moda.reading import read_json
 from moda.study.analysis import PREFERENCE, Results
 from moda.study.answers import EXCLUSIONS
@@ -18,10 +18,6 @@ from moda.study.key import QUESTIONS
 from moda.study.statistics import LEVEL, Estimate
 
 RESULTS_FORMAT, RESULTS_VERSION = "moda-study", 1
-LATEX_SIGNS = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-}  # fmt: skip
 
 
 def write_results(results: Results, output: Path) -> list[Path]:
@@ -114,13 +110,8 @@ def latex_table(results: Results) -> str:
             bold = method != results.key.truth and estimate.mean is not None and estimate.mean == best[column]
             mean = rf"\textbf{{{mean}}}" if bold else mean
             cells.append(mean + (rf" {{\scriptsize {interval}}}" if interval else ""))
-        lines.append(" & ".join([latex_text(method), *cells]) + r" \\")
+        lines.append(" & ".join([latex(method), *cells]) + r" \\")
     return "\n".join([*lines, r"\end{tabular}", ""])
-
-
-def latex_text(text: str) -> str:
-    """Text in which nothing acts on LaTeX."""
-    return "".join(LATEX_SIGNS.get(sign, sign) for sign in printable(text))
 
 
 _FIELDS = ("mean", "low", "high", "answers")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import default_model
-from benchmarks.default_model import Step, do
+from benchmarks.chain import Step, do
 from moda import checkpoint
 
 TINY = ("trainer.steps=1", "trainer.batch=1", "trainer.validate_every=1", "trainer.save_every=1", "optimizer.warmup=0")

@@ -1,6 +1,8 @@
 """Evaluation and its report on tracks that are kept already, so no tracker runs (tests/cli does that)."""
 
 import csv
+import gc
+import importlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +18,10 @@ from moda.evaluation.report.records import clips_text, scores_record, write_repo
 from moda.evaluation.report.tables import report_text, table_text
 from moda.evaluation.tracking import content_hash, tracker_version
 from moda.landmarks import LIPS
-from moda.metrics import METRICS, NotAvailable
+from moda.metrics import METRICS, NotAvailable, VideoTrack
 from moda.reasons import folded
 
+evaluate_module = importlib.import_module("moda.evaluation.evaluate")
 CONTROLS = ["ground truth", "still mouth", "truth shifted 0.2 s", "truth shifted 1 s", "other clip's mouth"]
 
 SYNC = [name for name in METRICS if name.startswith("sync")]
@@ -231,6 +234,32 @@ def test_metrics_can_be_left_out(videos) -> None:
     assert "MA" not in clips_text(result).split("\n")[0] and write_report(result, videos.output)
     with pytest.raises(DataError, match="no metric of this name to leave out: luck; there are lmd, "):
         evaluate(videos.root / "true", {"off": videos.root / "off"}, videos.output, skip=["luck"])
+
+
+def test_a_very_long_clip_is_told(videos, monkeypatch) -> None:
+    monkeypatch.setattr("moda.evaluation.scoring.MAX_TRACKED_FRAMES", 100)
+    notes = videos.evaluate("off").methods[0].scores["a"].notes
+    assert any(note.startswith("long: the first ") for note in notes)
+
+
+def test_tracks_and_sound_are_held_for_one_clip_at_a_time(videos, make_face, opening, monkeypatch) -> None:
+    """Or the memory of 10,000 clips would be that of all their landmarks."""
+    for number in range(6):
+        landmarks = make_face(np.roll(opening, 7 * number), moving=True).landmarks
+        videos.add(f"true6/{number}.mp4", landmarks)
+        videos.add(f"many/{number}.mp4", landmarks)
+    alive = []
+    score_clip = evaluate_module.score_clip
+
+    def counted(job):
+        result = score_clip(job)
+        gc.collect()
+        alive.append(sum(type(each) is VideoTrack for each in gc.get_objects()))
+        return result
+
+    monkeypatch.setattr(evaluate_module, "score_clip", counted)
+    evaluate(videos.root / "true6", {"many": videos.root / "many"}, videos.output, skip=SYNC)
+    assert len(alive) == 6 and max(alive) <= 1
 
 
 def test_several_seeds_are_diverse_and_the_first_is_scored(videos, make_face, opening) -> None:

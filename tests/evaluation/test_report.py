@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from moda.evaluation.report.cells import best, footnotes
-from moda.evaluation.report.exports import csv_text, tex, tex_text
+from moda.evaluation.report.exports import csv_text, tex_text
 from moda.evaluation.report.page import MAX_CLIPS, method_pages, method_text, page_text, worst_first
 from moda.evaluation.report.records import write_report
 from moda.evaluation.report.tables import table_text
 from moda.evaluation.results import ClipScore, Evaluation, MethodScores
 from moda.metrics import METRICS, MetricSettings
+from moda.printing import latex
 
 SHOWN = ("lmd_aligned", "lip_lag", "lip_corr", "theval_lips")
 
@@ -131,4 +132,4 @@ def test_a_table_says_which_network_its_columns_are_by() -> None:
 
 
 def test_tex_keeps_text() -> None:
-    assert tex("50% & a_b") == r"50\% \& a\_b"
+    assert latex("50% & a_b") == r"50\% \& a\_b"

@@ -6,7 +6,14 @@ from scipy.stats import bootstrap
 
 from moda.evaluation import statistics
 from moda.evaluation.results import ClipScore, MethodScores
-from moda.evaluation.statistics import MAX_ALL_PAIRS_METHODS, MIN_CLIPS, Interval, compare_rows, mean_interval
+from moda.evaluation.statistics import (
+    MAX_ALL_PAIRS_METHODS,
+    MAX_RESAMPLED,
+    MIN_CLIPS,
+    Interval,
+    compare_rows,
+    mean_interval,
+)
 from moda.metrics import METRICS, NotAvailable
 
 
@@ -28,6 +35,15 @@ def test_the_same_every_time_and_none_for_few() -> None:
     assert mean_interval(values[: MIN_CLIPS - 1]) is None
     assert mean_interval(values[:MIN_CLIPS]) is not None
     assert mean_interval(np.full(8, 0.7)) == Interval(0.7, 0.7)
+
+
+def test_of_very_many_values_the_interval_is_the_normal_one_which_is_the_same() -> None:
+    values = np.random.default_rng(0).gamma(2, 1, MAX_RESAMPLED + 1)
+    normal, resampled = mean_interval(values), mean_interval(values[:-1])
+    assert normal is not None and resampled is not None
+    width = resampled.high - resampled.low
+    assert normal.low == pytest.approx(resampled.low, abs=0.05 * width)
+    assert normal.high == pytest.approx(resampled.high, abs=0.05 * width)
 
 
 def test_it_covers_the_true_mean_as_often_as_its_level() -> None:

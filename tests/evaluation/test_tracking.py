@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from moda.errors import OutputError
+from moda.evaluation import tracking
+from moda.evaluation.folders import Panel
 from moda.evaluation.tracking import TrackFile, Unreadable, content_hash, track_videos, tracker_version
 
 
@@ -45,3 +47,31 @@ def test_a_cache_that_cannot_be_made_is_an_output_error(tmp_path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="file/tracks"):
         track_videos([], tmp_path / "file" / "tracks")
+
+
+def test_of_a_very_long_video_the_first_minutes_are_tracked(tmp_path, monkeypatch) -> None:
+    class Tracker:
+        def __init__(self, video: bool) -> None:
+            self.frames = 0
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def track(self, frame: np.ndarray) -> np.ndarray | None:
+            self.frames += 1
+            return None if self.frames == 3 else np.full((478, 3), float(self.frames))
+
+    def endless(path, fps):
+        while True:
+            yield np.zeros((6, 12, 3), np.uint8)
+
+    monkeypatch.setattr("moda.tracking.face.FaceTracker", Tracker)
+    monkeypatch.setattr("moda.media.video.read_frames", endless)
+    monkeypatch.setattr(tracking, "MAX_TRACKED_FRAMES", 5)
+    result = tracking._track_file((tmp_path / "a.mp4", tmp_path / "t.npz", None, Panel(1, 3)))
+    assert result == TrackFile(tmp_path / "t.npz", 5, 1)
+    assert (result.load().width, result.load().height) == (4, 6), "one of three panels"
+    assert tracking._track_file((tmp_path / "a.mp4", tmp_path / "u.npz", 2, None)).frames == 2

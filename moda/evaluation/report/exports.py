@@ -8,7 +8,7 @@ import io
 from moda.evaluation.report.cells import NONE, Cell, best, cell, clip_count, footnotes, groups, title
 from moda.evaluation.results import Evaluation, MethodScores
 from moda.metrics.registry import Measure
-from moda.printing import printable
+from moda.printing import latex, printable
 
 TEX_ARROWS = {
     "lower": r"$\downarrow$",
@@ -18,29 +18,8 @@ TEX_ARROWS = {
     "truth": r"$\to$truth",
     "none": "",
 }
-_TEX = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "#": r"\#",
-    "_": r"\_",
-    "%": r"\%",
-    "^": r"\textasciicircum{}",
-    "~": r"\textasciitilde{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-}
-"""What acts in LaTeX, or is another sign in its oldest fonts."""
 FORMULA_SIGNS = ("=", "+", "-", "@")
 """First characters with which a spreadsheet takes a text for a formula."""
-
-
-def tex(text: object) -> str:
-    """A text that LaTeX prints as it is."""
-    return "".join(_TEX.get(character, character) for character in printable(text))
 
 
 def tex_text(evaluation: Evaluation) -> str:
@@ -52,10 +31,10 @@ def tex_text(evaluation: Evaluation) -> str:
     for name, metrics in groups(evaluation):
         winners = {metric.name: best(evaluation, metric) for metric in metrics}
         heads = [
-            rf"\shortstack{{{tex(m.label)} {TEX_ARROWS[m.better]}\\{{\scriptsize {tex(m.unit)}}}}}" for m in metrics
+            rf"\shortstack{{{latex(m.label)} {TEX_ARROWS[m.better]}\\{{\scriptsize {latex(m.unit)}}}}}" for m in metrics
         ]
         lines = [
-            rf"\begin{{table}}\centering\caption{{{tex(name)}}}",
+            rf"\begin{{table}}\centering\caption{{{latex(name)}}}",
             r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
             rf"\begin{{tabular}}{{l{'c' * (len(metrics) + 1)}}}",
             r"\toprule",
@@ -67,11 +46,11 @@ def tex_text(evaluation: Evaluation) -> str:
             if control and not row.control:
                 lines.append(r"\midrule")
             control = row.control
-            label = rf"\textit{{{tex(row.name)}}}" if row.control else tex(row.name)
+            label = rf"\textit{{{latex(row.name)}}}" if row.control else latex(row.name)
             found = [_tex_cell(cell(row, metric), row.name in winners[metric.name]) for metric in metrics]
             label = f"{{{label}}}"  # a bracket or star after a line's end would act
-            lines.append(" & ".join([label, tex(clip_count(row)), *found]) + r" \\")
-        notes = [rf"\par{{\footnotesize {tex(note)}}}" for note in footnotes(metrics, evaluation.settings)]
+            lines.append(" & ".join([label, latex(clip_count(row)), *found]) + r" \\")
+        notes = [rf"\par{{\footnotesize {latex(note)}}}" for note in footnotes(metrics, evaluation.settings)]
         parts.append("\n".join([*lines, r"\bottomrule", r"\end{tabular}}", *notes, r"\end{table}"]))
     return "\n\n".join(parts) + "\n"
 
@@ -81,7 +60,7 @@ def _tex_cell(found: Cell, is_best: bool) -> str:
         return "--"
     text = f"${found.text}$"
     text = rf"\textbf{{\boldmath{text}}}" if is_best else text
-    smalls = ", ".join(tex(small) for small in found.smalls)
+    smalls = ", ".join(latex(small) for small in found.smalls)
     return rf"\shortstack{{{text}\\{{\scriptsize {smalls}}}}}" if smalls else text
 
 
