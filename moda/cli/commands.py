@@ -11,6 +11,7 @@ from moda import __version__
 
 COMMANDS = {
     "infer": ("moda.cli.infer", "a talking video from audio and a portrait"),
+    "live": ("moda.cli.live", "a portrait that speaks while the sound arrives"),
     "app": ("moda.cli.app", "a page in the browser: drop a voice and a portrait; also REST and MCP"),
     "worker": ("moda.cli.worker", "do the videos of a queue, as one of several workers"),
     "train": ("moda.cli.train", "train one stage, or go on with it"),
