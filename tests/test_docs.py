@@ -114,7 +114,7 @@ def read(command: str, arguments: argparse.Namespace) -> None:
 
         config = parse(TrainConfig, tree(""), source="docs")
         parse_sections(config.stage, config.data, config.network, config.loss, source="docs")
-    elif command in ("infer", "app"):
+    elif command in ("infer", "app", "live"):
         from moda.animation import InferenceConfig
 
         parse(InferenceConfig, tree("default/infer"), source="docs")
