@@ -8,7 +8,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,7 +119,7 @@ def _in_time(wave: np.ndarray | None, seconds: float | None) -> Iterator[np.ndar
 
 def _played(
     stream: FrameStream, pieces: Iterator[np.ndarray], fps: float, figures: Figures, *, skip: bool
-) -> Iterator[np.ndarray]:
+) -> Generator[np.ndarray, None, None]:
     """Frames as they are made, while another thread takes the sound as it comes."""
     waiting: queue.Queue[Any] = queue.Queue()
     stop = threading.Event()
