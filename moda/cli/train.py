@@ -210,9 +210,9 @@ def _parser() -> argparse.ArgumentParser:
         "--overfit-one-batch",
         type=positive,
         nargs="?",
-        const=100,
+        const=400,  # a learning rate for thousands of steps moves a small network's weights too little in 100
         metavar="STEPS",
-        help="first check: can it learn one batch by heart, in 100 steps? exit code 0 or 1; write nothing",
+        help="first check: can it learn one batch by heart, in 400 steps or fewer? exit code 0 or 1; write nothing",
     )
     parser.add_argument(
         "--write-reference",

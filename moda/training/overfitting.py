@@ -12,7 +12,6 @@ from moda.training.config import TrainConfig
 from moda.training.diagnosis import losses
 from moda.training.trainer import Trainer
 
-STEPS = 100
 EDGE_STEPS = 5
 """Steps at the start and the end whose losses are averaged: those with noise differ from step to step."""
 
@@ -39,8 +38,9 @@ def for_overfitting(config: TrainConfig, steps: int) -> TrainConfig:
 
 
 def overfit(trainer: Trainer, on_step: Callable[[int, float], None]) -> Overfit:
-    """Train on the first batch alone; nothing is written. on_step: gets each step with the network's loss.
+    """Train on the first batch alone until it is learned; nothing is written.
 
+    on_step: gets each step with the network's loss.
     trainer: of `for_overfitting`, with fresh=True. The loss leaves the adversarial term out, which must not fall.
     """
     batch = repeat(next(iter(trainer.start())))
@@ -52,5 +52,7 @@ def overfit(trainer: Trainer, on_step: Callable[[int, float], None]) -> Overfit:
         found.append(losses(trainer.means.take()[0], stage.adversary)[network])
         trainer.progress.step = step
         on_step(step, found[-1])
+        if step >= 2 * EDGE_STEPS and np.mean(found[-EDGE_STEPS:]) <= stage.overfit_share * np.mean(found[:EDGE_STEPS]):
+            break
     first, last = (float(np.mean(part)) for part in (found[:EDGE_STEPS], found[-EDGE_STEPS:]))
     return Overfit(first, last, stage.overfit_share)
