@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
 from moda.animation import InferenceConfig
+from moda.app.live import Live
 from moda.app.studio import Order, Product, Step, Studio
 from moda.errors import ModaError
 from moda.locations import shipped
@@ -30,6 +32,29 @@ EXAMPLES = {
 _STATUS = """{{#if value}}<div class="moda-job" data-state="{{value.state}}" role="status">
 <progress max="{{#if value.total}}{{value.total}}{{else}}1{{/if}}" {{#if value.total}}value="{{value.done}}"{{/if}}>
 </progress><p>{{value.text}}</p>{{#each value.remarks}}<p class="moda-remark">{{this}}</p>{{/each}}</div>{{/if}}"""
+
+LIVE_SECONDS = 600
+_PLAYER = """
+const canvas = document.createElement("canvas"), pen = canvas.getContext("2d"), waiting = [];
+canvas.width = canvas.height = 0;
+element.insertAdjacentElement("afterend", canvas);
+watch("value", () => {
+  if (!props.value) return;
+  waiting.push(...props.value.frames);
+  waiting.splice(0, waiting.length - 25);  // a second: what is older was too late
+});
+setInterval(() => {
+  if (!waiting.length) return;
+  const picture = new Image();
+  picture.onload = () => {
+    if (canvas.width !== picture.width) [canvas.width, canvas.height] = [picture.width, picture.height];
+    pen.drawImage(picture, 0, 0);
+    canvas.dataset.shown = 1 + Number(canvas.dataset.shown || 0);
+  };
+  picture.src = "data:image/jpeg;base64," + waiting.shift();
+}, 40);
+"""
+"""Shows frames at 25 a second."""
 
 Update = tuple[Any, Any, Any]
 """Video, motion, status."""
@@ -82,6 +107,12 @@ def build(studio: Studio) -> gr.Blocks:
             with gr.Column(scale=6, min_width=320), gr.Row():
                 first = Result("first", "Video", visible=True)
                 second = Result("second", "Video of the other seed", visible=False)
+        live = Live(studio)
+        with gr.Accordion("Live: speak, and the portrait speaks with you", open=False), gr.Row():
+            microphone = gr.Audio(
+                label="Microphone", sources=["microphone"], streaming=True, type="numpy", min_width=240
+            )
+            player = gr.HTML(None, html_template="", js_on_load=_PLAYER, elem_id="player", min_width=240)
         gr.Markdown(CONSENT, elem_id="consent-note")
 
         make = _animation(studio)
@@ -94,6 +125,13 @@ def build(studio: Studio) -> gr.Blocks:
             _if_wanted(make), others, second.outputs, show_progress_on=second.status,
             concurrency_id="jobs", api_visibility="private",
         )  # fmt: skip
+        _, portrait, seed, *_ = inputs
+        speaking = microphone.stream(
+            _speaking(live), [microphone, portrait, seed], player, stream_every=0.2, show_progress="hidden",
+            time_limit=LIVE_SECONDS, concurrency_limit=studio.limits.at_once, api_visibility="private",
+        )  # fmt: skip
+        microphone.stop_recording(_silent(live), None, None, cancels=speaking, queue=False, api_visibility="private")
+        page.unload(_silent(live))
         states = [first.status, second.status]
         stop.click(_stopped, states, states, cancels=[made, made_again], queue=False, api_visibility="private")
         compare.change(_shown, compare, [other_seed, second.column], queue=False, api_visibility="private")
@@ -189,6 +227,33 @@ def _animation(studio: Studio) -> Callable[..., Iterator[Update]]:
             raise gr.Error(text, print_exception=False) from error
 
     return animate
+
+
+def _speaking(live: Live) -> Callable[..., dict[str, Any] | None]:
+    """The event of the microphone: sound in, frames out."""
+
+    def speak(
+        sound: tuple[int, np.ndarray] | None, portrait: str | None, seed: int, request: gr.Request
+    ) -> dict[str, Any] | None:
+        if sound is None:
+            return None
+        if portrait is None:
+            raise gr.Error("There is no portrait yet", print_exception=False)
+        try:
+            return {"frames": live.hear(request.session_hash, sound, Path(portrait), seed)}
+        except ModaError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    return speak
+
+
+def _silent(live: Live) -> Callable[[gr.Request], None]:
+    """The event of the microphone's end."""
+
+    def silent(request: gr.Request) -> None:
+        live.stop(request.session_hash)
+
+    return silent
 
 
 def _if_wanted(make: Callable[..., Iterator[Update]]) -> Callable[..., Iterator[Update]]:

@@ -28,6 +28,7 @@ from moda.jobs.making import Models, Timings, make_video, provenance_of
 from moda.media.audio import read_audio
 from moda.printing import printable
 from moda.representation import SAMPLE_RATE
+from moda.streaming.frames import FrameStream
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +105,19 @@ class Studio:
         finally:
             left.set()
             worker.join()
+
+    @contextmanager
+    def stream(self, portrait: Path, seed: int) -> Iterator[FrameStream]:
+        """A stream of frames of this portrait, for sound that arrives; raises `ModaError`."""
+        names = {str(portrait): portrait.name}
+        with self._places:
+            try:
+                models = self._models.under(self.config.model_copy(update={"framing": "crop"}))
+                animator, scene = models.animator(with_motion=True), models.scene(portrait, 1)
+                with animator.open_stream(scene.portrait, seed) as stream:
+                    yield stream
+            except ModaError as error:
+                raise ModaError(_as_named(str(error), names)) from error
 
     def clear(self) -> None:
         """Remove what is older than `Limits.keep_minutes`, with its folder."""
