@@ -26,7 +26,7 @@ from benchmarks.chain import Step, by_step, run_steps, sets_of
 from moda.cli.commands import main as moda
 from moda.cli.main import Parser, run
 from moda.errors import DataError
-from moda.files import write_text
+from moda.files import make_folder, write_text
 
 SPLIT_LISTS = ("train.txt", "val.txt", "test.txt")
 RENDERERS = ("renderer",)
@@ -84,6 +84,7 @@ def recipe(data: Path, out: Path, settings: dict[str, list[str]]) -> Iterator[St
         "output": str(out / "scores"),
         "sets": {"ours": {"set": changes}},
     }
+    make_folder(out)
     write_text(out / "eval.yaml", json.dumps(evaluation))  # JSON is YAML
     command = ["eval", "--config", str(out / "eval.yaml"), *sets("scores")]
     reads = (store / "index.json", *made_of.values())

@@ -13,9 +13,8 @@ from moda.errors import CheckpointError
 from moda.expressions import MAX_AMOUNT, Expression
 from moda.lips import PauseConfig
 from moda.locations import CONFIGS, command, find_checkpoint, shipped
-from moda.representation import FPS
+from moda.representation import FPS, WindowsName
 from moda.smoothing import SmoothingConfig
-from moda.windows import WindowsName
 
 
 class CheckpointPaths(Config):

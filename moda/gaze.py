@@ -51,7 +51,7 @@ class Fixations:
         corners = np.asarray(subject, np.float64)[np.array([EYE_CORNERS, INNER_CORNERS]), :2]
         self._width = float(np.linalg.norm(corners[0] - corners[1], axis=1).mean())
         self._open = max(self._opening(np.zeros((1, *self._eyes.shape)))[0], 1e-6)
-        self._random = np.random.default_rng(seed % 2**64)
+        self._random = np.random.default_rng(int(seed) % 2**64)
         self._place: np.ndarray | None = None
         self._before = self._change = np.zeros(2)
         self._rested, self._still, self._opened = 0, SETTLING_FRAMES, 1.0

@@ -47,6 +47,8 @@ MAX_OFFSET = 1e5
 """Pixels or degrees; no frame is so large."""
 WINDOW, STRIDE = 300, 150
 """Sliding window of inference, frames (paper, section 4)."""
+WindowsName = Literal["stream", "low_delay", "paper"]
+"""How stage 1 lays windows over the sound (`moda/windows.py`)."""
 WindowPart = Literal["mouth", "eyes"]
 """Parts of a frame that a renderer with a warp refines, each in a window."""
 WINDOW_SHARE = 0.375

@@ -10,16 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from moda.representation import STRIDE, WINDOW
+from moda.representation import STRIDE, WINDOW, WindowsName
 
 Span = tuple[int, int]
-WindowsName = Literal["stream", "low_delay", "paper"]
 
 
 @dataclass(frozen=True)

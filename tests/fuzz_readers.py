@@ -107,7 +107,7 @@ def _evaluation(folder: Path) -> None:
         *WEIGHTS,
     )
     options = argparse.Namespace(
-        config=folder / "default.yaml", set=[], generated=["b=c"], skip=["sync"], **dict.fromkeys(names)
+        config=folder / "default.yaml", set=[], generated=["b=c"], outputs=[], skip=["sync"], **dict.fromkeys(names)
     )
     config = read_config(options)
     config.animations()

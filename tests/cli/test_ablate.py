@@ -133,7 +133,13 @@ def test_a_claimed_number_is_compared_with_the_variant_alone() -> None:
 
 def tiny(store: ClipStore, output: Path, *more: str) -> list[str]:
     """A call of configs/ablation/debug.yaml."""
-    changes = (f"store={store.root}", f"output={output}", "device=cpu", "set=[lip_contrast=1, size=128]", *more)
+    changes = (
+        f"store={store.root}",
+        f"output={output}",
+        "device=cpu",
+        "set=[lip_contrast=1, size=128, fixations=false]",
+        *more,
+    )
     return ["--config", str(DEBUG), *(word for change in changes for word in ("--set", change))]
 
 
