@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from moda.cli.commands import main as moda
 from moda.config import load_yaml
 from moda.errors import ConfigError
-from moda.files import hold, make_folder, write_json
+from moda.files import hold, make_folder, write_json, write_text
 from moda.reading import read_json
 
+SPLIT_LISTS = ("train.txt", "val.txt", "test.txt")
+"""Lists beside the videos that say which clips are for what, as of moda prepare --split-lists."""
 STEPS_FOLDER = "steps"
 """Folder of a record for each step: its inputs, whether it is done, and the seconds of its tries that ended."""
 
@@ -65,6 +68,30 @@ def by_step(words: Sequence[str]) -> dict[str, list[str]]:
 def sets_of(settings: Iterable[str]) -> list[str]:
     """KEY=VALUE settings as arguments of a command."""
     return [word for setting in settings for word in ("--set", setting)]
+
+
+def prepared(
+    data: Path, store: Path, arguments: Sequence[str], *, drawn: Sequence[str] = (), more: Path | None = None
+) -> Step:
+    """The clip store of DATA/videos, with DATA's identities and lists of clips where it has them.
+
+    arguments: of moda prepare. drawn: those where there are no lists. more: a further folder that it reads.
+    """
+    videos, identities = data / "videos", data / "identities.tsv"
+    lists = [data / name for name in SPLIT_LISTS if (data / name).exists()]
+    command = ["prepare", str(videos), str(store), *arguments]
+    command += ["--identities", str(identities)] if identities.exists() else []
+    command += ["--split-lists", str(data)] if lists else drawn
+    reads = (path for path in (videos, more, identities, *lists) if path is not None and path.exists())
+    return Step("store", moda, command, tuple(reads), store / "index.json", passes=(0, 1))
+
+
+def scored(out: Path, tree: Mapping[str, Any], arguments: Sequence[str], reads: Sequence[Path], writes: Path) -> Step:
+    """The evaluation of a configuration, which is written to OUT/eval.yaml."""
+    config = out / "eval.yaml"
+    make_folder(out)
+    write_text(config, json.dumps(tree))  # JSON is YAML
+    return Step("scores", moda, ["eval", "--config", str(config), *arguments], tuple(reads), writes, passes=(0, 1))
 
 
 def run_steps(

@@ -16,19 +16,16 @@ ship, FOLDER/scores how it scores on the val split.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks import shipping
-from benchmarks.chain import Step, by_step, run_steps, sets_of
+from benchmarks.chain import Step, by_step, prepared, run_steps, scored, sets_of
 from moda.cli.commands import main as moda
 from moda.cli.main import Parser, run
 from moda.errors import DataError
-from moda.files import make_folder, write_text
 
-SPLIT_LISTS = ("train.txt", "val.txt", "test.txt")
 RENDERERS = ("renderer",)
 """Configurations of renderers that ship; the first is the one that is scored."""
 SCORED = ("audio2repr", "faco", RENDERERS[0])
@@ -50,13 +47,8 @@ def recipe(data: Path, out: Path, settings: dict[str, list[str]]) -> Iterator[St
         return Step(name, moda, command, (store / "index.json", *reads), best(name), ("--fresh",))
 
     store, photos = out / "store", out / "photos"
-    videos, identities, weights = data / "videos", data / "identities.tsv", data / "perceptual.npz"
-    lists = [data / name for name in SPLIT_LISTS if (data / name).exists()]
-    command = ["prepare", str(videos), str(store), "--config", "default/prepare", "--allow-silent", *sets("store")]
-    command += ["--identities", str(identities)] if identities.exists() else []
-    command += ["--split-lists", str(data)] if lists else []
-    reads = (videos, *(path for path in (identities, *lists) if path.exists()))
-    yield Step("store", moda, command, reads, store / "index.json", passes=(0, 1))
+    weights = data / "perceptual.npz"
+    yield prepared(data, store, ["--config", "default/prepare", "--allow-silent", *sets("store")])
     with_photos = (data / "photos").is_dir()
     if with_photos:
         command = ["prepare", "--photos", str(data / "photos"), str(photos)]
@@ -84,11 +76,8 @@ def recipe(data: Path, out: Path, settings: dict[str, list[str]]) -> Iterator[St
         "output": str(out / "scores"),
         "sets": {"ours": {"set": changes}},
     }
-    make_folder(out)
-    write_text(out / "eval.yaml", json.dumps(evaluation))  # JSON is YAML
-    command = ["eval", "--config", str(out / "eval.yaml"), *sets("scores")]
     reads = (store / "index.json", *made_of.values())
-    yield Step("scores", moda, command, reads, out / "scores" / "table.md", passes=(0, 1))
+    yield scored(out, evaluation, sets("scores"), reads, out / "scores" / "table.md")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

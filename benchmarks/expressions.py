@@ -21,7 +21,7 @@ from moda.data.store import ClipStore
 from moda.expressions import EXPRESSIONS
 from moda.files import write_npz
 from moda.geometry import to_canonical
-from moda.landmarks import EYES, INNER_LIP_PAIRS, LIPS
+from moda.landmarks import EYES, INNER_LIP_PAIRS, LIPS, other_side
 from moda.tracking.blendshapes import NAMES, blendshapes
 
 TARGET = Path("moda/package_data/expressions.npz")
@@ -71,12 +71,9 @@ def directions(clips: ClipStore, photos: PhotoStore) -> tuple[np.ndarray, np.nda
     return solved.reshape(len(NAMES), -1, 3), np.quantile(curves, STRONG, axis=0)
 
 
-def symmetric(change: np.ndarray, mesh: np.ndarray) -> np.ndarray:
-    """A change (478, 3) and its mirror image's mean; mesh: of a face seen from the front."""
-    middle = (mesh[33, 0] + mesh[263, 0]) / 2
-    mirrored = mesh * [-1, 1, 1] + [2 * middle, 0, 0]
-    other = np.linalg.norm(mirrored[:, None] - mesh[None], axis=-1).argmin(axis=1)
-    return (change + change[other] * [-1, 1, 1]) / 2
+def symmetric(change: np.ndarray) -> np.ndarray:
+    """A change (478, 3) and its mirror image's mean."""
+    return (change + change[list(other_side())] * [-1, 1, 1]) / 2
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -87,11 +84,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     store, photos = ClipStore.open(arguments.store), PhotoStore.open(arguments.photos)
     solved, strong = directions(store, photos)
-    mesh = np.mean([np.asarray(clip.subject, np.float64) for clip in store.split("train")], axis=0)
     arrays = {}
     for name in EXPRESSIONS:
         rows, shares = [NAMES.index(curve) for curve in CURVES[name]], np.array(list(CURVES[name].values()))
-        change = symmetric((solved[rows] * (shares * strong[rows])[:, None, None]).sum(axis=0), mesh)
+        change = symmetric((solved[rows] * (shares * strong[rows])[:, None, None]).sum(axis=0))
         if name not in WITH_LIPS:
             change[list(LIPS)] = 0.0
         for upper, lower in INNER_LIP_PAIRS:

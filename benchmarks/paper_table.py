@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from benchmarks.chain import STEPS_FOLDER, Step, by_step, run_steps, sets_of
+from benchmarks.chain import STEPS_FOLDER, Step, by_step, prepared, run_steps, scored, sets_of
 from moda import checkpoint
 from moda.cli.commands import main as moda
 from moda.cli.main import Parser, run
@@ -44,7 +44,6 @@ from moda.study.key import QUESTIONS
 from moda.study.results import read_study
 
 STAGES = ("audio2repr", "faco", "renderer")
-SPLIT_LISTS = ("train.txt", "val.txt", "test.txt")
 SET_NAME = "MODA (paper)"
 OPEN = """What the paper leaves open, and what choosing each way changes: docs/reproducing_the_paper.md."""
 
@@ -66,16 +65,10 @@ class Recipe:
 
     def prepared(self) -> Step:
         """The clip store."""
-        videos, lists, identities = (self.data / name for name in ("videos", "lists", "identities.tsv"))
-        splits = [self.data / name for name in SPLIT_LISTS if (self.data / name).exists()]
-        command = ["prepare", str(videos), str(self.store)]
-        command += ["--hdtf", str(lists)] if lists.is_dir() else []
-        command += ["--identities", str(identities)] if identities.exists() else []
-        command += ["--split-lists", str(self.data)] if splits else ["--split", "132,0,32", "--seed", "0"]
-        reads = [path for path in (videos, lists, identities, *splits) if path.exists()]
-        return Step(
-            "store", moda, [*command, *self.sets("store")], tuple(reads), self.store / "index.json", passes=(0, 1)
-        )
+        lists = self.data / "lists"
+        arguments = ["--hdtf", str(lists)] if lists.is_dir() else []
+        drawn = ["--split", "132,0,32", "--seed", "0"]
+        return prepared(self.data, self.store, [*arguments, *self.sets("store")], drawn=drawn, more=lists)
 
     def gathered(self) -> Step:
         """The test list's people as a store to train on: a renderer knows one person, and learns from it."""
@@ -123,11 +116,9 @@ class Recipe:
             "outputs": outputs,
             "sets": {SET_NAME: {"config": "configs/paper/infer.yaml", "set": changes, "people": {} if taken else own}},
         }
-        write_text(self.out / "eval.yaml", json.dumps(tree))  # JSON is YAML
-        command = ["eval", "--config", str(self.out / "eval.yaml"), *self.sets("scores")]
         renderers = [one] if taken else [self.best(renderer_of(who)) for who in people]
         reads = (self.store / "index.json", *used, *renderers, *(Path(path) for path in outputs.values()))
-        return Step("scores", moda, command, reads, self.out / "scores" / "scores.json", passes=(0, 1))
+        return scored(self.out, tree, self.sets("scores"), reads, self.out / "scores" / "scores.json")
 
     def ablated(self, config: str) -> Step:
         """The paper's ablations."""

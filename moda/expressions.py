@@ -17,7 +17,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from moda.errors import ConfigError
-from moda.landmarks import EYES, LIDS, LIPS, N_LIPS
+from moda.landmarks import EYES, LIPS, LOWER_LID_ROWS, N_LIPS, UPPER_LID_ROWS
 from moda.reading import read_arrays
 from moda.representation import Motion
 
@@ -25,7 +25,6 @@ Expression = Literal["smile", "frown", "brows_up", "brows_down", "surprise"]
 EXPRESSIONS: tuple[Expression, ...] = get_args(Expression)
 MAX_AMOUNT = 1.5
 """1 is as strong as the strongest of a hundred faces."""
-_UPPER, _LOWER = ([EYES.index(point) for lids in LIDS for point in lids[side]] for side in (0, 1))
 
 
 @lru_cache(maxsize=1)
@@ -50,9 +49,9 @@ def express(motion: Motion, amounts: Mapping[Expression, float], subject: np.nda
     lips = motion.lips + change[:N_LIPS].astype(motion.lips.dtype)
     eyes = np.repeat(change[None, N_LIPS:], len(motion), axis=0)
     rest = np.asarray(subject, np.float64)[list(EYES)]
-    gaps = np.linalg.norm((rest + motion.eyes)[:, _LOWER] - (rest + motion.eyes)[:, _UPPER], axis=-1)
-    usual = np.maximum(np.linalg.norm(rest[_LOWER] - rest[_UPPER], axis=-1), 1e-6)
+    gaps = np.linalg.norm((rest + motion.eyes)[:, LOWER_LID_ROWS] - (rest + motion.eyes)[:, UPPER_LID_ROWS], axis=-1)
+    usual = np.maximum(np.linalg.norm(rest[LOWER_LID_ROWS] - rest[UPPER_LID_ROWS], axis=-1), 1e-6)
     opened = np.clip(gaps / usual, 0.0, 1.0)[..., None]
-    for rows in (_UPPER, _LOWER):
+    for rows in (UPPER_LID_ROWS, LOWER_LID_ROWS):
         eyes[:, rows] *= opened
     return replace(motion, lips=lips, eyes=motion.eyes + eyes.astype(motion.eyes.dtype))

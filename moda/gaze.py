@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from moda.landmarks import EYE_CORNERS, EYES, INNER_CORNERS, LEFT_IRIS, LIDS, RIGHT_IRIS
+from moda.landmarks import EYE_CORNERS, EYES, INNER_CORNERS, IRIS_ROWS, LOWER_LID_ROWS, UPPER_LID_ROWS
 from moda.representation import FPS
 
 PER_DEGREE = np.array([0.55, -0.23]) / 100
@@ -34,10 +34,7 @@ CLOSED_SHARE, CLOSING_SHARE, SETTLING_FRAMES = 0.8, 0.05, 3
 """Lids below the first share of the portrait's opening, or faster than the second a frame, are those of a blink, which
 moves the irises too: gaze waits until they have been still for so many frames."""
 
-_IRISES = [EYES.index(landmark) for landmark in (*LEFT_IRIS, *RIGHT_IRIS)]
-
 _CORNERS = [EYES.index(landmark) for landmark in (*EYE_CORNERS, *INNER_CORNERS)]
-_UPPER, _LOWER = ([EYES.index(point) for lids in LIDS for point in lids[side]] for side in (0, 1))
 
 
 class Fixations:
@@ -60,7 +57,7 @@ class Fixations:
     def __call__(self, eyes: np.ndarray, head: np.ndarray) -> np.ndarray:
         """The eyes (T, 60, 3) of the frames that follow, with their gaze moved; head (T, 7) as in `Motion`."""
         points = eyes[..., :2].astype(np.float64)
-        drawn = (points[:, _IRISES].mean(axis=1) - points[:, _CORNERS].mean(axis=1)) / self._width
+        drawn = (points[:, IRIS_ROWS].mean(axis=1) - points[:, _CORNERS].mean(axis=1)) / self._width
         turns = head[:, [1, 0]].astype(np.float64)
         opened = self._opening(eyes) / self._open
         moved = eyes.copy()
@@ -71,13 +68,13 @@ class Fixations:
                 rested = self._rest(gaze - DRAWN_PER_DEGREE * turns[frame])
                 wanted = np.clip(rested + PER_DEGREE * turns[frame], -MAX_GAZE, MAX_GAZE)
                 change = self._change = wanted - gaze
-            moved[frame, _IRISES, :2] += (change * self._width).astype(eyes.dtype)
+            moved[frame, IRIS_ROWS, :2] += (change * self._width).astype(eyes.dtype)
         return moved
 
     def _opening(self, eyes: np.ndarray) -> np.ndarray:
         """Mean distance of facing points of the lids, (T,) pixels, of offsets (T, 60, 3)."""
         points = self._eyes + eyes
-        return np.asarray(np.linalg.norm(points[:, _LOWER] - points[:, _UPPER], axis=-1).mean(axis=-1))
+        return np.asarray(np.linalg.norm(points[:, LOWER_LID_ROWS] - points[:, UPPER_LID_ROWS], axis=-1).mean(axis=-1))
 
     def _blinking(self, opened: float) -> bool:
         busy = opened < CLOSED_SHARE or abs(opened - self._opened) > CLOSING_SHARE

@@ -34,6 +34,8 @@ LIPS = _ids(
 )
 EYES = LEFT_IRIS + LEFT_EYE + LEFT_EYEBROW + RIGHT_IRIS + RIGHT_EYE + RIGHT_EYEBROW
 N_LIPS, N_EYES = len(LIPS), len(EYES)
+IRIS_ROWS = [EYES.index(landmark) for landmark in (*LEFT_IRIS, *RIGHT_IRIS)]
+"""Where the points of the irises are in the eyes group."""
 OTHERS = sorted(set(range(N_LANDMARKS)) - set(LIPS) - set(EYES))
 """Points that are in no group, which stage 2 predicts. A list, as it indexes arrays."""
 
@@ -53,6 +55,8 @@ LEFT_EYE_CONTOUR = _ids("263 466 388 387 386 385 384 398 362 382 381 380 374 373
 RIGHT_EYE_CONTOUR = _ids("33 246 161 160 159 158 157 173 133 155 154 153 145 144 163 7")
 LIDS = tuple((contour[1:8], contour[:8:-1]) for contour in (LEFT_EYE_CONTOUR, RIGHT_EYE_CONTOUR))
 """Of the left and of the right eye: seven points of the upper lid, and those of the lower lid that face them."""
+UPPER_LID_ROWS, LOWER_LID_ROWS = ([EYES.index(point) for lids in LIDS for point in lids[side]] for side in (0, 1))
+"""Where these points are in the eyes group: seven of the left eye, then seven of the right."""
 UPPER_LID_SHARE = 0.85
 """Of the way between the lids that the upper one moves when they close."""
 LEFT_EYEBROW_CONTOUR = _ids("276 283 282 295 285 336 296 334 293 300")

@@ -23,19 +23,20 @@ from moda.geometry import apply_head, to_image
 from moda.hub import load_pretrained
 from moda.landmarks import N_LANDMARKS, N_TORSO, OTHERS
 from moda.lips import mouth_gate, with_contrast
+from moda.media.audio import MIN_SECONDS
 from moda.media.in_memory import audio_from_array
 from moda.media.track import MAX_SECONDS
 from moda.media.video_writer import VideoWriter
 from moda.networks import FaceNetwork, MotionNetwork, RendererNetwork
 from moda.provenance import record_of, tags
 from moda.reading import require_file
-from moda.representation import FPS, SAMPLE_RATE, Motion, Portrait, frames_of, require_array
+from moda.representation import FPS, PARTS, SAMPLE_RATE, Motion, Portrait, frames_of, require_array
 from moda.smoothing import gaussian
 from moda.stages.animation import load_stage
 from moda.stages.faco.network import RestingFace
 from moda.streaming.frames import FrameStream
 from moda.streaming.motion import MotionStream, stream_delay
-from moda.streaming.shaping import PARTS, join
+from moda.streaming.shaping import join
 from moda.streaming.whole import filter_reach, whole_motion
 from moda.tracking.checks import eyes_closed
 
@@ -250,8 +251,8 @@ class Animator:
 
     def idle(self, seconds: float, portrait: Portrait, seed: int = 0) -> Motion:
         """The motion of a person who does not speak for so long: who breathes, blinks and looks, with closed lips."""
-        if not 0.1 <= seconds <= MAX_SECONDS:
-            raise ConfigError(f"seconds is {seconds!r}, wanted 0.1 to {MAX_SECONDS:g}")
+        if not MIN_SECONDS <= seconds <= MAX_SECONDS:
+            raise ConfigError(f"seconds is {seconds!r}, wanted {MIN_SECONDS} to {MAX_SECONDS:g}")
         return self.motion(np.zeros(round(seconds * SAMPLE_RATE), np.float32), portrait, seed)
 
     def render(self, face: np.ndarray, torso: np.ndarray, portrait: Portrait) -> Iterator[np.ndarray]:

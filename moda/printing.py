@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import logging
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 _ACTING = re.compile(
@@ -29,6 +32,13 @@ def printable(value: object, keep: str = "") -> str:
         return character.encode("unicode_escape").decode("ascii")
 
     return _ACTING.sub(escaped, str(value))
+
+
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """Rows, the header among them, as CSV with line feeds."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 _LATEX = {

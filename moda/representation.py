@@ -40,6 +40,7 @@ SHAPES: dict[str, tuple[int, ...]] = {
     "torso": (N_TORSO, 3),
 }
 """Of each part of a motion in one frame."""
+PARTS = tuple(SHAPES)
 MOTION_VERSION = 1
 """Of motion files; those without a version are of the first."""
 MAX_FPS = 1000

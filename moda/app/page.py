@@ -15,6 +15,7 @@ from moda.app.studio import Order, Product, Step, Studio
 from moda.errors import ModaError
 from moda.locations import shipped
 from moda.provenance import MAX_CONSENT
+from moda.representation import PARTS
 
 SIZES = (256, 384, 512, 768)
 """Sides that are offered, pixels; another may be typed."""
@@ -150,7 +151,7 @@ def _inputs(config: InferenceConfig) -> tuple[list[gr.components.Component], gr.
         compare = gr.Checkbox(False, label="Compare two seeds", min_width=150, elem_id="compare")
         other = gr.Number(1, label="Other seed", info="shown beside", precision=0, min_width=110, visible=False)
     with gr.Accordion("Motion", open=False), gr.Row():
-        gains = [_gain(part, getattr(config.gains, part)) for part in ("lips", "eyes", "head", "torso")]
+        gains = [_gain(part, getattr(config.gains, part)) for part in PARTS]
     with gr.Accordion("Picture", open=False):
         with gr.Row():
             sizes = sorted({*SIZES, config.size})

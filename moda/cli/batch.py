@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import sys
 import time
@@ -18,7 +16,7 @@ from moda.errors import ModaError
 from moda.files import write_text
 from moda.jobs.job_list import Row
 from moda.jobs.making import Models, make_unless_made, unwatched
-from moda.printing import printable
+from moda.printing import csv_text, printable
 
 SUMMARY = "jobs_summary.csv"
 MADE, BEFORE, FAILED = "made", "made before", "failed"
@@ -81,11 +79,9 @@ def _summarise(outcomes: Sequence[Outcome], wanted: int, folder: Path) -> None:
     left = wanted - len(outcomes)
     parts = [f"{count} {status}" for status, count in counts.items() if count] + ([f"{left} not begun"] if left else [])
     print(f"{wanted} jobs: {', '.join(parts)}")
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["job", "status", "output", "seconds", "error"])
+    lines: list[tuple[object, ...]] = [("job", "status", "output", "seconds", "error")]
     for each in outcomes:
         output = each.row.job.output if each.row.job else ""
-        writer.writerow([each.row.place, each.status, output, f"{each.seconds:.1f}", printable(each.error)])
-    write_text(folder / SUMMARY, table.getvalue())
+        lines.append((each.row.place, each.status, output, f"{each.seconds:.1f}", printable(each.error)))
+    write_text(folder / SUMMARY, csv_text(lines))
     print(f"summary: {folder / SUMMARY}")

@@ -16,7 +16,7 @@ import numpy as np
 from moda.controls import HEAD_CHANNELS
 from moda.errors import DataError
 from moda.files import write_text
-from moda.landmarks import EYES, LEFT_IRIS, RIGHT_IRIS
+from moda.landmarks import IRIS_ROWS
 from moda.reading import read_text
 from moda.representation import FPS, MAX_FPS, MAX_OFFSET, SHAPES, Motion
 
@@ -24,7 +24,6 @@ MAX_TABLE_BYTES = 1 << 28
 MAX_SECONDS = 4 * 3600
 MIN_FRAME_RATE = 10.0
 """Evenly spaced rows that are this close, a second, are frames; others are keys."""
-_IRISES = [EYES.index(landmark) for landmark in (*LEFT_IRIS, *RIGHT_IRIS)]
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def _places(header: list[str], path: Path) -> list[list[tuple[str, int]]]:
     """The channels, by part and number, that each column gives."""
     names = columns()
     known: dict[str, list[tuple[str, int]]] = {"seconds": []} | {
-        f"gaze_{axis}": [("eyes", 3 * row + i) for row in _IRISES] for i, axis in enumerate("xyz")
+        f"gaze_{axis}": [("eyes", 3 * row + i) for row in IRIS_ROWS] for i, axis in enumerate("xyz")
     }
     start: dict[str, int] = {}
     for number, name in enumerate(names):

@@ -29,7 +29,7 @@ from moda.media.tempo import write_at_tempo
 from moda.media.video import VideoWriter
 from moda.pipeline import Animator, fit_motion
 from moda.provenance import made_by, record_of, tags
-from moda.representation import SAMPLE_RATE, Motion, Portrait
+from moda.representation import PARTS, SAMPLE_RATE, Motion, Portrait
 from moda.signing import sign_video
 from moda.tracking.portrait import make_reference
 
@@ -223,7 +223,7 @@ def _given(path: Path, seconds: float) -> Motion:
     if path.suffix.lower() != ".csv":
         return Motion.load(path, seconds=seconds)
     table = read_motion(path)
-    missing = [part for part in ("lips", "eyes", "head", "torso") if part not in table.parts]
+    missing = [part for part in PARTS if part not in table.parts]
     if missing:
         raise DataError(f"{path} holds no {', no '.join(missing)}; --take takes single parts of a table")
     return table.motion

@@ -29,12 +29,12 @@ from moda.landmarks import (
     LEFT_EYE,
     LEFT_EYEBROW,
     LEFT_IRIS,
-    LIDS,
+    LOWER_LID_ROWS,
     N_EYES,
-    N_LANDMARKS,
     RIGHT_EYE,
     RIGHT_EYEBROW,
     RIGHT_IRIS,
+    UPPER_LID_ROWS,
 )
 from moda.representation import FPS
 
@@ -105,8 +105,7 @@ class BlinkProcess(nn.Module):
         self.register_buffer("course", torch.from_numpy(_bump()).float())
         self.register_buffer("kept", torch.tensor([[0.15, 0.7]]).repeat(MAX_STORED_BLINKS, 1))
         self.register_buffer("displacement", torch.zeros(N_EYES, 3))
-        upper, lower, eye_of = _lids()
-        for name, rows in (("upper", upper), ("lower", lower), ("eye_of", eye_of)):
+        for name, rows in (("upper", UPPER_LID_ROWS), ("lower", LOWER_LID_ROWS), ("eye_of", _eye_of())):
             self.register_buffer(name, torch.tensor(rows), persistent=False)
 
     def fit(self, rate: float, samples: Sequence[BlinkSample]) -> None:
@@ -214,14 +213,8 @@ def _bump() -> np.ndarray:
     )
 
 
-def _lids() -> tuple[list[int], list[int], list[int]]:
-    """Rows in the eyes group of facing lid points, 7 upper and 7 lower of the left eye, then of the right; and to
-    which eye (0 left, 1 right) each of the 60 rows belongs.
-    """
-    row = [-1] * N_LANDMARKS
-    for i, landmark in enumerate(EYES):
-        row[landmark] = i
-    upper, lower = ([row[landmark] for lids in LIDS for landmark in lids[side]] for side in (0, 1))
+def _eye_of() -> list[int]:
+    """To which eye (0 left, 1 right) each of the 60 rows of the eyes group belongs."""
     left = {*LEFT_IRIS, *LEFT_EYE, *LEFT_EYEBROW}
     assert left | {*RIGHT_IRIS, *RIGHT_EYE, *RIGHT_EYEBROW} == set(EYES)
-    return upper, lower, [0 if landmark in left else 1 for landmark in EYES]
+    return [0 if landmark in left else 1 for landmark in EYES]

@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+
+class OneThreadEach(ThreadPoolExecutor):
+    """Threads in each of which torch computes with one thread.
+
+    Small convolutions gain little by several cores each, and wait for one another where others use the machine.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._before = torch.get_num_threads()
+        super().__init__(count, initializer=torch.set_num_threads, initargs=(1,))
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the threads; torch's own number is that of before, as theirs holds for others that are yet to begin."""
+        super().shutdown(wait, cancel_futures=cancel_futures)
+        torch.set_num_threads(self._before)
 
 
 def for_cpu(network: nn.Module) -> nn.Module:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Any
 
 import numpy as np
-import torch
 
 from moda.errors import DataError, MediaError
 from moda.media.audio import MIN_SECONDS
 from moda.media.incoming import IncomingAudio
 from moda.networks import RenderSession
+from moda.nn.inference import OneThreadEach
 from moda.representation import SAMPLE_RATE, Motion
 from moda.streaming.motion import MotionStream
 
@@ -43,7 +43,7 @@ class FrameStream:
         self._motion, self._landmarks, self._session = motion, landmarks, session
         self._incoming = IncomingAudio(sample_rate)
         self._batch, self._threads = batch, threads
-        self._pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) if threads else None
+        self._pool = OneThreadEach(threads) if threads else None
         self._samples = 0
         self._open = True
         self.frames = 0

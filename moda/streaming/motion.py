@@ -16,11 +16,10 @@ from moda.animation import AnimationConfig
 from moda.audio_features import frame_power
 from moda.device import one_thread, random_generator
 from moda.errors import ConfigError
-from moda.gaze import Fixations
 from moda.lips import MouthGate
 from moda.networks import MotionNetwork
-from moda.representation import FPS, SAMPLE_RATE, SHAPES, Motion, frames_of, interpolate, samples_at
-from moda.streaming.shaping import PARTS, cut, finite_parts, join, motion_of, shaped
+from moda.representation import FPS, PARTS, SAMPLE_RATE, SHAPES, Motion, frames_of, interpolate, samples_at
+from moda.streaming.shaping import cut, finite_parts, fixations_of, join, motion_of, shaped
 from moda.streaming.tail import Tail
 from moda.windows import STREAM_WINDOWS, StreamWindows
 
@@ -61,8 +60,7 @@ class MotionStream:
         self._windows = stream_windows(config)
         self._generator = random_generator(seed)
         self._gate = MouthGate(config.pauses, self._windows.look_ahead)
-        rests = config.fixations and config.gains.eyes
-        self._fixations = Fixations(subject[0].cpu().numpy(), seed) if rests else None
+        self._fixations = fixations_of(config, subject, seed)
         self._lips_mean = network.lips_mean.cpu().numpy()
         self._sound = Tail(np.zeros(0, np.float32))
         self._noise = Tail(np.zeros((0, network.latent_dim), np.float32))

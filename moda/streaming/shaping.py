@@ -10,12 +10,11 @@ from torch import Tensor
 
 from moda.animation import AnimationConfig
 from moda.errors import CheckpointError
+from moda.gaze import Fixations
 from moda.lips import with_contrast
 from moda.networks import MotionParts
-from moda.representation import FPS, Motion
+from moda.representation import FPS, PARTS, Motion
 from moda.smoothing import smooth_motion
-
-PARTS = ("lips", "eyes", "head", "torso")
 
 
 def finite_parts(predicted: MotionParts) -> dict[str, Tensor]:
@@ -40,6 +39,12 @@ def shaped(
         lips = lips * gate[:, None, None]
     motion = motion_of({**parts, "lips": lips})
     return smooth_motion(motion.scaled(gains.lips, gains.eyes, gains.head, gains.torso), config.smoothing)
+
+
+def fixations_of(config: AnimationConfig, subject: Tensor, seed: int) -> Fixations | None:
+    """What makes the gaze rest and jump, for a subject (1, 478, 3); None where it stays as it was drawn."""
+    rests = config.fixations and config.gains.eyes
+    return Fixations(subject[0].cpu().numpy(), seed) if rests else None
 
 
 def motion_of(parts: Mapping[str, np.ndarray], fps: float = FPS) -> Motion:

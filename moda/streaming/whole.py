@@ -11,11 +11,10 @@ from torch import Tensor
 from moda.animation import AnimationConfig
 from moda.config import to_dict
 from moda.device import random_generator
-from moda.gaze import Fixations
 from moda.lips import mouth_gate
 from moda.networks import MotionNetwork
-from moda.representation import Motion, frames_of, samples_at
-from moda.streaming.shaping import PARTS, finite_parts, motion_of, shaped
+from moda.representation import PARTS, Motion, frames_of, samples_at
+from moda.streaming.shaping import finite_parts, fixations_of, motion_of, shaped
 from moda.streaming.tail import Tail
 from moda.windows import SlidingWindow, run_windowed
 
@@ -46,8 +45,8 @@ def whole_motion(
     merged = run_windowed(predict, frames, window=SlidingWindow(network.config.window, network.config.stride))
     parts = {name: values.numpy() for name, values in merged.items()}
     _finish(parts, mouth_gate(wave, frames, config.pauses), network.lips_mean.cpu().numpy(), config)
-    if config.fixations and config.gains.eyes:
-        parts["eyes"] = Fixations(subject[0].cpu().numpy(), seed)(parts["eyes"], parts["head"])
+    if (fixations := fixations_of(config, subject, seed)) is not None:
+        parts["eyes"] = fixations(parts["eyes"], parts["head"])
     return motion_of(parts)
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from moda.errors import DataError
 from moda.files import make_folder, write_json, write_text
-from moda.printing import latex, printable
+from moda.printing import csv_text, latex, printable
 from moda.reading import read_json
 from moda.study.analysis import PREFERENCE, Results
 from moda.study.answers import EXCLUSIONS
@@ -26,9 +24,9 @@ def write_results(results: Results, output: Path) -> list[Path]:
     names = ("study.json", "methods.csv", "pairs.csv", "answers.csv", "table.tex")
     paths = [output / name for name in names]
     write_json(paths[0], record_of(results))
-    write_text(paths[1], _csv(("method", "question", *_FIELDS), _method_rows(results)))
-    write_text(paths[2], _csv(("first", "second", "question", *_FIELDS), _pair_rows(results)))
-    write_text(paths[3], _csv(("participant", "method", "clip", "question", "value"), _answer_rows(results)))
+    write_text(paths[1], csv_text([("method", "question", *_FIELDS), *_method_rows(results)]))
+    write_text(paths[2], csv_text([("first", "second", "question", *_FIELDS), *_pair_rows(results)]))
+    write_text(paths[3], csv_text([("participant", "method", "clip", "question", "value"), *_answer_rows(results)]))
     write_text(paths[4], latex_table(results))
     return paths
 
@@ -154,11 +152,3 @@ def _answer_rows(results: Results) -> Iterable[Sequence[object]]:
             if share is not None:
                 names = f"{key.videos[first][0]} over {key.videos[second][0]}"
                 yield sheet.participant, names, key.videos[first][1], PREFERENCE, share
-
-
-def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()

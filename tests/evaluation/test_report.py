@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from moda.evaluation.report.cells import best, footnotes
-from moda.evaluation.report.exports import csv_text, tex_text
+from moda.evaluation.report.exports import table_csv, tex_text
 from moda.evaluation.report.page import MAX_CLIPS, method_pages, method_text, page_text, worst_first
 from moda.evaluation.report.records import write_report
 from moda.evaluation.report.tables import table_text
@@ -120,7 +120,7 @@ def test_tex_holds_intervals_arrows_and_the_best(two: Evaluation) -> None:
     assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == text.count(r"\toprule") > 1
     braces = text.replace("\\\\", "").replace(r"\{", "").replace(r"\}", "")
     assert braces.count("{") == braces.count("}")
-    lines = {row["row"]: row for row in csv.DictReader(csv_text(two).splitlines())}
+    lines = {row["row"]: row for row in csv.DictReader(table_csv(two).splitlines())}
     assert lines["A"]["LMD aligned [% eyes] ↓"] == "2" and lines["A"]["LMD aligned [% eyes] ↓ best"] == "best"
     assert lines["B"]["LMD aligned [% eyes] ↓ n"] == "2" and lines["B"]["clips"] == "2 of 3"
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
-
 from moda.evaluation.report.cells import NONE, Cell, best, cell, clip_count, footnotes, groups, title
 from moda.evaluation.results import Evaluation, MethodScores
 from moda.metrics.registry import Measure
-from moda.printing import latex, printable
+from moda.printing import csv_text, latex, printable
 
 TEX_ARROWS = {
     "lower": r"$\downarrow$",
@@ -64,19 +61,17 @@ def _tex_cell(found: Cell, is_best: bool) -> str:
     return rf"\shortstack{{{text}\\{{\scriptsize {smalls}}}}}" if smalls else text
 
 
-def csv_text(evaluation: Evaluation) -> str:
+def table_csv(evaluation: Evaluation) -> str:
     """The whole of table.csv: a line a row; of each metric the mean, the interval's ends, clips, and which is best."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
     columns = [metric for _, group in groups(evaluation) for metric in group]
     winners = {metric.name: best(evaluation, metric) for metric in columns}
     parts = ("", " low", " high", " n", " best")
-    writer.writerow(["row", "kind", "clips", *(f"{title(metric)}{part}" for metric in columns for part in parts)])
+    lines = [["row", "kind", "clips", *(f"{title(metric)}{part}" for metric in columns for part in parts)]]
     for row in evaluation.rows:
         name = f"'{row.name}" if row.name.startswith(FORMULA_SIGNS) else row.name
         values = [value for metric in columns for value in _csv_cells(row, metric, winners[metric.name])]
-        writer.writerow([name, "control" if row.control else "method", clip_count(row), *values])
-    return printable(file.getvalue(), keep="\n")
+        lines.append([name, "control" if row.control else "method", clip_count(row), *values])
+    return printable(csv_text(lines), keep="\n")
 
 
 def _csv_cells(row: MethodScores, metric: Measure, winners: set[str]) -> list[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
@@ -17,7 +15,7 @@ from moda.evaluation.framing import (
     MAX_UNTRACKED_SHARE,
 )
 from moda.evaluation.protocol import versions, weights_of
-from moda.evaluation.report.exports import csv_text, tex_text
+from moda.evaluation.report.exports import table_csv, tex_text
 from moda.evaluation.report.page import PAGES_FOLDER, method_pages, method_text, page_text
 from moda.evaluation.report.printed import MARK, PrintedTable
 from moda.evaluation.report.tables import report_text
@@ -28,7 +26,7 @@ from moda.evaluation.tracking import tracker_version
 from moda.files import make_folder, write_json, write_text
 from moda.metrics.over_clips import SetMetric
 from moda.metrics.registry import Metric, NotAvailable
-from moda.printing import printable
+from moda.printing import csv_text, printable
 from moda.representation import FPS, FRAME
 
 FORMAT = 3
@@ -39,7 +37,7 @@ def write_report(evaluation: Evaluation, output: Path, printed: PrintedTable | N
     """Write all files, each whole or not at all; raises `OutputError`. Returns their paths, not the methods' pages'."""
     texts = {
         "table.md": report_text(evaluation, printed),
-        "table.csv": csv_text(evaluation),
+        "table.csv": table_csv(evaluation),
         "table.tex": tex_text(evaluation),
         "clips.csv": clips_text(evaluation),
         "report.html": page_text(evaluation, printed),
@@ -59,22 +57,20 @@ def write_report(evaluation: Evaluation, output: Path, printed: PrintedTable | N
 
 def clips_text(evaluation: Evaluation) -> str:
     """The whole of clips.csv: one line per clip and row; a cell is a number or the reason why there is none."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
     names = list(evaluation.metrics)
-    writer.writerow(["clip", "name", "kind", "frames", *names, "notes"])
+    lines: list[list[object]] = [["clip", "name", "kind", "frames", *names, "notes"]]
     for row in evaluation.rows:
         kind = "control" if row.control else "method"
         for clip in sorted(row.scores | row.refused):
             if clip in row.refused:
                 cells = [str(NotAvailable("not scored"))] * len(names)
-                writer.writerow([clip, row.name, kind, "", *cells, f"not scored: {row.refused[clip]}"])
+                lines.append([clip, row.name, kind, "", *cells, f"not scored: {row.refused[clip]}"])
                 continue
             score = row.scores[clip]
             values = [score.values[name] for name in names]
             cells = [str(v) if isinstance(v, NotAvailable) else f"{v:.6g}" for v in values]
-            writer.writerow([clip, row.name, kind, score.frames, *cells, "; ".join(score.notes)])
-    return printable(file.getvalue(), keep="\n")
+            lines.append([clip, row.name, kind, score.frames, *cells, "; ".join(score.notes)])
+    return printable(csv_text(lines), keep="\n")
 
 
 def scores_record(evaluation: Evaluation, printed: PrintedTable | None = None) -> dict[str, object]:

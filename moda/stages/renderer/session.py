@@ -21,7 +21,7 @@ from moda.imaging.batch_conditioning import BatchConditioner, BatchInputs, Prepa
 from moda.imaging.conditioning import FrameInputs, ReferenceConditioner, of_part, stack_inputs
 from moda.imaging.warping import PixelBox
 from moda.imaging.windows import cut
-from moda.nn.inference import for_cpu
+from moda.nn.inference import OneThreadEach, for_cpu
 from moda.representation import Portrait, WindowPart
 from moda.stages.renderer.compositing import RendererOutput, composite
 from moda.stages.renderer.inputs import NetworkConfig, to_inputs, to_signed
@@ -89,17 +89,13 @@ class RenderSession:
             yield started.array()
 
     def _by_threads(self, batches: Iterable[Batch]) -> Iterator[np.ndarray]:
-        """`stream` on a CPU: each core renders a batch of its own, with torch at one thread.
-
-        Small convolutions gain little by several cores each, and wait for one another where others use the machine.
-        """
+        """`stream` on a CPU: each core renders a batch of its own."""
         cores = torch.get_num_threads()
-        threads = ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))
+        threads = OneThreadEach(cores)
         try:
             yield from _in_order(self.render, batches, threads, ahead=cores)
         finally:
             threads.shutdown(cancel_futures=True)
-            torch.set_num_threads(cores)  # it holds for threads that are yet to begin, too
 
     def _prepared(self, landmarks: np.ndarray, torso: np.ndarray, first: int) -> Prepared:
         """What the host does for a batch, without tensors of the device."""
