@@ -31,14 +31,32 @@ def printable(value: object, keep: str = "") -> str:
             return f"\\x{ord(character) - 0xDC00:02x}"
         return character.encode("unicode_escape").decode("ascii")
 
-    return _ACTING.sub(escaped, str(value))
+    text = str(value)
+    return text if text.isascii() and text.isprintable() else _ACTING.sub(escaped, text)
+
+
+_FORMULA_SIGNS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+"""First characters with which a spreadsheet takes a text for a formula."""
 
 
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
-    """Rows, the header among them, as CSV with line feeds."""
+    """Rows, the header among them, as CSV with line feeds; a text that a spreadsheet would run begins with a quote."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows([_csv_cell(value) for value in row] for row in rows)
     return text.getvalue()
+
+
+def _csv_cell(value: object) -> str:
+    text = printable(value)
+    return f"'{text}" if text.startswith(_FORMULA_SIGNS) and not _is_number(text) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 _LATEX = {

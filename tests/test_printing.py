@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import logging
 import os
 
@@ -10,7 +11,7 @@ from jinja2 import UndefinedError
 
 from moda.cli.main import Parser, run
 from moda.errors import MediaError
-from moda.printing import printable, render_page
+from moda.printing import csv_text, printable, render_page
 
 EVIL = "a\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\u2028\r\nb" + os.fsdecode(b"\xe9")
 SHOWN = r"a\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\u2028\r\nb\xe9"
@@ -58,3 +59,9 @@ def test_a_mistake_in_the_call_is_shown_too(capsys):
     with pytest.raises(SystemExit):
         Parser().parse_args([EVIL])
     assert "\x1b" not in capsys.readouterr().err
+
+
+def test_a_spreadsheet_runs_no_cell():
+    cells = ["=cmd|'/c calc'!A1", "+1+1", "-a", "@SUM(A1)", "＝1", "\t=1", "a=1", "-0.5", "+2", "-inf", -3, "", EVIL]
+    shown = ["'=cmd|'/c calc'!A1", "'+1+1", "'-a", "'@SUM(A1)", "'＝1", "\\t=1", "a=1", "-0.5", "+2", "-inf", "-3", ""]
+    assert list(csv.reader(csv_text([cells]).splitlines())) == [[*shown, SHOWN]]

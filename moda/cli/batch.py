@@ -16,7 +16,7 @@ from moda.errors import ModaError
 from moda.files import write_text
 from moda.jobs.job_list import Row
 from moda.jobs.making import Models, make_unless_made, unwatched
-from moda.printing import csv_text, printable
+from moda.printing import csv_text
 
 SUMMARY = "jobs_summary.csv"
 MADE, BEFORE, FAILED = "made", "made before", "failed"
@@ -82,6 +82,6 @@ def _summarise(outcomes: Sequence[Outcome], wanted: int, folder: Path) -> None:
     lines: list[tuple[object, ...]] = [("job", "status", "output", "seconds", "error")]
     for each in outcomes:
         output = each.row.job.output if each.row.job else ""
-        lines.append((each.row.place, each.status, output, f"{each.seconds:.1f}", printable(each.error)))
+        lines.append((each.row.place, each.status, output, f"{each.seconds:.1f}", each.error))
     write_text(folder / SUMMARY, csv_text(lines))
     print(f"summary: {folder / SUMMARY}")

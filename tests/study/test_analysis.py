@@ -17,8 +17,8 @@ from moda.study.key import StudyKey, read_key
 from moda.study.results import read_study, record_of, table_text, write_results
 from tests.study.videos import answers_of, noisy, write_answers
 
-METHODS, CLIPS = ("truth", "a&b_1", "c"), tuple(f"clip{i}" for i in range(8))
-LEVELS = {"truth": 4.3, "a&b_1": 3.4, "c": 2.2}
+METHODS, CLIPS = ("truth", "=a&b_1", "c"), tuple(f"clip{i}" for i in range(8))
+LEVELS = {"truth": 4.3, "=a&b_1": 3.4, "c": 2.2}
 
 
 @pytest.fixture(scope="module")
@@ -43,23 +43,23 @@ def test_opinions_come_out_again(key: StudyKey, tmp_path: Path) -> None:
             assert found.mean == pytest.approx(level, abs=0.3) and found.answers == 24 * 8
             assert found.low is not None and found.high is not None and found.low < found.mean < found.high
     shares = {pair: found.mean for pair, found in results.pairs.items()}
-    assert shares["truth", "c"] > shares["truth", "a&b_1"] > 0.7 and shares["a&b_1", "c"] > 0.6  # type: ignore[operator]
+    assert shares["truth", "c"] > shares["truth", "=a&b_1"] > 0.7 and shares["=a&b_1", "c"] > 0.6  # type: ignore[operator]
     preference = [results.methods[method]["preference"].mean for method in METHODS]
     assert preference == sorted(preference, reverse=True)  # type: ignore[type-var]
     assert sum(preference) == pytest.approx(1.5)  # type: ignore[arg-type]
-    ahead = results.differences["a&b_1", "c"]["sync"]
+    ahead = results.differences["=a&b_1", "c"]["sync"]
     assert ahead.low is not None and ahead.low > 0.5 and ahead.mean == pytest.approx(1.2, abs=0.3)
     assert 0.3 < results.agreement["sync"] < 0.9  # type: ignore[operator]
 
 
 def test_shares_are_counted_by_hand(key: StudyKey, tmp_path: Path) -> None:
-    best = {"truth": 5, "a&b_1": 3, "c": 3, None: 1}
+    best = {"truth": 5, "=a&b_1": 3, "c": 3, None: 1}
     write_answers(tmp_path, key, 12, lambda method, clip, question: best[method])
     results = analyse(key, read_answers(find_answers([tmp_path]), key))
     assert {pair: found.mean for pair, found in results.pairs.items()} == {
-        ("truth", "a&b_1"): 1.0,
+        ("truth", "=a&b_1"): 1.0,
         ("truth", "c"): 1.0,
-        ("a&b_1", "c"): 0.5,
+        ("=a&b_1", "c"): 0.5,
     }
     assert results.methods["truth"]["preference"].low == pytest.approx(0.025 ** (1 / 12))
     assert results.methods["c"]["preference"].mean == 0.25
@@ -151,14 +151,15 @@ def test_the_files_say_the_same(key: StudyKey, tmp_path: Path) -> None:
     assert record == json.loads(json.dumps(record_of(results)))
     with paths["methods.csv"].open() as file:
         rows = {(row["method"], row["question"]): row for row in csv.DictReader(file)}
-    assert float(rows["a&b_1", "sync"]["mean"]) == pytest.approx(record["methods"]["a&b_1"]["sync"]["mean"], abs=1e-4)
+    wanted = record["methods"]["=a&b_1"]["sync"]["mean"]
+    assert float(rows["'=a&b_1", "sync"]["mean"]) == pytest.approx(wanted, abs=1e-4)  # no spreadsheet runs it
     with paths["answers.csv"].open() as file:
         answers = list(csv.DictReader(file))
     values = [int(row["value"]) for row in answers if (row["method"], row["question"]) == ("c", "quality")]
     assert sum(values) / len(values) == pytest.approx(record["methods"]["c"]["quality"]["mean"])
     assert len(answers) == 7 * (25 * 3 + 12)
     latex = paths["table.tex"].read_text()
-    assert r"a\&b\_1 & \textbf{" in latex and r"truth & 4" in latex and latex.count(r"\\") == 4
+    assert r"=a\&b\_1 & \textbf{" in latex and r"truth & 4" in latex and latex.count(r"\\") == 4
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(DataError, match="not the result of a study"):
         read_study(tmp_path / "other.json")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from moda.evaluation.report.cells import NONE, Cell, best, cell, clip_count, footnotes, groups, title
 from moda.evaluation.results import Evaluation, MethodScores
 from moda.metrics.registry import Measure
-from moda.printing import csv_text, latex, printable
+from moda.printing import csv_text, latex
 
 TEX_ARROWS = {
     "lower": r"$\downarrow$",
@@ -15,8 +15,6 @@ TEX_ARROWS = {
     "truth": r"$\to$truth",
     "none": "",
 }
-FORMULA_SIGNS = ("=", "+", "-", "@")
-"""First characters with which a spreadsheet takes a text for a formula."""
 
 
 def tex_text(evaluation: Evaluation) -> str:
@@ -68,10 +66,9 @@ def table_csv(evaluation: Evaluation) -> str:
     parts = ("", " low", " high", " n", " best")
     lines = [["row", "kind", "clips", *(f"{title(metric)}{part}" for metric in columns for part in parts)]]
     for row in evaluation.rows:
-        name = f"'{row.name}" if row.name.startswith(FORMULA_SIGNS) else row.name
         values = [value for metric in columns for value in _csv_cells(row, metric, winners[metric.name])]
-        lines.append([name, "control" if row.control else "method", clip_count(row), *values])
-    return printable(csv_text(lines), keep="\n")
+        lines.append([row.name, "control" if row.control else "method", clip_count(row), *values])
+    return csv_text(lines)
 
 
 def _csv_cells(row: MethodScores, metric: Measure, winners: set[str]) -> list[str]:

@@ -26,7 +26,7 @@ from moda.evaluation.tracking import tracker_version
 from moda.files import make_folder, write_json, write_text
 from moda.metrics.over_clips import SetMetric
 from moda.metrics.registry import Metric, NotAvailable
-from moda.printing import csv_text, printable
+from moda.printing import csv_text
 from moda.representation import FPS, FRAME
 
 FORMAT = 3
@@ -70,7 +70,7 @@ def clips_text(evaluation: Evaluation) -> str:
             values = [score.values[name] for name in names]
             cells = [str(v) if isinstance(v, NotAvailable) else f"{v:.6g}" for v in values]
             lines.append([clip, row.name, kind, score.frames, *cells, "; ".join(score.notes)])
-    return printable(csv_text(lines), keep="\n")
+    return csv_text(lines)
 
 
 def scores_record(evaluation: Evaluation, printed: PrintedTable | None = None) -> dict[str, object]:
