@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -36,12 +36,14 @@ def read_frames(
     size: int | tuple[int, int] | None = None,
     crop: tuple[int, int, int] | None = None,
     threads: int = 1,
+    only: Sequence[int] | None = None,
 ) -> Iterator[np.ndarray]:
     """Yield the frames of a video, RGB uint8 (H, W, 3), one at a time; they are read-only.
 
     fps: resampled by time to this rate (frame i shows the moment i / fps); None = as stored.
     size: scale to this side, or (width, height). crop: (left, top, side) in pixels of the shown
-    picture, cut before scaling. threads: of the decoder.
+    picture, cut before scaling. threads: of the decoder. only: numbers of the frames that are wanted, ascending;
+    others are decoded, but not made pictures, and what follows the last is not read.
     A stream that changes its size in the middle keeps that of its start, HDR is tone-mapped.
     Raises `MediaError` if there is no video, or not one frame of it can be decoded.
     """
@@ -52,7 +54,7 @@ def read_frames(
     cut = (info.width, info.height) if crop is None else (crop[2], crop[2])
     wanted = cut if size is None else (size, size) if isinstance(size, int) else size
     picture = Picture((info.width, info.height), crop, wanted, "rgb24", scaling(cut, wanted))
-    return _arrays(path, fps, Conversion(picture, info.pixel_aspect, path), threads)
+    return _arrays(path, fps, Conversion(picture, info.pixel_aspect, path), threads, only)
 
 
 def check_crop(info: VideoInfo, path: Path, left: int, top: int, side: int) -> None:
@@ -61,12 +63,20 @@ def check_crop(info: VideoInfo, path: Path, left: int, top: int, side: int) -> N
         raise MediaError(f"the crop {(left, top, side)} lies outside the {info.width}x{info.height} picture of {path}")
 
 
-def _arrays(path: Path, fps: float | None, conversion: Conversion, threads: int) -> Iterator[np.ndarray]:
+def _arrays(
+    path: Path, fps: float | None, conversion: Conversion, threads: int, only: Sequence[int] | None
+) -> Iterator[np.ndarray]:
+    number = 0
     for frame, count in timed_frames(path, fps, threads=threads):
-        array = conversion(frame).to_ndarray()
-        array.flags.writeable = False
-        for _ in range(count):
-            yield array
+        if only is not None and (not only or number > only[-1]):
+            return
+        seen = count if only is None else sum(n in only for n in range(number, number + count))
+        number += count
+        if seen:
+            array = conversion(frame).to_ndarray()
+            array.flags.writeable = False
+            for _ in range(seen):
+                yield array
 
 
 def timed_frames(

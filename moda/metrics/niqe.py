@@ -53,7 +53,13 @@ def natural_quality(clip: ClipPair) -> Value:
     side = pictures.source_side[1]
     if side < MIN_SIDE_PX:
         return NotAvailable(f"the generated square is {side} px wide, NIQE needs {MIN_SIDE_PX}")
-    scores = np.array([niqe(frame) for frame in pictures.generated(FRAME_STEP, min(side, FRAME))])
+    side, video = min(side, FRAME), pictures.generated_video
+    first, after = pictures.generated_start, pictures.generated_start + pictures.frames
+    wanted, known = range(first, after, FRAME_STEP), video.known(f"niqe {side}")
+    if not known.keys() >= set(wanted):
+        frames = zip(wanted, video.read(first, after, FRAME_STEP, side), strict=False)
+        known |= {t: niqe(frame) for t, frame in frames if t not in known}
+    scores = np.array([known[t] for t in wanted if t in known])
     scores = scores[np.isfinite(scores)]
     return float(scores.mean()) if len(scores) else NotAvailable("no frame with texture")
 

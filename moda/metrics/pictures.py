@@ -7,9 +7,8 @@ cached as long as they are small: see `VideoPictures`.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +32,11 @@ class VideoPictures:
     def __init__(self, path: Path, box: Box, frames: int) -> None:
         self.path, self.box, self.frames = path, box, frames
         self._cached: OrderedDict[tuple[int, int, int], list[np.ndarray]] = OrderedDict()
+        self._known: dict[str, dict[int, float]] = {}
+
+    def known(self, what: str) -> dict[int, float]:
+        """A metric's values of single frames, by frame, for it to fill: rows that show the same frames share them."""
+        return self._known.setdefault(what, {})
 
     def read(self, start: int, stop: int, every: int = 1, size: int | None = None) -> Iterator[np.ndarray]:
         """Frames start, start + every, ... below stop: RGB uint8 (S, S, 3), S = `size` or 512.
@@ -53,8 +57,11 @@ class VideoPictures:
         yield from self._cached[key][start // every : -(-(stop - first) // every)]
 
     def _decode(self, start: int, stop: int, every: int, side: int) -> Iterator[np.ndarray]:
-        frames = read_frames(self.path, fps=FPS, size=side, crop=self.box)
-        yield from islice(frames, start, stop, every)
+        yield from read_frames(self.path, fps=FPS, size=side, crop=self.box, only=range(start, stop, every))
+
+    def at(self, moments: Sequence[int], size: int) -> Iterator[np.ndarray]:
+        """The frames at these moments, ascending; of the others none is made a picture."""
+        return read_frames(self.path, fps=FPS, size=size, crop=self.box, only=moments)
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,8 @@ def test_probe(store_video: Path, sounding: Path) -> None:
 def test_sequential_reading_gives_every_frame(store_video: Path) -> None:
     assert [number(frame) for frame in read_frames(store_video)] == list(range(COUNT))
     assert [number(frame) for frame in read_frames(store_video, fps=None)] == list(range(COUNT))
+    for only in (range(2, COUNT, 5), [0, 3, 4, COUNT - 1], [], range(COUNT, COUNT)):
+        assert [number(frame) for frame in read_frames(store_video, only=only)] == list(only)
 
 
 def test_random_access_is_exact(store_video: Path) -> None:

@@ -145,6 +145,8 @@ def test_registered_score_is_the_mean_of_every_tenth_generated_frame(tmp_path, m
     first, last = (niqe(frame) for frame in video.read(0, 11, 10, 512))
     assert last > first + 2
     assert METRICS["niqe"].measure(clip) == pytest.approx((first + last) / 2)
+    late = ClipPair(clip.tracks, pictures=PicturePair(video, video, 1, 0, 10))
+    assert METRICS["niqe"].measure(late) == last and list(video.known("niqe 512")) == [0, 10]
     small = VideoPictures(tmp_path / "a.mp4", Box(0, 0, 478), 11)
     value = METRICS["niqe"].measure(ClipPair(PairedTracks(faces, faces), pictures=PicturePair(video, small, 11)))
     assert isinstance(value, NotAvailable) and "478 px" in value.why and "480" in value.why

@@ -71,12 +71,16 @@ def test_neighbours_are_every_fifth_pair() -> None:
     assert list(neighbours(np.arange(4), 1)) == [(0, 1), (1, 2), (2, 3)]
 
 
+def tcm(true: list[np.ndarray], generated: list[np.ndarray], every: int) -> float:
+    return temporal_consistency(*([residual(*pair) for pair in neighbours(v, every)] for v in (true, generated)))
+
+
 def test_the_truth_scores_one_and_noise_blur_and_standing_still_less(moving) -> None:
-    assert temporal_consistency(moving, moving, 2) == 1
+    assert tcm(moving, moving, 2) == 1
     blurred = [gaussian_filter(frame, (2, 2, 0)) for frame in moving]
-    scores = [temporal_consistency(moving, frames, 2) for frames in (noisy(moving, 2), noisy(moving, 8), blurred)]
+    scores = [tcm(moving, frames, 2) for frames in (noisy(moving, 2), noisy(moving, 8), blurred)]
     assert max(scores) < 0.95 and scores[1] < 0.5 * scores[0]
-    assert temporal_consistency(moving, [moving[0]] * 11, 2) == pytest.approx(math.exp(-1))
+    assert tcm(moving, [moving[0]] * 11, 2) == pytest.approx(math.exp(-1))
 
 
 def test_frames_that_the_true_video_repeats_are_left_out(moving) -> None:
@@ -85,15 +89,15 @@ def test_frames_that_the_true_video_repeats_are_left_out(moving) -> None:
     scores = [
         consistency(residual(true[t - 1], true[t]), residual(generated[t - 1], generated[t])) for t in (2, 6, 8, 10)
     ]
-    assert temporal_consistency(true, generated, 2) == pytest.approx(np.mean(scores))
-    assert math.isnan(temporal_consistency([moving[0]] * 11, generated, 2))
+    assert tcm(true, generated, 2) == pytest.approx(np.mean(scores))
+    assert math.isnan(tcm([moving[0]] * 11, generated, 2))
 
 
 def test_registered_score_reads_videos(tmp_path, make_face, moving) -> None:
     faces = make_face(np.full(11, 5.0))
     pictures = write_pair(tmp_path, moving, noisy(moving, 6))
     value = METRICS["tcm"].measure(ClipPair(PairedTracks(faces, faces), pictures=pictures))
-    wanted = temporal_consistency(list(pictures.true(1, 256)), list(pictures.generated(1, 256)), 5)
+    wanted = tcm(list(pictures.true(1, 256)), list(pictures.generated(1, 256)), 5)
     assert value == pytest.approx(wanted)
     assert isinstance(value, float) and value < 0.9
     truth = PicturePair(pictures.true_video, pictures.true_video, 11)
@@ -103,3 +107,15 @@ def test_registered_score_reads_videos(tmp_path, make_face, moving) -> None:
         ClipPair(PairedTracks(faces, faces), pictures=PicturePair(still, pictures.true_video, 11))
     )
     assert isinstance(value, NotAvailable) and "stands still" in value.why
+
+
+def test_rows_that_show_the_same_frames_share_their_residuals(tmp_path, make_face, moving) -> None:
+    faces = make_face(np.full(6, 5.0))
+    fresh, used = (write_pair(tmp_path, moving, noisy(moving, 6)) for _ in range(2))
+    clips = [
+        ClipPair(PairedTracks(faces, faces), pictures=PicturePair(pair.true_video, pair.true_video, 6, 0, start))
+        for pair, start in ((used, 0), (used, 5), (fresh, 5))
+    ]
+    values = [METRICS["tcm"].measure(clip) for clip in clips]
+    assert values[0] == 1 and values[1] == values[2] != 1
+    assert sorted(used.true_video.known("tcm")) == [5, 10]

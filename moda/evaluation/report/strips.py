@@ -53,14 +53,17 @@ def write_strip(
         return None
     path = output / STRIPS_FOLDER / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name)}.jpg"
     if not path.is_file():
-        frames = pictures.true(1, FRAME_SIDE_PX) if side == "true" else pictures.generated(1, FRAME_SIDE_PX)
         strip = np.full((FRAME_SIDE_PX, FRAME_SIDE_PX * len(moments), 3), 128, np.uint8)
+        places = {moment: place for place, moment in enumerate(moments) if 0 <= moment < pictures.frames}
+        video, start = (
+            (pictures.true_video, pictures.true_start)
+            if side == "true"
+            else (pictures.generated_video, pictures.generated_start)
+        )
         try:
-            for index, frame in enumerate(frames):
-                for place in np.flatnonzero(np.array(moments) == index):
-                    strip[:, place * FRAME_SIDE_PX : (place + 1) * FRAME_SIDE_PX] = frame
-                if index >= max(moments, default=0):
-                    break
+            frames = video.at([start + moment for moment in places], FRAME_SIDE_PX)
+            for place, frame in zip(places.values(), frames, strict=False):
+                strip[:, place * FRAME_SIDE_PX : (place + 1) * FRAME_SIDE_PX] = frame
         except MediaError:
             return None
         _write_jpeg(path, strip)
