@@ -1,7 +1,8 @@
 """CUDA without a GPU: torch's FakeTensorMode, which has shapes, types and devices but no values.
 
 An operation on tensors of two devices raises, as on a GPU. Values that are read (`item`, `tolist`, `numpy`) are
-ones, so that what follows runs; `numpy()` of a tensor on the GPU raises, as there. The backward pass does not run.
+ones, so that what follows runs, and counted (`reads`) where they lie on the GPU, as the host then waits for it;
+`numpy()` of a tensor on the GPU raises, as there. The backward pass does not run.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from torch.utils._pytree import tree_map_only
 from moda.stages.speech.network import _mel_bank
 
 CUDA = "cuda"
+reads: list[torch.Size] = []
+"""Shapes of the tensors on the GPU whose values were read since the block began."""
 
 
 @contextmanager
@@ -31,19 +34,30 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
     with monkeypatch.context() as patch, FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=False) as mode:
         patch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
         patch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)
-        patch.setattr(FakeTensor, "item", lambda self: _ones(self).flat[0].item(), raising=False)
-        patch.setattr(FakeTensor, "tolist", lambda self: _ones(self).tolist(), raising=False)
-        patch.setattr(FakeTensor, "__float__", lambda self: 1.0, raising=False)
-        patch.setattr(FakeTensor, "__int__", lambda self: 1, raising=False)
-        patch.setattr(FakeTensor, "__bool__", lambda self: True, raising=False)
+        readers = {"item": lambda self: _ones(self).flat[0].item(), "tolist": lambda self: _ones(self).tolist()}
+        readers |= {"__float__": lambda _: 1.0, "__int__": lambda _: 1, "__bool__": lambda _: True}
+        for name, read in readers.items():
+            patch.setattr(FakeTensor, name, _counted(read), raising=False)
         patch.setattr(FakeTensor, "numpy", _numpy, raising=False)
+        patch.setattr(FakeTensor, "__deepcopy__", _copied, raising=False)
+        patch.setattr(nn.Module, "_apply", _applied)  # torch's exchanges parameters in place, which fake ones do not
         for name in ("__getitem__", "__setitem__"):  # the mode itself takes any index
             patch.setattr(FakeTensor, name, _checked(getattr(Tensor, name)), raising=False)
+        reads.clear()
         _mel_bank.cache_clear()  # a tensor that is kept: neither a real one here nor a fake one after
         try:
             yield mode
         finally:
             _mel_bank.cache_clear()
+
+
+def _counted(read: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
+    def call(tensor: Tensor) -> Any:
+        if tensor.device.type != "cpu":
+            reads.append(tensor.shape)
+        return read(tensor)
+
+    return call
 
 
 def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -60,6 +74,23 @@ def _ones(tensor: Tensor) -> np.ndarray:
     """An array of its shape; of 2 where the shape depends on values."""
     shape = [side if isinstance(side, int) else 2 for side in tensor.shape]
     return np.ones(shape, str(tensor.dtype).removeprefix("torch."))
+
+
+def _copied(tensor: Tensor, memo: dict[int, Any]) -> Tensor:
+    if id(tensor) not in memo:
+        plain = tensor.detach().clone()
+        memo[id(tensor)] = nn.Parameter(plain, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else plain
+    made: Tensor = memo[id(tensor)]
+    return made
+
+
+def _applied(module: nn.Module, change: Callable[[Tensor], Tensor]) -> nn.Module:
+    for part in module.modules():
+        for name, value in part._parameters.items():
+            if value is not None:
+                part._parameters[name] = nn.Parameter(change(value.detach()), value.requires_grad)
+        part._buffers.update({name: change(value) for name, value in part._buffers.items() if value is not None})
+    return module
 
 
 def _numpy(tensor: Tensor) -> Any:

@@ -38,10 +38,11 @@ def debug_network(stage: str, section: dict[str, Any]) -> nn.Module:
 
 
 def write_checkpoints(folder: Path, **sections: dict[str, Any]) -> dict[str, Path]:
-    """STAGE.pt for all stages; sections: changes of a stage's network section."""
+    """STAGE.pt for all stages; sections: changes of a stage's network section, {"kind": "paper"} the other stage 1."""
     paths = {}
     for stage in STAGES:
-        section = {**debug_section(stage), **sections.get(stage, {})}
+        changes = sections.get(stage, {})
+        section = {**debug_section("audio2repr_paper" if changes.get("kind") == "paper" else stage), **changes}
         weights = debug_network(stage, section).state_dict()
         paths[stage] = folder / f"{stage}.pt"
         checkpoint.save(paths[stage], checkpoint.Checkpoint(stage, {"stage": stage, "network": section}, weights))

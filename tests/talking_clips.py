@@ -1,4 +1,7 @@
-"""Clips in which the mouth opens with the loudness of the audio, at random but exactly in step."""
+"""Clips in which the mouth opens with the loudness of the audio, at random but exactly in step.
+
+The rest of the face but the eyes follows the mouth, each point in a direction of its own.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,15 @@ from moda.data.arrays import write_array
 from moda.data.moments import clip_moments, write_moments
 from moda.data.store import ClipStore
 from moda.files import write_json
-from moda.landmarks import INNER_LIP_PAIRS, LIPS, N_LANDMARKS, canonical_face
+from moda.landmarks import INNER_LIP_PAIRS, LIPS, N_LANDMARKS, OTHERS, canonical_face
 from moda.media.audio import write_wav
 from moda.representation import SAMPLE_RATE, HeadPose
 
 HOP = SAMPLE_RATE // 100
 OPENING = 8.0
 """Canonical pixels by which the loudest audio opens the mouth."""
+FOLLOWING_PX = 2.0
+"""Standard deviation of how far the loudest audio moves the other points, canonical pixels a coordinate."""
 LOWER = sorted({pair[1] for pair in INNER_LIP_PAIRS} & set(LIPS))
 
 
@@ -39,7 +44,10 @@ def talk(frames: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     noise = random.standard_normal(len(loudness) * HOP)
     wave = 0.1 * np.interp(np.arange(len(noise)) / HOP, np.arange(len(loudness)), loudness) * noise
     face = np.repeat(mesh()[None], frames, axis=0)
-    face[:, LOWER, 1] += OPENING * loudness.reshape(-1, 4).mean(1)[:, None]
+    opening = loudness.reshape(-1, 4).mean(1)
+    face[:, LOWER, 1] += OPENING * opening[:, None]
+    directions = np.random.default_rng(0).normal(0, FOLLOWING_PX, (len(OTHERS), 3))
+    face[:, OTHERS] += opening[:, None, None] * directions
     face += random.normal(0, 0.1, face.shape)
     return face.astype(np.float32), wave.astype(np.float32)
 

@@ -40,13 +40,15 @@ class FrozenEncoder(Protocol):
 
     def state_dict(self) -> dict[str, Tensor]: ...
 
+    def cpu(self) -> FrozenEncoder: ...
+
 
 class EncodedAudio:
     """Features of clips, computed on the CPU when a clip is first read, by whichever process reads it."""
 
     def __init__(self, encoder: FrozenEncoder, folder: Path, versions: int, augment: AudioAugmentation) -> None:
-        """encoder: of it a copy is taken. folder: where they are kept, from one run to the next."""
-        self._encoder = deepcopy(encoder)
+        """encoder: of it a copy is taken, on the CPU: loading processes must not touch a GPU. folder: where they are kept, from one run to the next."""
+        self._encoder = deepcopy(encoder).cpu()
         self._folder, self.versions, self._augment = folder, versions, augment
 
     @cached_property
@@ -54,7 +56,7 @@ class EncodedAudio:
         """Of the encoder: equal for equal weights and an equal rule."""
         digest = hashlib.sha256(self._encoder.rule.encode())
         for name, value in self._encoder.state_dict().items():
-            digest.update(name.encode() + value.cpu().numpy().tobytes())
+            digest.update(name.encode() + value.numpy().tobytes())
         return digest.hexdigest()
 
     def between(self, clip: Clip, version: int, start: int, stop: int) -> np.ndarray:

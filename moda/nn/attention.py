@@ -124,7 +124,9 @@ class ProbAttn(nn.Module):
         encoded = self.encoder(x)  # not causal: every frame attends to all
         mu, logvar = self.to_mu(encoded), self.to_logvar(encoded)
         z = mu + torch.exp(0.5 * logvar) * noise  # sigma = exp(logvar / 2); noise at inference too
-        decoded = self.decoder(x, self.from_latent(z), tgt_mask=causal_mask(frames, device=x.device))
+        causal = causal_mask(frames, device=x.device)
+        # said: else torch compares the mask's values with those of a causal one, and the host waits for the device
+        decoded = self.decoder(x, self.from_latent(z), tgt_mask=causal, tgt_is_causal=True)
         return self.out(decoded), Latent(mu, logvar)
 
 

@@ -64,25 +64,27 @@ class Runtime:
 
     def to_device(self, batch: Any) -> Any:
         """Every tensor of a (nested) batch on the device."""
-        return send_to_device(batch, self.device, non_blocking=True)
+        return send_to_device(batch, self.device, non_blocking=self.device.type == "cuda")  # it waits where it must
 
     def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Mean of every gradient over the processes, in one exchange.
 
         Every process sends all of them in the same order, zeros where its batch did not reach a parameter (layerdrop),
         so that none waits for another. A parameter that no process reached is left without a gradient, as in one
-        process: the optimiser skips it.
+        process: the optimiser skips it. Gradients keep the layout of their parameters, which a fused optimiser takes
+        for granted: with another one it would take each weight the gradient of another.
         """
         if self.count == 1:
             return
-        reached = torch.tensor([parameter.grad is not None for parameter in parameters], dtype=torch.float32)
+        here = [parameter.grad is not None for parameter in parameters]
         parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-        flat = torch.cat([reached.to(self.device), *(part.flatten() for part in parts)])
+        flat = torch.cat([torch.tensor(here, dtype=torch.float32).to(self.device), *(p.flatten() for p in parts)])
         with _together():
             flat = reduce(flat, "mean")
-        reached, *means = flat.split([len(parts), *(part.numel() for part in parts)])
-        for parameter, mean, share in zip(parameters, means, reached.tolist(), strict=True):
-            parameter.grad = mean.view_as(parameter) if share else None
+        shares, *means = flat.split([len(parts), *(part.numel() for part in parts)])
+        reached = here if all(here) else shares.tolist()  # a read waits for the device
+        for parameter, part, mean, any_reached in zip(parameters, parts, means, reached, strict=True):
+            parameter.grad = part.copy_(mean.view_as(part)) if any_reached else None
 
     def average(self, values: Tensor) -> Tensor:
         """Mean of a tensor over the processes."""
@@ -101,6 +103,8 @@ class Runtime:
 
     def any(self, flag: bool) -> bool:
         """Whether any process says so: they stop together."""
+        if self.count == 1:
+            return flag  # a value that is sent to a GPU and back waits for the whole step
         return bool(self.average(torch.tensor(float(flag), device=self.device)) > 0)
 
     @torch.no_grad()

@@ -107,8 +107,9 @@ class WeightAverage:
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
-        def average(averaged: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor | int) -> None:
-            share = 1 - min(decay, (1 + int(updates)) / (10 + int(updates)))
+        def average(averaged: Sequence[Tensor], current: Sequence[Tensor], _: Tensor | int) -> None:
+            updates = int(self.model.n_averaged)  # on the CPU; what is given was sent to the device
+            share = 1 - min(decay, (1 + updates) / (10 + updates))
             torch._foreach_lerp_(list(averaged), list(current), share)
 
         self.network = network

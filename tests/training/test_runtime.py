@@ -102,6 +102,24 @@ def test_a_device_that_is_not_here_is_refused() -> None:
                 Runtime(name)
 
 
+def test_averaged_gradients_keep_the_layout_of_their_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fused AdamW pairs weights and gradients by where they lie in memory, whatever their strides."""
+    picture, runtime = torch.randn(2, 3, 8, 8), Runtime("cpu")
+    network = torch.nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network(picture).square().sum().backward()
+    wanted = {name: parameter.grad.clone() for name, parameter in network.named_parameters()}
+    network.unused = torch.nn.Linear(2, 2)
+    runtime.count = 2
+    monkeypatch.setattr("moda.training.runtime.reduce", lambda values, how: values.clone())  # both have the same
+    runtime.average_gradients(list(network.parameters()))
+    for name, parameter in network.named_parameters():
+        if name in wanted:
+            assert parameter.grad is not None and parameter.grad.stride() == parameter.stride()
+            assert torch.equal(parameter.grad, wanted[name])
+        else:
+            assert parameter.grad is None
+
+
 def test_bf16_is_only_where_it_is_asked_for() -> None:
     a = torch.ones(2, 2)
     for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
