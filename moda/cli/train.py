@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from moda.stages.registry import Sections
     from moda.training.config import TrainConfig
     from moda.training.dry_run import DryRun
+    from moda.training.overfitting import Overfit
     from moda.training.trainer import Trainer
 
 
@@ -130,16 +131,32 @@ def _overfit(config: TrainConfig, source: str, steps: int) -> int:
         trainer.prepare_data(scratch)
         result = overfit(trainer, show)
     if trainer.runtime.main:
-        share = result.last / result.first if result.first else 1.0
-        verdict = "learned" if result.learned else "NOT LEARNED"
-        fell = f"loss {result.first:.4g} -> {result.last:.4g}, {share:.0%}"
-        print(f"{verdict}: {fell} (wanted: {result.wanted:.0%} or less)")
-        if not result.learned:
-            print(
-                "one batch should be easy: raise optimizer.lr or the steps of --overfit-one-batch, and look at the "
-                "loss's weights and at the data (--dry-run, the report of the preparation)"
-            )
+        print(_describe_overfit(result))
     return 0 if result.learned else 1
+
+
+def _describe_overfit(result: Overfit) -> str:
+    from moda.training.overfitting import WANTED
+
+    share = result.last / result.first if result.first else 1.0
+    lines = [
+        f"{'learned' if result.learned else 'NOT LEARNED'}: loss {result.first:.4g} -> {result.last:.4g}, {share:.0%} "
+        f"(wanted: {WANTED:.0%} or less)"
+    ]
+    if result.exchanged is not None:
+        share = result.paired / result.exchanged
+        lines.append(f"with the targets of other samples it is {result.exchanged:.4g}; its own are {share:.0%} of that")
+    if not result.fallen:
+        lines.append(
+            "one batch should be easy: raise optimizer.lr or the steps of --overfit-one-batch, and look at the "
+            "loss's weights and at the data (--dry-run, the report of the preparation)"
+        )
+    elif not result.learned:
+        lines.append(
+            f"the loss fell, but {WANTED:.0%} or less are wanted here too: what is predicted hardly depends on the "
+            "input; do inputs and targets belong together? Raise the steps of --overfit-one-batch, and look at the data"
+        )
+    return "\n".join(lines)
 
 
 def _write_reference(trainer: Trainer, path: Path) -> None:

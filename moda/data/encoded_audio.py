@@ -47,7 +47,10 @@ class EncodedAudio:
     """Features of clips, computed on the CPU when a clip is first read, by whichever process reads it."""
 
     def __init__(self, encoder: FrozenEncoder, folder: Path, versions: int, augment: AudioAugmentation) -> None:
-        """encoder: of it a copy is taken, on the CPU: loading processes must not touch a GPU. folder: where they are kept, from one run to the next."""
+        """encoder: of it a copy is taken, on the CPU: loading processes must not touch a GPU.
+
+        folder: where the features are kept, from one run to the next.
+        """
         self._encoder = deepcopy(encoder).cpu()
         self._folder, self.versions, self._augment = folder, versions, augment
 

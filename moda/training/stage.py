@@ -34,8 +34,8 @@ class Stage(ABC, nn.Module):
     LossConfig: ClassVar[type[Config]]
     training_only: ClassVar[frozenset[str]] = frozenset()
     """Sections of the network's settings that `network` is not built from; `init` does not compare them."""
-    overfit_share: ClassVar[float] = 0.5
-    """Share of its first loss to which the network's falls where it learns one batch by heart (`overfitting`)."""
+    targets: ClassVar[frozenset[str]] = frozenset()
+    """Names of a batch's tensors that the network is to predict; `overfitting` exchanges them between samples."""
     norm_setting: ClassVar[str | None] = None
     """Setting that takes the place of batch normalisation, which cannot be trained on one sample: "key: value"."""
 

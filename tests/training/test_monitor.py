@@ -5,19 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import math
-from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
 
 from moda.cli.train import main
 from moda.config import load_yaml
 from moda.data.statistics import clip_statistics
 from moda.data.store import ClipStore
 from moda.locations import find_reference
-from moda.stages.audio2repr.stage import Audio2ReprStage
 from moda.training.reference import Reference
 from tests.conftest import REPOSITORY
 from tests.talking_clips import talking_store
@@ -77,35 +73,6 @@ def test_a_run_writes_curves(store: Path, tmp_path: Path, capsys: pytest.Capture
     path.unlink()
     assert train("debug/faco", store, tmp_path / "run", *steps) == 0, "of the finished run"
     assert json.loads(path.read_text()) == before
-
-
-def test_one_batch_is_learned_by_heart(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = tmp_path / "run"
-    assert train("debug/audio2repr_paper", store, run, "--overfit-one-batch") == 0
-    assert "\nlearned: loss " in capsys.readouterr().out
-    assert not run.exists(), "nothing is written"
-    still = ["--set", "optimizer.lr=1e-9", "--overfit-one-batch", "10"]
-    assert train("debug/audio2repr_paper", store, run, *still) == 1
-    assert "\nNOT LEARNED: loss " in capsys.readouterr().out
-
-
-def test_labels_in_another_order_every_step_are_not_learned_by_heart(
-    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    losses, step = Audio2ReprStage.losses, count()
-
-    def mixed_up(stage: Audio2ReprStage, batch: list[dict[str, torch.Tensor]], generator: torch.Generator) -> Any:
-        order = torch.randperm(batch[0]["lips"][..., 0, 0].numel(), generator=torch.Generator().manual_seed(next(step)))
-        labels = {
-            name: values.flatten(0, 1)[order].unflatten(0, values.shape[:2])
-            for name, values in batch[0].items()
-            if name in ("lips", "eyes", "head", "torso")
-        }
-        return losses(stage, [{**batch[0], **labels}], generator)
-
-    monkeypatch.setattr(Audio2ReprStage, "losses", mixed_up)
-    assert train("debug/audio2repr_paper", store, tmp_path / "run", "--overfit-one-batch", "150") == 1
-    assert "\nNOT LEARNED: loss " in capsys.readouterr().out
 
 
 def test_an_existing_run_stays_as_it_is(store: Path, tmp_path: Path) -> None:

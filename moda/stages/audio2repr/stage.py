@@ -83,7 +83,7 @@ class Audio2ReprStage(Stage):
     NetworkConfig: ClassVar[type[Config]] = Audio2ReprNetworkConfig
     LossConfig: ClassVar[type[Config]] = Audio2ReprLossConfig
     norm_setting: ClassVar[str | None] = "network.norm: layer"
-    overfit_share: ClassVar[float] = 0.75
+    targets: ClassVar[frozenset[str]] = frozenset({"lips", "eyes", "open_eyes", "head", "torso", "onsets"})
 
     data_config: SequenceConfig
     network_config: Audio2ReprConfig

@@ -40,7 +40,7 @@ class FaCoStage(Stage):
     DataConfig: ClassVar[type[Config]] = SequenceConfig
     NetworkConfig: ClassVar[type[Config]] = FaCoConfig
     LossConfig: ClassVar[type[Config]] = FaCoLossConfig
-    overfit_share: ClassVar[float] = 0.75
+    targets: ClassVar[frozenset[str]] = frozenset({"face"})
 
     data_config: SequenceConfig
     network_config: FaCoConfig

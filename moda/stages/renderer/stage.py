@@ -69,6 +69,7 @@ class RendererStage(Stage):
     NetworkConfig: ClassVar[type[Config]] = RendererConfig
     LossConfig: ClassVar[type[Config]] = RendererLossConfig
     training_only: ClassVar[frozenset[str]] = frozenset({"discriminator"})
+    targets: ClassVar[frozenset[str]] = frozenset({"target", "eyes_target"})
 
     data_config: FramesConfig
     network_config: RendererConfig

@@ -52,6 +52,7 @@ class SpeechStage(Stage):
     DataConfig: ClassVar[type[Config]] = SpeechDataConfig
     NetworkConfig: ClassVar[type[Config]] = SpeechNetworkConfig
     LossConfig: ClassVar[type[Config]] = SpeechLossConfig
+    targets: ClassVar[frozenset[str]] = frozenset({"posteriors", "clean"})
 
     data_config: SpeechDataConfig
     network_config: SpeechNetworkConfig

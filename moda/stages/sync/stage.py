@@ -36,6 +36,7 @@ class SyncStage(Stage):
     DataConfig: ClassVar[type[Config]] = SyncDataConfig
     NetworkConfig: ClassVar[type[Config]] = LipSyncConfig
     LossConfig: ClassVar[type[Config]] = SyncLossConfig
+    targets: ClassVar[frozenset[str]] = frozenset({"late"})
 
     data_config: SyncDataConfig
     network_config: LipSyncConfig
