@@ -68,6 +68,9 @@ class AnimationConfig(Config):
     fixations: bool = True
     """The gaze rests on a place while the head turns, and jumps to the next (`moda.gaze`); False: as the network drew
     it."""
+    listening: float = Field(0.4, ge=0, le=1)
+    """How much of its motion the head keeps in a silence (`pauses`) of some seconds, and the shoulders, which lose less
+    (`moda.listening`); 1: as in speech."""
     pauses: PauseConfig | None = PauseConfig()
     """When the mouth closes by itself; null = only when the network closes it (as in the paper)."""
     windows: WindowsName = "stream"

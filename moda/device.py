@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
@@ -17,6 +18,7 @@ DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 """auto takes a GPU when there is one: CUDA, then MPS."""
 DEVICE_NAMES: tuple[DeviceName, ...] = ("auto", "cpu", "cuda", "mps")
 Precision = Literal["fp32", "bf16", "fp16"]
+_changing_threads = threading.Lock()
 
 
 def choose_device(name: DeviceName = "auto") -> torch.device:
@@ -103,15 +105,30 @@ def one_thread(device: torch.device) -> Iterator[None]:
     """Let torch compute with one thread on a CPU, where its sums depend on how many there are."""
     import torch
 
-    threads = torch.get_num_threads()
-    if device.type != "cpu" or threads == 1:
-        yield
-        return
-    torch.set_num_threads(1)
+    before = compute_with_one_thread() if device.type == "cpu" else 1
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        if before > 1:
+            torch.set_num_threads(before)
+
+
+def compute_with_one_thread() -> int:
+    """Let torch compute with one thread in the calling thread and in no other; returns how many it had there.
+
+    torch keeps a number for each thread, and gives a new one the last that was set anywhere: that is set back here by
+    a thread that ends at once.
+    """
+    import torch
+
+    with _changing_threads:
+        before = torch.get_num_threads()
+        if before > 1:
+            torch.set_num_threads(1)
+            restoring = threading.Thread(target=torch.set_num_threads, args=(before,))
+            restoring.start()
+            restoring.join()
+    return before
 
 
 def random_generator(seed: int) -> torch.Generator:

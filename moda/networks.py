@@ -29,12 +29,14 @@ class MotionParts(Protocol):
 
 
 class WindowSettings(Protocol):
-    """Frames of a window at inference, and from one window to the next."""
+    """Frames of a window at inference, from one window to the next, and of a period of the attention."""
 
     @property
     def window(self) -> int: ...
     @property
     def stride(self) -> int: ...
+    @property
+    def period(self) -> int: ...
 
 
 class SpeechFeatures(Protocol):

@@ -24,7 +24,7 @@ Span = tuple[int, int]
 class StreamWindows:
     """Windows in frames. Each takes the sound a step further, and gives a step of motion `held_back` frames before it.
 
-    A window begins at a whole second: the period of stage 1's attention.
+    A window begins at a whole period of stage 1's attention (q of M_T and PPE).
     """
 
     step: int
@@ -49,13 +49,11 @@ class StreamWindows:
         """Frames of sound after each frame that are known in whole when it is given."""
         return self.heard_ahead + self.held_back - 1
 
-    def first(self, end: int) -> int:
-        """First frame of the window whose sound ends before frame `end`."""
-        return max(0, (end - self.past) // PERIOD * PERIOD)
+    def first(self, end: int, period: int) -> int:
+        """First frame of the window whose sound ends before frame `end`; period: of the attention, frames."""
+        return max(0, (end - self.past) // period * period)
 
 
-PERIOD = 25
-"""Frames of a period of the attention of stage 1, in all configurations that ship."""
 STREAM_WINDOWS: dict[WindowsName, StreamWindows] = {
     "stream": StreamWindows(step=10, heard_ahead=10, held_back=7),
     "low_delay": StreamWindows(step=4, heard_ahead=4, held_back=2),

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from moda.device import compute_with_one_thread
+
 
 class OneThreadEach(ThreadPoolExecutor):
     """Threads in each of which torch computes with one thread.
@@ -18,13 +20,7 @@ class OneThreadEach(ThreadPoolExecutor):
     """
 
     def __init__(self, count: int) -> None:
-        self._before = torch.get_num_threads()
-        super().__init__(count, initializer=torch.set_num_threads, initargs=(1,))
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End the threads; torch's own number is that of before, as theirs holds for others that are yet to begin."""
-        super().shutdown(wait, cancel_futures=cancel_futures)
-        torch.set_num_threads(self._before)
+        super().__init__(count, initializer=compute_with_one_thread)
 
 
 def for_cpu(network: nn.Module) -> nn.Module:

@@ -107,7 +107,7 @@ class WhisperEncoder(nn.Module):
         block, ahead: its positions, and those of the window after it.
         """
         stop = WINDOW_POSITIONS - ahead
-        outputs = [out[:, stop - block : stop] for out in self.encode(self.spectra(windows))]
+        outputs = self.encode(self.spectra(windows), slice(stop - block, stop))
         return torch.cat([out.unflatten(1, (-1, POSITIONS_A_FRAME)).flatten(2) for out in outputs], dim=-1)
 
     def latest(self, window: Tensor, frames: int, ahead: int) -> Tensor:
@@ -129,22 +129,27 @@ class WhisperEncoder(nn.Module):
         loudest = levels.amax(dim=(1, 2), keepdim=True)
         return (torch.maximum(levels, loudest - DYNAMIC_RANGE) + 4.0) / 4.0
 
-    def encode(self, spectra: Tensor) -> Iterator[Tensor]:
-        """Spectra (K, `MEL_BANDS`, 2 P) -> the features (K, P, width) after each layer that is read, in order.
+    def encode(self, spectra: Tensor, asked: slice) -> Iterator[Tensor]:
+        """Spectra (K, `MEL_BANDS`, 2 P) -> the features (K, asked, width) after each layer that is read, in order.
 
-        P: at most `KNOWN_POSITIONS`, of which the last are taken.
+        P: at most `KNOWN_POSITIONS`, of which the last are taken. asked: of the P positions, those whose features are
+        wanted; the last layer computes no others.
         """
         x = F.gelu(self.conv2(F.gelu(self.conv1(spectra)))).transpose(1, 2)
         x = x + self.embed_positions.weight[-x.shape[1] :]
-        for number in range(len(self.layers) + 1):
+        last = len(self.layers) - 1
+        for number, layer in enumerate(self.layers):
             if number in self.config.read:
-                yield self.norms[str(number)](x)
-            if number < len(self.layers):
-                x = self.layers[number](x)
+                yield self.norms[str(number)](x[:, asked])
+            x = layer(x, asked if number == last else slice(None))
+        if len(self.layers) in self.config.read:
+            yield self.norms[str(len(self.layers))](x if self.layers else x[:, asked])
 
 
 class WhisperLayer(nn.Module):
-    """Self-attention and feed-forward, each normalised before and added to its input: (K, P, width) -> the same."""
+    """Self-attention and feed-forward, each normalised before and added to its input: (K, P, width) -> the same, of
+    the positions that are asked for.
+    """
 
     def __init__(self, width: int, heads: int, ffn: int) -> None:
         super().__init__()
@@ -153,8 +158,8 @@ class WhisperLayer(nn.Module):
         self.final_layer_norm = nn.LayerNorm(width)
         self.fc1, self.fc2 = nn.Linear(width, ffn), nn.Linear(ffn, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.self_attn(self.self_attn_layer_norm(x))
+    def forward(self, x: Tensor, asked: slice) -> Tensor:
+        x = x[:, asked] + self.self_attn(self.self_attn_layer_norm(x), asked)
         out: Tensor = x + self.fc2(F.gelu(self.fc1(self.final_layer_norm(x))))
         return out
 
@@ -168,10 +173,10 @@ class WhisperAttention(nn.Module):
         self.q_proj, self.v_proj, self.out_proj = (nn.Linear(width, width) for _ in range(3))
         self.k_proj = nn.Linear(width, width, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, asked: slice) -> Tensor:
         query, key, value = (
-            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for layer in (self.q_proj, self.k_proj, self.v_proj)
+            layer(given).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for layer, given in ((self.q_proj, x[:, asked]), (self.k_proj, x), (self.v_proj, x))
         )
         mixed = F.scaled_dot_product_attention(query, key, value)
         out: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(2))

@@ -19,7 +19,7 @@ from moda.errors import ConfigError
 from moda.lips import MouthGate
 from moda.networks import MotionNetwork
 from moda.representation import FPS, PARTS, SAMPLE_RATE, SHAPES, Motion, frames_of, interpolate, samples_at
-from moda.streaming.shaping import cut, finite_parts, fixations_of, join, motion_of, shaped
+from moda.streaming.shaping import cut, finite_parts, fixations_of, join, liveliness_of, motion_of, shaped
 from moda.streaming.tail import Tail
 from moda.windows import STREAM_WINDOWS, StreamWindows
 
@@ -60,6 +60,7 @@ class MotionStream:
         self._windows = stream_windows(config)
         self._generator = random_generator(seed)
         self._gate = MouthGate(config.pauses, self._windows.look_ahead)
+        self._liveliness = liveliness_of(config)
         self._fixations = fixations_of(config, subject, seed)
         self._lips_mean = network.lips_mean.cpu().numpy()
         self._sound = Tail(np.zeros(0, np.float32))
@@ -95,7 +96,7 @@ class MotionStream:
         windows = self._windows
         with one_thread(self._device):  # else its bits depend on how many threads there are
             self._hear(end)
-            first, future = windows.first(end), end + windows.future
+            first, future = self._first(end), end + windows.future
             while self._noise.stop < future:
                 drawn = torch.randn(_NOISE_FRAMES, self._network.latent_dim, generator=self._generator)
                 self._noise.append(drawn.numpy())
@@ -144,6 +145,8 @@ class MotionStream:
                 )
                 values[:frames] = before[:frames] + share * (values[:frames] - before[:frames])
         parts["lips"] *= gate[:, None, None]
+        if self._liveliness is not None:
+            parts["head"], parts["torso"] = self._liveliness(parts["head"], parts["torso"], gate)
         if self._fixations is not None:
             parts["eyes"] = self._fixations(parts["eyes"], parts["head"])
         return motion_of(parts)
@@ -161,10 +164,14 @@ class MotionStream:
         piece[samples_at(known) - samples_at(first) :] = 0
         return piece
 
+    def _first(self, end: int) -> int:
+        """First frame of the window whose sound ends before frame `end`."""
+        return self._windows.first(end, self._network.config.period)
+
     def _forget(self) -> None:
         """Drop what no later window sees."""
         windows = self._windows
-        first = windows.first(self._heard)
+        first = self._first(self._heard)
         hears = samples_at(self._heard + windows.heard_ahead) - self._network.heard_samples
         self._sound.forget(min(samples_at(min(first, self._levels - 1)), hears))
         self._noise.forget(first)

@@ -12,6 +12,7 @@ from moda.animation import AnimationConfig
 from moda.errors import CheckpointError
 from moda.gaze import Fixations
 from moda.lips import with_contrast
+from moda.listening import Liveliness
 from moda.networks import MotionParts
 from moda.representation import FPS, PARTS, Motion
 from moda.smoothing import smooth_motion
@@ -45,6 +46,11 @@ def fixations_of(config: AnimationConfig, subject: Tensor, seed: int) -> Fixatio
     """What makes the gaze rest and jump, for a subject (1, 478, 3); None where it stays as it was drawn."""
     rests = config.fixations and config.gains.eyes
     return Fixations(subject[0].cpu().numpy(), seed) if rests else None
+
+
+def liveliness_of(config: AnimationConfig) -> Liveliness | None:
+    """What calms head and shoulders in silences; None where they move as in speech."""
+    return Liveliness(config.listening) if config.pauses and config.listening < 1 else None
 
 
 def motion_of(parts: Mapping[str, np.ndarray], fps: float = FPS) -> Motion:

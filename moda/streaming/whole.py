@@ -14,7 +14,7 @@ from moda.device import random_generator
 from moda.lips import mouth_gate
 from moda.networks import MotionNetwork
 from moda.representation import PARTS, Motion, frames_of, samples_at
-from moda.streaming.shaping import finite_parts, fixations_of, motion_of, shaped
+from moda.streaming.shaping import finite_parts, fixations_of, liveliness_of, motion_of, shaped
 from moda.streaming.tail import Tail
 from moda.windows import SlidingWindow, run_windowed
 
@@ -44,7 +44,10 @@ def whole_motion(
 
     merged = run_windowed(predict, frames, window=SlidingWindow(network.config.window, network.config.stride))
     parts = {name: values.numpy() for name, values in merged.items()}
-    _finish(parts, mouth_gate(wave, frames, config.pauses), network.lips_mean.cpu().numpy(), config)
+    gate = mouth_gate(wave, frames, config.pauses)
+    _finish(parts, gate, network.lips_mean.cpu().numpy(), config)
+    if (liveliness := liveliness_of(config)) is not None:
+        parts["head"], parts["torso"] = liveliness(parts["head"], parts["torso"], gate)
     if (fixations := fixations_of(config, subject, seed)) is not None:
         parts["eyes"] = fixations(parts["eyes"], parts["head"])
     return motion_of(parts)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from moda.device import one_thread
 from moda.geometry import to_image
 from moda.landmarks import OUTER_LIPS
 from moda.representation import HeadPose
@@ -120,7 +121,7 @@ def look_at(image: np.ndarray, landmarks: np.ndarray, pose: HeadPose) -> FaceVie
     """Estimates for a head of a picture (H, W, 3) uint8 RGB: landmarks (478, 3) and pose, pixels of that picture."""
     matrix = view_of(pose)
     view = torch.from_numpy(_contrasted(take_view(image, matrix))).permute(2, 0, 1)[None] / 255
-    with torch.inference_mode():
+    with torch.inference_mode(), one_thread(torch.device("cpu")):
         pixels, upright = _network()(torch.cat([view, view.flip(-1)]))
     hidden = torch.sigmoid(torch.stack([pixels[0], pixels[1].flip(-1)])).mean(dim=0).numpy()
     outline = (landmarks[list(OUTER_LIPS), :2] @ matrix[:, :2].T + matrix[:, 2]) / 4

@@ -7,33 +7,33 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from moda.animation import InferenceConfig
 from moda.app.limits import Limits
 from moda.app.server import is_local
 from moda.cli.app import main
 from moda.cli.infer import main as infer
-from moda.file_hash import file_hash
 from moda.jobs.job import Job
 from moda.jobs.making import Made, Models, Watch
-from moda.media.audio import write_wav
 from moda.media.video import probe
 from moda.provenance import read_record
 from moda.representation import Motion
 from tests.app.conftest import Files
-from tests.conftest import speech_like
 
 pytest.importorskip("gradio", reason="needs Gradio (moda[app])")
 httpx = pytest.importorskip("httpx")
 
 from gradio_client import Client, handle_file  # noqa: E402
 from gradio_client.exceptions import AppError  # noqa: E402
+
+from tests.app.load import load  # noqa: E402
 
 Serve = Callable[..., AbstractContextManager[Any]]
 
@@ -155,24 +155,19 @@ def test_a_full_queue_is_a_clear_answer(serve: Serve, files: Files, monkeypatch:
         told.close()
 
 
-def test_no_job_of_several_clients_is_lost_or_mixed_up(url: str, tmp_path: Path, files: Files) -> None:
-    """8 clients, 3 jobs each: what comes back is of the client's own voice and seed."""
-
-    def jobs_of(number: int) -> list[str]:
-        client, wrong = Client(url, verbose=False, download_files=tmp_path / str(number)), []
-        for turn in range(3):
-            seconds, seed = 0.2 + 0.04 * number, 100 * number + turn
-            voice = tmp_path / f"{number}_{turn}.wav"
-            write_wav(voice, speech_like(seconds, seed=seed))
-            video, _, status = call(client, voice, files.face, seed=seed)
-            record = read_record(Path(video)) or {}
-            right = record["seed"] == seed and record["inputs"]["audio"] == file_hash(voice)
-            if not right or status["state"] != "done" or Path(video).name != f"{voice.stem}_{seed}.mp4":
-                wrong.append(f"{number} {turn}: {record}")
-        return wrong
-
-    with ThreadPoolExecutor(8) as pool:
-        assert [problem for problems in pool.map(jobs_of, range(8)) for problem in problems] == []
+@pytest.mark.parametrize(("at_once", "queue"), [(1, 20), (2, 3)])
+def test_no_job_of_several_clients_is_lost_or_mixed_up(settings: InferenceConfig, at_once: int, queue: int) -> None:
+    """8 clients, 3 jobs each; `python -m tests.app.load` is the long form, with the networks that ship."""
+    said: list[str] = []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)  # jobs at the same time must not change each other's
+    try:
+        found = load(settings, Limits(at_once=at_once, queue=queue), jobs=3, kinds=2, seconds=0.2, say=said.append)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert found["right"] == 24, said
+    assert (found["refused"] > 0) == (queue < 7), "8 clients, of whom one or two are served"
 
 
 def test_uploads_and_videos_are_removed(serve: Serve, files: Files) -> None:

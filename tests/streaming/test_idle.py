@@ -7,11 +7,23 @@ import torch
 
 from moda.animation import AnimationConfig
 from moda.blinks import find_blinks
-from moda.landmarks import EYES, eye_opening
+from moda.landmarks import EYES, IRIS_ROWS, eye_opening
+from moda.media.audio import read_audio
 from moda.pipeline import Animator
-from moda.representation import HeadPose, Portrait
+from moda.representation import HeadPose, Motion, Portrait
 from moda.stages.animation import load_stage
 from moda.stages.faco.network import RestingFace
+from tests.conftest import REPOSITORY
+
+
+def speed(values: np.ndarray) -> float:
+    """Mean change from frame to frame."""
+    return float(np.abs(np.diff(values, axis=0)).mean())
+
+
+def gaze(motion: Motion) -> np.ndarray:
+    """(T, 2) mean place of the irises."""
+    return np.asarray(motion.eyes[:, IRIS_ROWS, :2].mean(axis=1))
 
 
 def test_a_minute_of_silence_is_a_person_who_listens() -> None:
@@ -32,6 +44,10 @@ def test_a_minute_of_silence_is_a_person_who_listens() -> None:
     assert 12 <= len(find_blinks(eye_opening(eyes))) <= 25
     steps = np.abs(np.diff(motion.head[:, :3], axis=0)).max(axis=1)
     assert motion.head[:, :3].std(axis=0).min() > 0.3
+    speech = animator.motion(read_audio(REPOSITORY / "assets" / "demo.wav"), portrait, seed=0)
+    assert 0.3 < speed(motion.head[:, :3]) / speed(speech.head[:, :3]) < 0.55, "people who pause: 0.42"
+    assert 0.5 < speed(motion.torso) / speed(speech.torso) < 0.9, "0.62"
+    assert speed(gaze(motion)) > 0.8 * speed(gaze(speech)), "the eyes go on"
     assert steps.max() < 12 * np.median(steps)
     joins = steps[2::10]  # where a window goes over into the next: no larger steps than elsewhere
     assert joins.mean() < 1.3 * steps.mean()
