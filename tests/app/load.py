@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from gradio_client.utils import QueueError
 from PIL import Image
 
 from moda.animation import InferenceConfig
@@ -65,7 +66,7 @@ class Wish(NamedTuple):
         return video.read_bytes(), video.with_suffix(".npz").read_bytes()
 
     def asked(self, folder: Path, client: Client) -> tuple[bytes, bytes]:
-        """The same from the page. Raises `AppError`, also if the queue is full."""
+        """The same from the page. Raises `AppError`, `QueueError`."""
         voice, face = (handle_file(path) for path in self.sources(folder))
         video, motion, status = client.predict(
             voice=voice, portrait=face, seed=self.seed, head=self.head, api_name="/animate"
@@ -105,13 +106,13 @@ def load(
             while True:
                 try:
                     got = wish.asked(folder, client)
-                except (AppError, ValueError) as error:
-                    if "queue is full" not in str(error).lower():
-                        say(f"{wish} is lost: {error}")
-                        return "lost"
+                except QueueError:
                     found["refused"] += 1
                     time.sleep(_ASKS_AGAIN_SECONDS)
                     continue
+                except AppError as error:
+                    say(f"{wish} is lost: {error}")
+                    return "lost"
                 if got == alone[wish]:
                     return "right"
                 others = [each for each, made in alone.items() if made[0] == got[0] or made[1] == got[1]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from moda.errors import MediaError, OutputError
 from moda.media.audio import read_audio, write_wav
 from moda.media.video import VideoReader, VideoWriter, check_streams, probe, read_frames
+from tests.conftest import REPOSITORY
 from tests.media.numbered import SIDE, describe, ffmpeg, number, numbered
 
 COUNT = 130
@@ -264,6 +266,18 @@ def test_writer_refuses_what_it_cannot_write(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+MOVING = """
+import sys
+import numpy as np
+from PIL import Image
+from moda.media.video import VideoWriter
+from tests.conftest import REPOSITORY, moving_picture
+width, height = map(int, sys.argv[2:])
+picture = np.asarray(Image.open(REPOSITORY / "assets" / "demo.png").convert("RGB"))
+with VideoWriter(sys.argv[1], (width, height), 25) as writer:
+    for frame in moving_picture(picture, 11, max(width, height)):
+        writer.write(frame[:height, :width])
+"""
 NOISE = """
 import sys
 import numpy as np
@@ -297,3 +311,15 @@ def test_a_killed_program_leaves_no_file_of_the_final_name(tmp_path: Path) -> No
         process.send_signal(signal.SIGKILL)
     time.sleep(0.3)
     assert not (tmp_path / "v.mp4").exists()
+
+
+@pytest.mark.parametrize(("width", "height"), [(96, 96), (272, 272), (128, 96)])
+def test_the_same_frames_give_the_same_file_whatever_was_in_memory(tmp_path: Path, width: int, height: int) -> None:
+    """glibc fills what it gives and takes back with a byte of one's choice: x264 reads memory that nobody wrote."""
+    made = []
+    for filling in ("1", "254"):
+        path = tmp_path / f"{filling}.mp4"
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "MALLOC_PERTURB_": filling}
+        subprocess.run([sys.executable, "-c", MOVING, str(path), str(width), str(height)], env=environment, check=True)
+        made.append(path.read_bytes())
+    assert made[0] == made[1]
