@@ -165,6 +165,14 @@ def test_gltf_is_read_by_another_reader(motion: Motion, tmp_path: Path) -> None:
     tree = pygltflib.GLTF2().load(str(tmp_path / "a.gltf"))
     assert [node.name for node in tree.nodes] == ["Root", "Head", "RightShoulder", "LeftShoulder"]
     assert len(tree.animations[0].channels) == 5 and tree.accessors[0].count == 7
+    data = tree.get_data_from_buffer_uri(tree.buffers[0].uri)
+    for channel in tree.animations[0].channels:
+        if (tree.nodes[channel.target.node].name, channel.target.path) == ("Head", "scale"):
+            values = tree.accessors[tree.animations[0].samplers[channel.sampler].output]
+            start = tree.bufferViews[values.bufferView].byteOffset + (values.byteOffset or 0)
+            assert np.allclose(np.frombuffer(data, "<f4", 3 * 7, start).reshape(7, 3), 1 + motion.head[:, 6:7])
+            return
+    raise AssertionError("the head has no scale")
 
 
 def test_curves_tell_closed_eyes_and_parted_lips() -> None:
@@ -201,9 +209,22 @@ def test_live_link_is_as_the_app_writes_it_and_its_head_comes_back(motion: Motio
 
 
 def test_live_link_is_read_by_another_reader(motion: Motion, tmp_path: Path) -> None:
-    library = pytest.importorskip("pylivelinkface", reason="pip install pylivelinkface knows its names and their order")
-    names = [shape.name for shape in library.FaceBlendShape]
-    assert [*LIVE_LINK, *POSES] == names
+    pandas = pytest.importorskip("pandas", reason="pip install pandas reads the table independently")
+    motion.save(tmp_path / "a.npz")
+    convert(tmp_path / "a.npz", tmp_path / "a.csv", "--format", "live-link")
+    convert(tmp_path / "a.npz", tmp_path / "b.csv", "--format", "arkit")
+    table, curves = pandas.read_csv(tmp_path / "a.csv"), pandas.read_csv(tmp_path / "b.csv")
+    assert (table["BlendShapeCount"] == 61).all() and len(table) == 7
+    for name in NAMES[1:]:
+        assert np.allclose(table[name[0].upper() + name[1:]], curves[name], atol=1e-5), name
+    assert np.allclose(np.rad2deg(table["HeadYaw"]), motion.head[:, 1], atol=1e-3)
+    places = [table.columns.get_loc(name) - 2 for name in ("JawRight", "JawLeft", "MouthRight", "MouthLeft")]
+    assert places == [15, 16, 21, 22], "as in the app's tables; what it sends by UDP has left before right"
+
+
+def test_live_link_has_the_names_of_another_library() -> None:
+    library = pytest.importorskip("pylivelinkface", reason="pip install pylivelinkface knows the names")
+    assert {*LIVE_LINK, *POSES} == {shape.name for shape in library.FaceBlendShape}
 
 
 @pytest.mark.parametrize(
