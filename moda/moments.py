@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -53,12 +53,12 @@ class Moments:
         """`merge`, to the last bit, that reuses the memory of this one's scatter: fast over thousands of parts."""
         if self.scatter is None or other.scatter is None or self.count + other.count == 0:
             return self.merge(other)
-        merged = replace(self, scatter=None).merge(other)
+        merged = Moments(self.count, self.mean, self.squares).merge(other)
         delta = (other.mean - self.mean).ravel()
         products = delta[:, None] * delta
         products *= self.count * other.count / merged.count
         scatter = np.add(self.scatter, other.scatter, out=self.scatter)
-        return replace(merged, scatter=np.add(scatter, products, out=scatter))
+        return Moments(merged.count, merged.mean, merged.squares, np.add(scatter, products, out=scatter))
 
     @property
     def variance(self) -> np.ndarray:

@@ -99,26 +99,23 @@ class Index:
         """Ids of the clips, sorted."""
         return sorted(self._entries)
 
-    def record(self, clip_id: str) -> dict[str, Any] | None:
-        """What the index holds of a clip's record; None if that is to be read itself."""
-        entry = self._entry(clip_id, ("clip.json",))
-        return None if entry is None else {"id": clip_id, **entry["record"]}
+    def entry(self, clip_id: str) -> tuple[dict[str, Any], str | None] | None:
+        """What the index holds of a clip's record, and the digest of its files, None if these are to be read.
 
-    def digest(self, clip_id: str) -> str | None:
-        """The digest of a clip's files; None if they are to be read."""
-        entry = self._entry(clip_id, ("clip.json", *DIGESTED))
-        return None if entry is None else str(entry["digest"])
-
-    def _entry(self, clip_id: str, names: tuple[str, ...]) -> dict[str, Any] | None:
+        None if the record is to be read itself.
+        """
         entry = self._entries.get(clip_id)
         if not isinstance(entry, dict) or not entry.keys() >= {"record", "digest", "bytes"}:
             return None
-        folder = os.path.join(self._root, "clips", clip_id)
-        return entry if self._trusted or all(self._true(folder, name, entry["bytes"]) for name in names) else None
+        folder, known = f"{self._root}/clips/{clip_id}/", entry["bytes"]
+        if not (self._trusted or self._true(folder, "clip.json", known)):
+            return None
+        whole = self._trusted or all(self._true(folder, name, known) for name in DIGESTED)
+        return {"id": clip_id, **entry["record"]}, str(entry["digest"]) if whole else None
 
     def _true(self, folder: str, name: str, known: dict[str, int]) -> bool:
         try:
-            status = os.stat(os.path.join(folder, name))
+            status = os.stat(folder + name)
         except OSError:
             return name not in known
         return status.st_size == known.get(name) and status.st_mtime_ns <= self._written

@@ -103,9 +103,10 @@ def read_moments(folder: Path, groups: Iterable[str], frames: int) -> dict[str, 
     )
     found = {}
     for name, n in channels.items():
-        count, mean, squares, products = np.split(rows[name], [1, 1 + n, 1 + 2 * n])
-        if count[0] != frames:
-            raise DataError(f"{folder / FILE} sums {count[0]:g} frames, wanted {frames}; prepare the clip again")
+        row = rows[name]
+        mean, squares, products = row[1 : 1 + n], row[1 + n : 1 + 2 * n], row[1 + 2 * n :]
+        if row[0] != frames:
+            raise DataError(f"{folder / FILE} sums {row[0]:g} frames, wanted {frames}; prepare the clip again")
         scatter = None
         if name in COVARIANCE_GROUPS:
             scatter = products.take(_places(n), mode="clip")

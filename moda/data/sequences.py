@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -89,7 +90,6 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
         self.with_face = face
         self.lengths = tuple(sorted(set(config.lengths)))
         self.clips = self._usable(clips)
-        self.windows = self._fixed_windows()
         self._turnings: dict[int, float] = {}
 
     @classmethod
@@ -163,7 +163,9 @@ class MotionSequences(Dataset[dict[str, Tensor]]):
             f"longest, {longest.id}, has {longest.frames} frames); lower data.lengths or add clips"
         )
 
-    def _fixed_windows(self) -> list[Window]:
+    @cached_property
+    def windows(self) -> list[Window]:
+        """Those of a validation; of training too, where a preview asks for some."""
         windows = []
         for number, clip in enumerate(self.clips):
             fitting = [length for length in self.lengths if length <= clip.frames]
@@ -251,11 +253,14 @@ def window_batches(dataset: MotionSequences, batch: int, seed: int) -> list[list
     longest = dataset.lengths[-1]
     tables = [(length, weights) for length in dataset.lengths if (weights := clip_weights(dataset.clips, length))]
     totals = np.array([sum(weights.values()) for _, weights in tables])
+    numbers = [np.array(list(weights)) for _, weights in tables]
+    shares = [np.array(list(weights.values())) for _, weights in tables]
+    shares = [share / share.sum() for share in shares]
     batches = []
     for _ in range(max(1, len(dataset) // batch)):
-        length, weights = tables[random.choice(len(tables), p=totals / totals.sum())]
-        share = np.array(list(weights.values()))
-        picked = random.choice(list(weights), size=max(1, batch * longest // length), p=share / share.sum())
+        table = random.choice(len(tables), p=totals / totals.sum())
+        length = tables[table][0]
+        picked = random.choice(numbers[table], size=max(1, batch * longest // length), p=shares[table])
         windows = []
         for number in picked.tolist():
             start = random.integers(0, dataset.clips[number].frames - length + 1)

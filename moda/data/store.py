@@ -97,10 +97,10 @@ class ClipStore:
             if os.path.basename(clip_id) != clip_id or clip_id.startswith(".") or len(clip_id) > MAX_NAME:
                 raise DataError(f"'{clip_id[:60]}' is no name of a clip of the store {self.root}")
             folder = self.root / "clips" / clip_id
-            known = self._index.record(clip_id)
+            known = self._index.entry(clip_id)
             if known is not None:
-                digest = self._index.digest(clip_id)
-                self._clips[clip_id] = Clip(folder, known, whole=False, digest=digest, remote=self._remote)
+                record, digest = known
+                self._clips[clip_id] = Clip(folder, record, whole=False, digest=digest, remote=self._remote)
                 return self._clips[clip_id]
             if not os.path.isfile(folder / "clip.json"):
                 raise DataError(f"no clip '{clip_id[:200]}' in store {self.root}; prepare the videos again")

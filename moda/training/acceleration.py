@@ -31,4 +31,5 @@ def set_up(stage: Stage, config: TrainerConfig, runtime: Runtime) -> None:
             nn.SyncBatchNorm.convert_sync_batchnorm(trainable)
     if config.compile:
         for trainable in stage.trainables.values():
-            trainable.compile()
+            for module in (trainable, *trainable.children()):  # losses call some networks by other names than `forward`
+                module.compile()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
 from collections import deque
 from collections.abc import Iterator, Sized
 from typing import Any, cast
@@ -127,6 +128,7 @@ def _loader(stage: Stage, dataset: Dataset[Any], batches: Any, workers: int, run
         batch_sampler=batches,
         collate_fn=stage.collate,
         num_workers=workers,
+        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,  # from Python 3.14 on another
         pin_memory=runtime.device.type == "cuda",
         worker_init_fn=_in_worker,
         generator=torch.Generator().manual_seed(0),

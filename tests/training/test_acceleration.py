@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch._dynamo
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -20,14 +21,14 @@ from moda.training.acceleration import set_up
 from moda.training.config import OptimizerConfig, TrainerConfig
 from moda.training.runtime import Runtime
 from moda.training.trainable import Trainable
-from tests.every_stage import Data, train_config
+from moda.training.trainer import Trainer
+from tests.every_stage import STAGES, Data, make_data, train_config
 from tests.training.test_trainer import TinyStage, make, make_config, same
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory, clip_store: ClipStore) -> Data:
-    folder = tmp_path_factory.mktemp("data")
-    return Data(folder, clip_store.root, folder)
+    return make_data(tmp_path_factory.mktemp("data"), clip_store.root)
 
 
 class Poisoned(TinyStage):
@@ -99,17 +100,25 @@ def test_an_optimisers_state_is_loaded_under_this_runs_settings() -> None:
     assert all(value["step"] == 1 for value in other.optimizer.state.values())
 
 
-def test_networks_are_compiled_and_laid_out_as_configured(
-    tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    compiled: list[nn.Module] = []
-    monkeypatch.setattr(nn.Module, "compile", lambda self: compiled.append(self))
+def test_convolutions_are_laid_out_as_configured(tmp_path: Path, data: Data) -> None:
     stage = build_stage(train_config("renderer", data, tmp_path), source="test")
-    config = TrainerConfig(steps=1, channels_last=True, compile=True)
-    set_up(stage, config, Runtime("cpu"))
-    assert compiled == list(stage.trainables.values())
+    set_up(stage, TrainerConfig(steps=1, channels_last=True), Runtime("cpu"))
     kernels = [p for p in stage.parameters() if p.dim() == 4 and p.shape[1] > 1 and p.shape[2] > 1]
     assert kernels and all(p.is_contiguous(memory_format=torch.channels_last) for p in kernels)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_what_the_losses_call_is_compiled(
+    name: str, tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run with validation and preview; traced alone, without a compiler of C++."""
+    compiled = nn.Module.compile
+    monkeypatch.setattr(nn.Module, "compile", lambda self: compiled(self, backend="eager"))
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    config = train_config(name, data, tmp_path, "trainer.compile=true", "trainer.ema=0.5")
+    Trainer(config, build_stage(config, source=name)).run()
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
 
 
 def test_batch_normalisation_of_several_processes_needs_gpus(tmp_path: Path, data: Data) -> None:

@@ -22,6 +22,7 @@ from tests.every_stage import STAGES, Data, make_data, settings, train_config
 
 STEPS = {"audio2repr": 250}
 """At the most; of the others 150."""
+CHANGES = {"renderer": ("network.eye_widths=[8, 8]",)}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def mixed_up(stage: Stage, batch: Any, order: torch.Generator) -> Any:
 
 
 def check(name: str, data: Data, output: Path, *, mixed: bool) -> Overfit:
-    config = for_overfitting(train_config(name, data, output), STEPS.get(name, 150))
+    config = for_overfitting(train_config(name, data, output, *CHANGES.get(name, ())), STEPS.get(name, 150))
     seed_everything(config.seed)
     stage = build_stage(config, source=name)
     if mixed:
@@ -73,6 +74,14 @@ def test_targets_of_other_inputs_are_not_learned(name: str, data: Data, tmp_path
     """In another order in every step; a wrong one that stays can be learned by heart, and is not noticed."""
     result = check(name, data, tmp_path, mixed=True)
     assert not result.learned, result
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_all_names_of_targets_are_in_a_batch(name: str, data: Data, tmp_path: Path) -> None:
+    config = train_config(name, data, tmp_path, *CHANGES.get(name, ()))
+    stage = build_stage(config, source=name)
+    batch = next(iter(Trainer(config, stage).start()))
+    assert stage.targets and stage.targets <= set(batch[0] if isinstance(batch, list) else batch)
 
 
 def test_targets_that_are_all_the_same_cannot_be_exchanged() -> None:

@@ -12,12 +12,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 import torch
 
 from moda import checkpoint as checkpoints
+from moda.data.photos import arrays_of
 from moda.data.store import ClipStore
+from moda.files import write_json, write_npz
+from moda.tracking.portrait import make_portrait
 from tests.conftest import REPOSITORY
 from tests.every_stage import STAGES, Data, make_data, settings
 from tests.training.two_processes import train
@@ -27,7 +31,7 @@ CHANGES = {
     stage: ["optimizer.schedule=constant", f"optimizer.lr={LR}", "optimizer.warmup=0", "trainer.ema=0.5"]
     for stage in STAGES
 }
-CHANGES["renderer"] += ["data.targets=1"]
+CHANGES["renderer"] += ["data.targets=1", "network.eye_widths=[8, 8]"]  # and photographs beside the clips
 LAUNCHERS = {
     "torchrun": ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone"],
     "accelerate": ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"],
@@ -46,9 +50,23 @@ def data(tmp_path_factory: pytest.TempPathFactory, clip_store: ClipStore) -> Dat
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory, data: Data) -> Path:
+def photos(tmp_path_factory: pytest.TempPathFactory, astronaut: np.ndarray) -> Path:
+    """A store of two photographs."""
+    folder = tmp_path_factory.mktemp("photos")
+    (folder / "photos").mkdir()
+    write_json(folder / "photos.json", {"format": 1, "size": 512})
+    for name, picture in (("a", astronaut), ("b", np.ascontiguousarray(astronaut[:, ::-1]))):
+        portrait = make_portrait(picture, 512)
+        write_npz(folder / "photos" / f"{name}.npz", arrays_of(portrait, portrait.image), compress=True)
+        write_json(folder / "photos" / f"{name}.json", {"status": "kept"})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, data: Data, photos: Path) -> Path:
     """Every stage trained by two processes, and a run of one process carried on by them."""
     folder = tmp_path_factory.mktemp("runs")
+    CHANGES["renderer"].append(f"data.photos={photos}")
     (folder / "data.json").write_text(json.dumps([str(path) for path in data]))
     (folder / "changes.json").write_text(json.dumps(CHANGES))
     for stage in STAGES:

@@ -69,7 +69,7 @@ class RendererStage(Stage):
     NetworkConfig: ClassVar[type[Config]] = RendererConfig
     LossConfig: ClassVar[type[Config]] = RendererLossConfig
     training_only: ClassVar[frozenset[str]] = frozenset({"discriminator"})
-    targets: ClassVar[frozenset[str]] = frozenset({"target", "eyes_target"})
+    targets: ClassVar[frozenset[str]] = frozenset({"target", "eyes.target"})
 
     data_config: FramesConfig
     network_config: RendererConfig
