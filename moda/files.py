@@ -21,8 +21,9 @@ import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -151,9 +152,25 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
+def write_pieces(path: Path, pieces: Iterable[str]) -> None:
+    """Write a text file, UTF-8, likewise, a piece at a time: a large one is never in memory whole."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        file.writelines(pieces)
+
+
 def write_json(path: Path, value: object) -> None:
-    """Write a JSON file likewise; a number that is not finite is a `ValueError`."""
-    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+    """Write a JSON file likewise; a number that is not finite is a `ValueError`.
+
+    A function in it is called for its value when that is written, so that a large record need not be in memory whole.
+    """
+    encoder = json.JSONEncoder(indent=1, allow_nan=False, default=_called)
+    write_pieces(path, chain(encoder.iterencode(value), ["\n"]))
+
+
+def _called(value: object) -> object:
+    if callable(value):
+        return value()
+    raise TypeError(f"{type(value).__name__} is no JSON")
 
 
 def write_npy(path: Path, array: np.ndarray) -> None:

@@ -6,7 +6,7 @@ import csv
 import io
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 _ACTING = re.compile(
@@ -39,11 +39,20 @@ _FORMULA_SIGNS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 """First characters with which a spreadsheet takes a text for a formula."""
 
 
-def csv_text(rows: Iterable[Sequence[object]]) -> str:
+def csv_lines(rows: Iterable[Sequence[object]]) -> Iterator[str]:
     """Rows, the header among them, as CSV with line feeds; a text that a spreadsheet would run begins with a quote."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([_csv_cell(value) for value in row] for row in rows)
-    return text.getvalue()
+    line = io.StringIO()
+    writer = csv.writer(line, lineterminator="\n")
+    for row in rows:
+        writer.writerow([_csv_cell(value) for value in row])
+        yield line.getvalue()
+        line.seek(0)
+        line.truncate()
+
+
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """The whole of it."""
+    return "".join(csv_lines(rows))
 
 
 def _csv_cell(value: object) -> str:

@@ -42,11 +42,13 @@ def in_processes(
     pool = ProcessPoolExecutor(min(count, len(jobs)), mp_context=context, initializer=begin)
     try:
         futures = {pool.submit(work, job): job for job in jobs}
-        for future in as_completed(futures):
+        for future in as_completed(list(futures)):
+            job = futures.pop(future)  # with its result, which is the caller's to keep
             result: Result | None = None
             with contextlib.suppress(BrokenProcessPool):
                 result = future.result()
-            yield futures[future], result
+            del future
+            yield job, result
     finally:
         pool.shutdown(cancel_futures=True)
 

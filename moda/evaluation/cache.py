@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from moda.files import write_json
-from moda.metrics.registry import Metric, MetricSettings, NotAvailable, Value
-from moda.metrics.samples import SAMPLERS
+from moda.metrics.registry import NotAvailable, Value
 
 logger = logging.getLogger(__name__)
 
@@ -26,30 +25,29 @@ class ClipCache:
         self.digest = hashlib.sha256(repr(sources).encode()).hexdigest()[:24]
         self._path = folder / f"{self.digest}.json"
 
-    def read(self, metrics: Mapping[str, Metric], settings: MetricSettings) -> dict[str, Value]:
-        """The cached values of these metrics."""
+    def read(self, keys: Mapping[str, str]) -> dict[str, Value]:
+        """The cached values of metrics, whose keys are given."""
         if not self._path.is_file():
             return {}
         try:
             record = json.loads(self._path.read_text(encoding="utf-8"))
             return {
                 name: float(record[name]["value"])
-                for name, metric in metrics.items()
-                if name in record and record[name]["key"] == metric.key(settings)
+                for name, key in keys.items()
+                if name in record and record[name]["key"] == key
             }
         except (OSError, ValueError, KeyError, TypeError) as error:
             logger.warning("the cached scores %s are damaged (%s): computing them again", self._path, error)
             return {}
 
-    def rows(self, sampler: str, settings: MetricSettings) -> Path:
-        """The file for the rows that a sampler takes of this clip."""
-        key = hashlib.sha256(SAMPLERS[sampler].key(settings).encode()).hexdigest()[:8]
-        return self._path.with_name(f"{self.digest}-{sampler}-{key}.npz")
+    def rows(self, sampler: str, key: str) -> Path:
+        """The file for the rows that a sampler of this key takes of this clip."""
+        return self._path.with_name(f"{self.digest}-{sampler}-{hashlib.sha256(key.encode()).hexdigest()[:8]}.npz")
 
-    def write(self, values: Mapping[str, Value], metrics: Mapping[str, Metric], settings: MetricSettings) -> None:
+    def write(self, values: Mapping[str, Value], keys: Mapping[str, str]) -> None:
         """Write the numbers among the values; raises `OutputError`."""
         record = {
-            name: {"key": metrics[name].key(settings), "value": value}
+            name: {"key": keys[name], "value": value}
             for name, value in values.items()
             if not isinstance(value, NotAvailable)
         }

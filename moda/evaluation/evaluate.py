@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from moda.errors import DataError
+from moda.evaluation.clip_results import CACHE_FOLDER, Result, kept_results
 from moda.evaluation.controls import CONTROLS
 from moda.evaluation.folders import find_generated, find_true
 from moda.evaluation.framing import NotScored
@@ -18,12 +19,13 @@ from moda.evaluation.overall import score_rows
 from moda.evaluation.protocol import FixedProtocol, check_weights, chosen_clips
 from moda.evaluation.report.strips import STRIPS_FOLDER
 from moda.evaluation.results import TRUTH_ROW, Evaluation, MethodScores
-from moda.evaluation.scoring import CACHE_FOLDER, Result, score_clip
-from moda.evaluation.tracking import content_hash, track_videos
+from moda.evaluation.scoring import score_clip
+from moda.evaluation.tracking import track_videos
 from moda.files import clear_litter, make_folder
 from moda.metrics import METRICS, SET_METRICS
 from moda.metrics.over_clips import check_names
 from moda.metrics.registry import MetricSettings, chosen_metrics
+from moda.metrics.samples import SAMPLERS
 from moda.processes import in_processes
 
 TRACKS_FOLDER = "tracks"
@@ -80,6 +82,7 @@ def evaluate(
     if protocol is not None:
         check_weights(protocol.protocol, settings)
         true, methods = chosen_clips(protocol.protocol, true, methods)
+    keys = {name: METRICS[name].key(settings) for name in metrics}
     paired = paired_clips(true_dir, true, generated, methods)
     for folder in (output, output / CACHE_FOLDER, output / STRIPS_FOLDER, output / TRACKS_FOLDER):
         make_folder(folder)
@@ -118,8 +121,8 @@ def evaluate(
     )
     seconds = {"tracking": time.perf_counter() - start}
     set_metrics = {name: metric for name, metric in SET_METRICS.items() if name not in skip}
-    samplers = tuple({metric.sampler: None for metric in set_metrics.values() if metric.sampler is not None})
-    todo = clip_jobs(rows, true, methods, sorted(paired), tracks, metrics, samplers, settings, output)
+    samplers = {m.sampler: SAMPLERS[m.sampler].key(settings) for m in set_metrics.values() if m.sampler is not None}
+    todo = clip_jobs(rows, true, methods, sorted(paired), tracks, keys, samplers, settings, output)
     scored = iter(range(1, len(todo) + 1))
     start = time.perf_counter()
     results = score_clips(todo, jobs, lambda clip: report("scoring", next(scored), len(todo), clip))
@@ -127,8 +130,8 @@ def evaluate(
     _fill(rows, results)
     clips = sorted(set(true.videos).union(*(method.videos for method in methods.values())))
     truth_row = next(row for row in rows if row.name == TRUTH_ROW)
-    truths = {clip: content_hash(true.videos[clip][0]) for clip in truth_row.scores}
-    score_rows(rows, set_metrics.values(), settings)
+    truths = {job.clip: job.true.track.content for job in todo if job.clip in truth_row.scores}
+    score_rows(rows, set_metrics.values(), settings, output / CACHE_FOLDER)
     columns = {name: METRICS[name] for name in metrics}
     remarks = _out_of_sync(rows)
     return Evaluation(
@@ -139,6 +142,12 @@ def evaluate(
 def score_clips(jobs: Sequence[ClipJob], processes: int, done: Callable[[str], None]) -> dict[str, dict[str, Result]]:
     """Results by clip and row. done: called with each clip's name. Raises `OutputError`."""
     results: dict[str, dict[str, Result]] = {}
+    for job in jobs:
+        kept = kept_results(job)
+        if kept is not None:
+            results[job.clip] = kept
+            done(job.clip)
+    jobs = [job for job in jobs if job.clip not in results]
     frames = sum(job.true.track.frames * (1 + len(job.methods)) for job in jobs)
     if processes == 1 or len(jobs) < 2 or frames < MIN_PARALLEL_FRAMES:
         for job in jobs:

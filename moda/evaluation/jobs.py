@@ -49,15 +49,15 @@ class ClipJob:
     """All of one clip's rows.
 
     true: the true video. methods: those that have a video of it. other: whose mouth a control shows.
-    metrics, samplers: names of those to compute. output: where cache/ and frames/ are.
+    metrics, samplers: keys of those to compute, by name. output: where cache/ and frames/ are.
     """
 
     clip: str
     true: TrackedVideo
     methods: tuple[MethodClip, ...]
     other: OtherVideo | None
-    metrics: tuple[str, ...]
-    samplers: tuple[str, ...]
+    metrics: Mapping[str, str]
+    samplers: Mapping[str, str]
     settings: MetricSettings
     output: Path
 
@@ -91,8 +91,8 @@ def clip_jobs(
     methods: Mapping[str, GeneratedClips],
     paired: Sequence[str],
     tracks: Tracks,
-    metrics: tuple[str, ...],
-    samplers: tuple[str, ...],
+    metrics: Mapping[str, str],
+    samplers: Mapping[str, str],
     settings: MetricSettings,
     output: Path,
 ) -> list[ClipJob]:

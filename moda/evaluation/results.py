@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from array import array
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from moda.evaluation.protocol import FixedProtocol
 from moda.metrics.over_clips import SetMetric
-from moda.metrics.registry import Measure, Metric, MetricSettings, NotAvailable, Value
+from moda.metrics.registry import Measure, Metric, MetricSettings, NotAvailable, Value, reason
 
 TRUTH_ROW = "ground truth"
 """The control whose values are the truth's."""
@@ -33,21 +36,58 @@ class SetScore:
     clips: int
 
 
-@dataclass(frozen=True)
+class ClipValues(Mapping[str, Value]):
+    """Values by metric in little memory: eight bytes a number; names and reasons are shared between clips."""
+
+    __slots__ = ("_numbers", "_places", "_reasons")
+
+    def __init__(self, values: Mapping[str, Value]) -> None:
+        self._places = _places(tuple(values))
+        self._numbers = array("d", [math.nan if isinstance(v, NotAvailable) else v for v in values.values()])
+        self._reasons = _shared(tuple((v.why, v.lasting) for v in values.values() if isinstance(v, NotAvailable)))
+
+    def __getitem__(self, name: str) -> Value:
+        place = self._places[name]
+        number = self._numbers[place]
+        return self._reasons[sum(map(math.isnan, self._numbers[:place]))] if math.isnan(number) else number
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __reduce__(self) -> tuple[type[ClipValues], tuple[dict[str, Value]]]:
+        return ClipValues, (dict(self),)
+
+
+@lru_cache(maxsize=64)
+def _places(names: tuple[str, ...]) -> dict[str, int]:
+    """The place of each name, once for all clips."""
+    return {name: place for place, name in enumerate(names)}
+
+
+@lru_cache(maxsize=1 << 12)
+def _shared(reasons: tuple[tuple[str, bool], ...]) -> tuple[NotAvailable, ...]:
+    """The same reasons, once for all clips that have them."""
+    return tuple(reason(why, lasting) for why, lasting in reasons)
+
+
+@dataclass(frozen=True, slots=True)
 class ClipScore:
     """One clip of one row.
 
     values: by metric name. frames: compared. notes: remarks for the reader. opening: (T,) lip opening after
-    rigid alignment, pixels. strip: picture of some of its frames, relative to the output folder. samples: files of
-    its rows by sampler (`moda.metrics.samples`).
+    rigid alignment, pixels. strip: picture of some of its frames, relative to the output folder. samples: names of the
+    files of its rows by sampler (`moda.metrics.samples`), in the folder of cached scores.
     """
 
-    values: dict[str, Value]
+    values: Mapping[str, Value]
     frames: int
     notes: tuple[str, ...] = ()
     opening: np.ndarray | None = None
     strip: str | None = None
-    samples: Mapping[str, Path | NotAvailable] = field(default_factory=dict)
+    samples: Mapping[str, str | NotAvailable] = field(default_factory=dict)
 
 
 @dataclass

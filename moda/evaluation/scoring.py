@@ -10,12 +10,13 @@ import numpy as np
 
 from moda.errors import MediaError, ModaError, OutputError
 from moda.evaluation.cache import ClipCache
+from moda.evaluation.clip_results import CACHE_FOLDER, SCORING_VERSION, Result, curve_of, keep_results
 from moda.evaluation.controls import CONTROLS, ControlClip, OtherClip
 from moda.evaluation.folders import audio_file
 from moda.evaluation.framing import Framed, NotScored, frame_box, frame_pair, true_face
 from moda.evaluation.jobs import ClipJob, MethodClip
 from moda.evaluation.report.strips import moments_of, write_strip
-from moda.evaluation.results import ClipScore
+from moda.evaluation.results import ClipScore, ClipValues
 from moda.evaluation.tracking import MAX_TRACKED_FRAMES, content_hash, tracker_version
 from moda.files import write_npz
 from moda.imaging.crop import Box
@@ -34,18 +35,15 @@ from moda.metrics.samples import SAMPLERS
 from moda.metrics.tracks import FaceTrack, VideoTrack
 from moda.representation import FPS, samples_at
 
-VERSION = 1
-"""Raised whenever the same videos would reach the metrics otherwise: framing, controls, audio, pictures."""
-CACHE_FOLDER = "cache"
-"""Folder of cached scores inside the output folder."""
 NO_CONTROL_PICTURES = NotAvailable("a control made of landmarks")
 UNREADABLE_PICTURES = NotAvailable("the frames cannot be read")
-Result = ClipScore | NotScored
 
 
 def score_clip(job: ClipJob) -> dict[str, Result]:
-    """One clip's result in every method's row that has it, then in every control's."""
-    return _ClipScorer(job).results()
+    """One clip's result in every method's row that has it, then in every control's; kept for the next call."""
+    results = _ClipScorer(job).results()
+    keep_results(job, results)
+    return results
 
 
 class _ClipScorer:
@@ -88,7 +86,7 @@ class _ClipScorer:
         if len(framed.pair) >= MAX_TRACKED_FRAMES:
             notes.append(f"long: the first {MAX_TRACKED_FRAMES / FPS / 60:g} minutes are scored")
         sources = (
-            VERSION, tracker_version(), "method", self.content(self.true.path), self.content(path),
+            SCORING_VERSION, tracker_version(), "method", self.content(self.true.path), self.content(path),
             tuple(self.content(sample.path) for sample in method.samples), self.content(source),
             method.made, framed.true_box, framed.generated_box, len(framed.pair),
         )  # fmt: skip
@@ -107,8 +105,8 @@ class _ClipScorer:
         name = f"{self.job.clip}__{method.name}__{cache.digest[:8]}"
         moments = tuple(moment - made.starts for moment in self.moments)
         strip = write_strip(self.job.output, name, pictures, "generated", moments)
-        opening = np.r_[np.full(made.starts, np.nan), framed.pair.generated.opening].astype(np.float32)
-        return ClipScore(values, len(framed.pair), tuple(notes), opening, strip, samples)
+        opening = np.r_[np.full(made.starts, np.nan), framed.pair.generated.opening]
+        return ClipScore(ClipValues(values), len(framed.pair), tuple(notes), curve_of(opening), strip, samples)
 
     def control(self, name: str, face: FaceTrack, other: OtherClip | None) -> Result:
         """Score one control."""
@@ -117,7 +115,7 @@ class _ClipScorer:
             return NotScored(made.why)
         lender = self.job.other
         sources = (
-            VERSION, tracker_version(), name, self.content(self.true.path), self.content(self.audio),
+            SCORING_VERSION, tracker_version(), name, self.content(self.true.path), self.content(self.audio),
             None if made.start is not None or lender is None else self.content(lender.video.path), len(made.tracks),
         )  # fmt: skip
         cache = ClipCache(self.job.output / CACHE_FOLDER, *sources)
@@ -129,29 +127,31 @@ class _ClipScorer:
             return ClipPair(made.tracks, wave, pictures, settings=self.job.settings, name=self.job.clip)
 
         values, samples = self.measure(cache, build)
-        strip = None
-        if made.start == 0:
+        strip = opening = None
+        if made.start == 0:  # pages draw no other control
+            opening = curve_of(made.tracks.generated.opening)
             strip = write_strip(
                 self.job.output, f"{self.job.clip}__truth__{cache.digest[:8]}", pictures, "true", self.moments
             )
-        opening = made.tracks.generated.opening.astype(np.float32)
-        return ClipScore(values, len(made.tracks), tuple(notes), opening, strip, samples)
+        return ClipScore(ClipValues(values), len(made.tracks), tuple(notes), opening, strip, samples)
 
     def measure(
         self, cache: ClipCache, build: Callable[[], ClipPair]
-    ) -> tuple[dict[str, Value], dict[str, Path | NotAvailable]]:
+    ) -> tuple[dict[str, Value], dict[str, str | NotAvailable]]:
         """Values by metric, files of rows by sampler: from the cache if they are there, else computed and cached."""
-        cached = cache.read(self.metrics, self.job.settings)
-        files = {name: cache.rows(name, self.job.settings) for name in self.job.samplers}
+        cached = cache.read(self.job.metrics)
+        files = {name: cache.rows(name, key) for name, key in self.job.samplers.items()}
         if cached.keys() == self.metrics.keys() and all(path.is_file() for path in files.values()):
-            return cached, dict(files)
+            return cached, {name: path.name for name, path in files.items()}
         clip = build()
         values = {
             name: cached[name] if name in cached else metric.measure(clip) for name, metric in self.metrics.items()
         }
         if values != cached:
-            cache.write(values, self.metrics, self.job.settings)
-        return values, {name: path if path.is_file() else _sample(name, clip, path) for name, path in files.items()}
+            cache.write(values, self.job.metrics)
+        return values, {
+            name: path.name if path.is_file() else _sample(name, clip, path) for name, path in files.items()
+        }
 
     def pictures(
         self, framed: Framed, method: MethodClip, track: VideoTrack, info: VideoInfo | None
@@ -244,18 +244,18 @@ class _ClipScorer:
             )
 
 
-def _sample(name: str, clip: ClipPair, path: Path) -> Path | NotAvailable:
-    """Write a clip's rows, unless there are none; raises `OutputError`."""
+def _sample(name: str, clip: ClipPair, path: Path) -> str | NotAvailable:
+    """Write a clip's rows, unless there are none; the file's name. Raises `OutputError`."""
     try:
         rows = SAMPLERS[name].sample(clip)
     except OutputError:
         raise
     except ModaError as error:
-        return NotAvailable(" ".join(str(error).split()))
+        return NotAvailable(" ".join(str(error).split()), lasting=False)
     if isinstance(rows, NotAvailable):
         return rows
     write_npz(path, {"rows": rows})
-    return path
+    return path.name
 
 
 def _facts(path: Path) -> VideoInfo | None:

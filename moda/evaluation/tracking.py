@@ -42,9 +42,10 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class TrackFile:
-    """A track in the cache. frames: of the track; faceless: those without a face."""
+    """A track in the cache. content: hash of the video's bytes. frames: of the track; faceless: without a face."""
 
     path: Path
+    content: str
     frames: int
     faceless: int
 
@@ -122,7 +123,7 @@ def _begin() -> None:
 
 
 def _summary(path: Path, track: VideoTrack) -> TrackFile:
-    return TrackFile(path, len(track), int((~track.tracked).sum()))
+    return TrackFile(path, path.name.split("-")[0], len(track), int((~track.tracked).sum()))
 
 
 def _track_file(job: tuple[Path, Path, int | None, Panel | None]) -> TrackFile | Unreadable:

@@ -119,15 +119,15 @@ def spread_ratio(true: np.ndarray, generated: np.ndarray) -> float | None:
     name="silence",
     label="lips at rest in silence",
     unit="share",
-    better="higher",
+    better="truth",
     source="this project",
     needs=("tracks", "audio"),
 )
 def silence_score(clip: ClipPair) -> Value:
     """Share of silent frames in which the generated lips are at rest: opening below 15 % of its own 95th percentile
     over the clip. Silent: stretches of 0.3 s and more at least 30 dB below the clip's speech (95th percentile of
-    the level of 40 ms), without their first 0.2 s. Real people often leave their lips parted in a pause: read it
-    against the ground truth's row.
+    the level of 40 ms), without their first 0.2 s. People who speak on breathe in through parted lips there: the nearer
+    to the truth's the better, not the higher.
     """
     assert clip.wave is not None  # it is needed, so it is there
     opening = clip.tracks.generated.opening

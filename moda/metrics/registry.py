@@ -6,6 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -19,12 +20,25 @@ from moda.representation import FPS
 
 @dataclass(frozen=True)
 class NotAvailable:
-    """Stands for a value that cannot be computed; `why` is printed in the cell, never a number."""
+    """Stands for a value that cannot be computed; `why` is printed in the cell, never a number.
+
+    lasting: another call with the same files and settings finds the same; not so where a package or a file is missing.
+    """
 
     why: str
+    lasting: bool = field(default=True, compare=False)
 
     def __str__(self) -> str:
         return f"not available: {self.why}"
+
+    def __reduce__(self) -> tuple[Callable[..., NotAvailable], tuple[str, bool]]:
+        return reason, (self.why, self.lasting)
+
+
+@lru_cache(maxsize=1 << 12)
+def reason(why: str, lasting: bool) -> NotAvailable:
+    """One object for all clips that have this reason, those of other processes too: a large corpus has millions."""
+    return NotAvailable(why, lasting)
 
 
 Value = float | NotAvailable
@@ -154,7 +168,7 @@ class Metric(Measure):
         try:
             value = self.compute(clip)
         except ModaError as error:
-            return NotAvailable(" ".join(str(error).split()))
+            return NotAvailable(" ".join(str(error).split()), lasting=False)
         if isinstance(value, NotAvailable):
             return value
         return float(value) if math.isfinite(value) else NotAvailable("the result is not a finite number")

@@ -14,52 +14,15 @@ from moda.errors import ConfigError, DataError, OutputError
 from moda.evaluation.evaluate import evaluate
 from moda.evaluation.report.page import page_text
 from moda.evaluation.report.printed import read_printed
-from moda.evaluation.report.records import clips_text, scores_record, write_report
+from moda.evaluation.report.records import clip_lines, scores_record, write_report
 from moda.evaluation.report.tables import report_text, table_text
-from moda.evaluation.tracking import content_hash, tracker_version
 from moda.landmarks import LIPS
 from moda.metrics import METRICS, NotAvailable, VideoTrack
 from moda.reasons import folded
+from tests.evaluation.videos import SYNC
 
 evaluate_module = importlib.import_module("moda.evaluation.evaluate")
 CONTROLS = ["ground truth", "still mouth", "truth shifted 0.2 s", "truth shifted 1 s", "other clip's mouth"]
-
-SYNC = [name for name in METRICS if name.startswith("sync")]
-"""Left out here: no audio, and a network to load."""
-
-
-class Videos:
-    """Stand-ins for videos: a file of unique bytes, and its track in the cache."""
-
-    def __init__(self, root: Path) -> None:
-        self.root, self.output = root, root / "out"
-        (self.output / "tracks").mkdir(parents=True)
-
-    def add(self, name: str, landmarks: np.ndarray, side: int = 512) -> None:
-        path = self.root / name
-        path.parent.mkdir(exist_ok=True, parents=True)
-        path.write_bytes(name.encode())
-        track = self.output / "tracks" / f"{content_hash(path)}-{tracker_version()}.npz"
-        np.savez(track, landmarks=landmarks.astype(np.float32), width=side, height=side)
-
-    def evaluate(self, *names: str):
-        return evaluate(self.root / "true", {name: self.root / name for name in names}, self.output, skip=SYNC)
-
-
-@pytest.fixture
-def videos(tmp_path, make_face, opening) -> Videos:
-    """Clips a and b; "off" has lips 5 px off, "half" has clip a only at half size, and a clip nobody knows."""
-    made = Videos(tmp_path)
-    for clip, values in (("a", opening), ("b", opening[::-1])):
-        landmarks = make_face(values, moving=True).landmarks
-        made.add(f"true/{clip}.mp4", landmarks)
-        off = landmarks.copy()
-        off[:, list(LIPS), :2] += [3, 4]
-        made.add(f"off/{clip}.mp4", off)
-        if clip == "a":
-            made.add("half/a.mov", landmarks / 2, side=256)
-            made.add("half/c.mp4", landmarks)
-    return made
 
 
 def test_every_row_and_every_refusal(videos) -> None:
@@ -131,7 +94,7 @@ def test_cells_say_why_and_how_many(videos, make_face, opening) -> None:
     assert rows["part"][1] != "" and "(n=" not in rows["part"][1]
     assert rows["none"][0] == "0 of 2" and set(rows["none"][1:]) == {"n/a"}
     assert rows["*still mouth*"][correlation] == "n/a"
-    assert "no face in 100 of 100 frames" in clips_text(result)
+    assert "no face in 100 of 100 frames" in "".join(clip_lines(result))
 
 
 def test_what_is_not_available_is_listed_once(videos) -> None:
@@ -215,7 +178,9 @@ def test_mistakes(videos, tmp_path) -> None:
 def test_cached_scores_are_read_and_old_versions_are_not(videos, monkeypatch) -> None:
     first = videos.evaluate("off").methods[0].values("lmd")
     kept = sorted((videos.output / "cache").glob("*.json"))
-    assert len(kept) == 2 * (1 + 5)
+    whole = [path for path in kept if path.name.startswith("clip-")]
+    kept = [path for path in kept if path not in whole]
+    assert len(kept) == 2 * (1 + 5) and len(whole) == 2
     calls = []
     for name in ("lmd", "ma"):
         metric = METRICS[name]
@@ -225,13 +190,15 @@ def test_cached_scores_are_read_and_old_versions_are_not(videos, monkeypatch) ->
     monkeypatch.setitem(METRICS, "lmd", replace(METRICS["lmd"], version=99))
     assert videos.evaluate("off").methods[0].values("lmd") == first and calls == ["lmd"] * 12
     kept[0].write_text("{")
+    for path in (videos.output / "cache").glob("clip-*.json"):
+        path.unlink()
     assert videos.evaluate("off").methods[0].values("lmd") == first and "ma" in calls
 
 
 def test_metrics_can_be_left_out(videos) -> None:
     result = evaluate(videos.root / "true", {"off": videos.root / "off"}, videos.output, skip=[*SYNC, "lip_lag", "ma"])
     assert "ma" not in result.metrics and "lmd" in result.metrics
-    assert "MA" not in clips_text(result).split("\n")[0] and write_report(result, videos.output)
+    assert "MA" not in "".join(clip_lines(result)).split("\n")[0] and write_report(result, videos.output)
     with pytest.raises(DataError, match="no metric of this name to leave out: luck; there are lmd, "):
         evaluate(videos.root / "true", {"off": videos.root / "off"}, videos.output, skip=["luck"])
 

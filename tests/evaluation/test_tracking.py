@@ -72,6 +72,6 @@ def test_of_a_very_long_video_the_first_minutes_are_tracked(tmp_path, monkeypatc
     monkeypatch.setattr("moda.media.video.read_frames", endless)
     monkeypatch.setattr(tracking, "MAX_TRACKED_FRAMES", 5)
     result = tracking._track_file((tmp_path / "a.mp4", tmp_path / "t.npz", None, Panel(1, 3)))
-    assert result == TrackFile(tmp_path / "t.npz", 5, 1)
+    assert result == TrackFile(tmp_path / "t.npz", "t.npz", 5, 1)
     assert (result.load().width, result.load().height) == (4, 6), "one of three panels"
     assert tracking._track_file((tmp_path / "a.mp4", tmp_path / "u.npz", 2, None)).frames == 2

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 
+from moda.evaluation.clip_results import SCORING_VERSION
 from moda.evaluation.framing import (
     MAX_ASPECT_DIFFERENCE,
     MAX_HEAD_OFFSET_SHARE,
@@ -20,13 +23,12 @@ from moda.evaluation.report.page import PAGES_FOLDER, method_pages, method_text,
 from moda.evaluation.report.printed import MARK, PrintedTable
 from moda.evaluation.report.tables import report_text
 from moda.evaluation.results import Evaluation, Interval, MethodScores
-from moda.evaluation.scoring import VERSION
 from moda.evaluation.statistics import LEVEL, MIN_CLIPS, RESAMPLES, SEED, compare_rows, mean_interval
 from moda.evaluation.tracking import tracker_version
-from moda.files import make_folder, write_json, write_text
+from moda.files import make_folder, write_json, write_pieces, write_text
 from moda.metrics.over_clips import SetMetric
 from moda.metrics.registry import Metric, NotAvailable
-from moda.printing import csv_text
+from moda.printing import csv_lines
 from moda.representation import FPS, FRAME
 
 FORMAT = 3
@@ -39,11 +41,11 @@ def write_report(evaluation: Evaluation, output: Path, printed: PrintedTable | N
         "table.md": report_text(evaluation, printed),
         "table.csv": table_csv(evaluation),
         "table.tex": tex_text(evaluation),
-        "clips.csv": clips_text(evaluation),
         "report.html": page_text(evaluation, printed),
     }
     for name, text in texts.items():
         write_text(output / name, text)
+    write_pieces(output / "clips.csv", clip_lines(evaluation))
     write_json(output / "scores.json", scores_record(evaluation, printed))
     folder, pages = output / PAGES_FOLDER, method_pages(evaluation)
     make_folder(folder)
@@ -52,29 +54,32 @@ def write_report(evaluation: Evaluation, output: Path, printed: PrintedTable | N
     for path in folder.glob("*.html"):
         if path.name not in pages.values():
             path.unlink()  # of a method that an earlier call scored
-    return [output / name for name in (*texts, "scores.json")]
+    return [output / name for name in (*texts, "clips.csv", "scores.json")]
 
 
-def clips_text(evaluation: Evaluation) -> str:
-    """The whole of clips.csv: one line per clip and row; a cell is a number or the reason why there is none."""
+def clip_lines(evaluation: Evaluation) -> Iterator[str]:
+    """The lines of clips.csv: one a clip and row; a cell is a number or the reason why there is none."""
+    return csv_lines(_clip_rows(evaluation))
+
+
+def _clip_rows(evaluation: Evaluation) -> Iterator[list[object]]:
     names = list(evaluation.metrics)
-    lines: list[list[object]] = [["clip", "name", "kind", "frames", *names, "notes"]]
+    yield ["clip", "name", "kind", "frames", *names, "notes"]
     for row in evaluation.rows:
         kind = "control" if row.control else "method"
         for clip in sorted(row.scores | row.refused):
             if clip in row.refused:
                 cells = [str(NotAvailable("not scored"))] * len(names)
-                lines.append([clip, row.name, kind, "", *cells, f"not scored: {row.refused[clip]}"])
+                yield [clip, row.name, kind, "", *cells, f"not scored: {row.refused[clip]}"]
                 continue
             score = row.scores[clip]
             values = [score.values[name] for name in names]
             cells = [str(v) if isinstance(v, NotAvailable) else f"{v:.6g}" for v in values]
-            lines.append([clip, row.name, kind, score.frames, *cells, "; ".join(score.notes)])
-    return csv_text(lines)
+            yield [clip, row.name, kind, score.frames, *cells, "; ".join(score.notes)]
 
 
 def scores_record(evaluation: Evaluation, printed: PrintedTable | None = None) -> dict[str, object]:
-    """The contents of scores.json."""
+    """The contents of scores.json; the values of clips are functions, as `write_json` takes them."""
     protocol = evaluation.protocol
     truth = evaluation.truth
     record: dict[str, object] = {
@@ -91,7 +96,7 @@ def scores_record(evaluation: Evaluation, printed: PrintedTable | None = None) -
             "fps": FPS,
             "frame": FRAME,
             "tracker": tracker_version(),
-            "scoring": VERSION,
+            "scoring": SCORING_VERSION,
             "most_untracked": MAX_UNTRACKED_SHARE,
             "most_aspect_difference": MAX_ASPECT_DIFFERENCE,
             "most_size_ratio": MAX_HEAD_SIZE_RATIO,
@@ -156,8 +161,8 @@ def _row_record(row: MethodScores, evaluation: Evaluation) -> dict[str, object]:
             "mean": fmean(values) if values else None,
             "interval": _ends(mean_interval(np.array(values))),
             "n": len(values),
-            "clips": row.by_clip(name),
-            "not_available": row.missing(name),
+            "clips": partial(row.by_clip, name),
+            "not_available": partial(row.missing, name),
         }
     return {
         "clips": len(row.scores),
