@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.gpu_check import Step, figures, outcome, steps
+from benchmarks.gpu_check import ON_CPU, Step, figures, outcome, steps
 from benchmarks.measuring import ROOT
 
 
@@ -44,6 +44,14 @@ def test_figures_of_a_record_are_one_line() -> None:
     )
     assert figures(json.dumps(record)) == expected
     assert figures("14 passed in 3 s") == "14 passed in 3 s"
+
+
+def test_a_cpu_trains_what_it_can() -> None:
+    on_cpu, on_gpu = (
+        next(s.arguments for s in steps(device, 1, 100) if s.name == "training") for device in ("cpu", "cuda")
+    )
+    assert set(ON_CPU) <= set(on_cpu) and not set(ON_CPU) & set(on_gpu)
+    assert all((ROOT / "configs" / f"{name}.yaml").is_file() for name in ON_CPU if name.startswith("debug/"))
 
 
 def test_every_file_of_tests_for_a_gpu_is_run() -> None:
