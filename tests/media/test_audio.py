@@ -116,10 +116,10 @@ def long_recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]
 
 
 # Matroska's times are whole milliseconds, those of a transport stream 1/90,000 s: audio that was sought may lie
-# elsewhere by as much
+# elsewhere by half of it twice, as the time of the first frame is rounded too (older ffmpeg: 11 samples, newer: 5)
 @pytest.mark.parametrize(
     ("name", "near", "tolerance"),
-    [("a.wav", 0, 1e-6), ("cd.wav", 1, 1e-3), ("v.mp4", 1, 1e-3), ("v.ts", 1, 4e-3), ("v.mkv", 8, 1e-2)],
+    [("a.wav", 0, 1e-6), ("cd.wav", 1, 1e-3), ("v.mp4", 1, 1e-3), ("v.ts", 1, 4e-3), ("v.mkv", 16, 1e-2)],
 )
 def test_a_part_is_the_slice_of_the_whole(
     long_recordings: dict[str, Path], name: str, near: int, tolerance: float
