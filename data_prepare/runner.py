@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from data_prepare.forecast import Forecast
 from data_prepare.on_ray import RayPool
@@ -23,7 +21,8 @@ from data_prepare.sources.folder import SourceVideo, video_of_shot
 from data_prepare.sources.shard import Shard
 from data_prepare.sources.videos import STORE_FOLDERS
 from data_prepare.split_lists import PublishedLists
-from data_prepare.splits import ClipFacts, SplitRule, Splits, make_splits
+from data_prepare.splits import SplitRule, Splits
+from data_prepare.store_splits import readable_clips, write_splits
 from data_prepare.worker import (
     RENAMED_STEPS,
     ClipResult,
@@ -36,14 +35,11 @@ from data_prepare.worker import (
     task_stamps,
     work,
 )
-from moda.data.clip import Clip
 from moda.data.store import SPLITS, ClipStore
 from moda.errors import DataError, OutputError
 from moda.files import SUFFIX as TEMPORARY
 from moda.files import clear_litter, hold, write_json
 from moda.reading import read_json
-
-log = logging.getLogger(__name__)
 
 DIED = "its process ended without an error message (out of memory?)"
 
@@ -287,50 +283,3 @@ def _row(out: Path, result: ClipResult, splits: Splits) -> ReportRow:
     if result.status == "kept":
         record = read_json(out / "clips" / task.clip_id / "clip.json")
     return ReportRow.of(out, result, record, splits.identities.get(task.source.identity, ""))
-
-
-def readable_clips(store: ClipStore) -> list[Clip]:
-    """The finished clips of a store, without those whose record is damaged: they are made again, or left out."""
-    clips = []
-    for clip_id in store.ids:
-        with contextlib.suppress(DataError):
-            clips.append(store.clip(clip_id))
-    return clips
-
-
-def write_splits(store: ClipStore, rule: SplitRule | PublishedLists, *, whole: bool = True) -> Splits:
-    """Write the lists for all clips of the store.
-
-    Under the same rule, identities stay in the split where a whole run put them, so that a store can grow
-    without a person moving from the test list into the training list. What a run that failed in part
-    (not `whole`) assigns is assigned again by the next one.
-    """
-    path = store.root / "splits" / "rule.json"
-    facts = [ClipFacts(clip.id, clip.identity, clip.frames) for clip in readable_clips(store)]
-    record = rule.record if isinstance(rule, SplitRule) else {"lists": str(rule.folder)}
-    fixed = _fixed_identities(path, record)
-    splits = make_splits(facts, rule, fixed)
-    notes = list(splits.notes)
-    if not whole:
-        notes.append("some videos failed: people who are new in these lists are assigned again by the next run")
-    if damaged := len(store.ids) - len(facts):
-        notes.append(f"clips whose clip.json is damaged, in no list until they are prepared again: {damaged}")
-    splits = replace(splits, notes=tuple(notes))
-    store.write_splits(splits.lists)
-    write_json(path, {**record, "identities": {**fixed, **splits.identities} if whole else fixed})
-    return splits
-
-
-def _fixed_identities(path: Path, rule: dict[str, Any]) -> dict[str, str]:
-    """Who is in which list by an earlier run under the same rule; {} if that cannot be read."""
-    if not path.is_file():
-        return {}
-    try:
-        before = read_json(path)
-    except DataError as error:
-        log.warning("%s; the lists are made anew", error)
-        return {}
-    identities = before.get("identities")
-    if {key: before.get(key) for key in rule} != rule or not isinstance(identities, dict):
-        return {}
-    return {who: name for who, name in identities.items() if name in SPLITS}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +17,6 @@ from moda.training.diagnosis import Adversary
 
 Terms = Mapping[str, Tensor]
 """Loss terms of a trainable by name, each a scalar that is already weighted."""
-Collate = Callable[[list[Any]], Any]
 
 
 class Stage(ABC, nn.Module):

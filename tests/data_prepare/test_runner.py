@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from data_prepare.runner import _locked, _remove_orphans, prepare, write_splits
+from data_prepare.runner import _locked, _remove_orphans, prepare
 from data_prepare.scan.video import scan_path
 from data_prepare.sources.folder import find_sources
 from data_prepare.splits import ClipFacts, SplitRule, make_splits
+from data_prepare.store_splits import write_splits
 from data_prepare.worker import Task, work
 from moda.data.store import ClipStore
 from moda.errors import DataError, OutputError

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain, islice
@@ -31,7 +30,7 @@ from moda.data.blinking import BlinkingSequences
 from moda.data.moments import GROUPS
 from moda.data.sequences import MotionSequences, SequenceConfig, collate_by_length, window_batches
 from moda.errors import ConfigError
-from moda.landmarks import EYES, INNER_LIP_PAIRS, LIPS
+from moda.landmarks import INNER_LIP_PAIRS
 from moda.nn.attention_maps import attention_maps
 from moda.nn.blinks import BlinkProcess
 from moda.nn.losses import frame_l1, kl_divergence
@@ -50,7 +49,7 @@ from moda.stages.audio2repr.measures import (
     vertical_openings,
 )
 from moda.stages.audio2repr.network import Features, FlowAudio2Repr, PaperAudio2Repr, create
-from moda.training.drawing import draw_curves, draw_maps, draw_moving_points
+from moda.stages.audio2repr.preview import pictures_of
 from moda.training.stage import Stage, Terms
 
 log = logging.getLogger(__name__)
@@ -60,14 +59,6 @@ MIN_STD = {"lips": 0.05, "eyes": 0.05, "head": 1e-3, "torso": 0.1, "subject": 1.
 The subject's is large so that a store with one person does not blow up everyone else's face."""
 STATISTICS_BATCHES = 50
 """Batches of one longest window that the statistics of the audio features are taken from: ten minutes."""
-ATTENTION = {
-    "spec": r"spec\.decoder\..*self_attn",  # that to the audio is the identity by its mask
-    "prob_encoder": r"prob\.encoder\..*",
-    "prob_decoder": r"prob\.decoder\..*self_attn",
-    "prob_latent": r"prob\.decoder\..*multihead_attn",
-    "flow": r"flow\.blocks\..*",
-}
-"""Attentions that a preview shows, by the names of their modules; those that the network has."""
 WEIGHTS_HINT = (
     "name some (network.wav2vec.pretrained=FOLDER or OWNER/NAME, network.wav2vec.init=SPEECH_CHECKPOINT, "
     "init=RUN/best.pt), or set network.wav2vec.freeze=false network.wav2vec.freeze_cnn=false"
@@ -294,17 +285,4 @@ class Audio2ReprStage(Stage):
         windows = {name: values[:1] for name, values in batch[0].items()}
         with attention_maps(self.net) as maps:
             prediction = self.net.predict(self._features(windows), self._noise(windows, None))
-        curves = {
-            "lip_opening": (central_opening(windows["lips"]), central_opening(prediction.lips)),
-            "head_yaw": (windows["head"][..., 1], prediction.head[..., 1]),
-        }
-        pictures = {name: draw_curves([curve[0].cpu().numpy() for curve in pair]) for name, pair in curves.items()}
-        rest = windows["subject"][:, [*LIPS, *EYES]]
-        motions = [(windows["lips"], windows["eyes"]), (prediction.lips, prediction.eyes)]
-        clouds = [(rest + torch.cat(motion, dim=2)[0])[..., :2].cpu().numpy() for motion in motions]
-        pictures["lips_and_eyes"] = draw_moving_points(clouds)
-        for name, prefix in ATTENTION.items():
-            layers = [weights[0] for module, weights in maps.items() if re.fullmatch(prefix, module)]
-            if layers:
-                pictures[f"attention_{name}"] = draw_maps(layers)
-        return pictures
+        return pictures_of(prediction, windows, maps)
