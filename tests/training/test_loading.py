@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch.utils.data import Dataset
 
 from moda.config import Config, parse
 from moda.training.config import TrainConfig
-from moda.training.loading import TrainingStream, validation_batches
+from moda.training.loading import TrainingStream, _loader, validation_batches
 from moda.training.runtime import Runtime
 from moda.training.stage import Stage
 
@@ -131,6 +132,13 @@ def test_validation_is_everything_in_order_and_the_same_every_time(config: Train
 class Threads(Indices):
     def __getitem__(self, index: int) -> tuple[int, float]:
         return torch.get_num_threads(), float(cv2.getNumThreads())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes are not forked")
+def test_loading_processes_are_forked() -> None:
+    """Python 3.14 starts them otherwise, and would send them the networks with the function that makes batches."""
+    context = _loader(Reading(), Indices(4), [], 1, Runtime("cpu")).multiprocessing_context
+    assert context is not None and context.get_start_method() == "fork"
 
 
 def test_a_worker_has_one_thread(config: TrainConfig) -> None:
