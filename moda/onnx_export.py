@@ -35,6 +35,7 @@ class _Refining(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
+        self.eval()
 
     def forward(
         self, condition: Tensor, reference: Tensor, frame: Tensor, warped: Tensor, validity: Tensor, region: Tensor
