@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import shutil
@@ -29,7 +30,7 @@ class Chromium:
         events, from_browser = os.pipe()
 
         def prepare() -> None:  # the browser reads descriptor 3 and writes 4
-            low, high = os.dup(to_browser), os.dup(from_browser)
+            low, high = (fcntl.fcntl(each, fcntl.F_DUPFD, 10) for each in (to_browser, from_browser))
             os.dup2(low, 3)
             os.dup2(high, 4)
 

@@ -36,26 +36,32 @@ _STATUS = """{{#if value}}<div class="moda-job" data-state="{{value.state}}" rol
 
 LIVE_SECONDS = 600
 _PLAYER = """
-const canvas = document.createElement("canvas"), pen = canvas.getContext("2d"), waiting = [];
+const canvas = document.createElement("canvas"), pen = canvas.getContext("2d"), picture = new Image();
+let waiting = [], clock = 0;  // of the next frame, in frames of the sound
 canvas.width = canvas.height = 0;
 element.insertAdjacentElement("afterend", canvas);
 watch("value", () => {
-  if (!props.value) return;
-  waiting.push(...props.value.frames);
-  waiting.splice(0, waiting.length - 25);  // a second: what is older was too late
+  const frames = props.value ? props.value.frames : [];
+  if (!frames.length) return;
+  if (frames[0][0] < clock - 50) [waiting, clock] = [[], frames[0][0]];  // another session
+  waiting.push(...frames);
 });
+picture.onload = () => {
+  if (canvas.width !== picture.width) [canvas.width, canvas.height] = [picture.width, picture.height];
+  pen.drawImage(picture, 0, 0);
+  canvas.dataset.shown = 1 + Number(canvas.dataset.shown || 0);
+};
 setInterval(() => {
   if (!waiting.length) return;
-  const picture = new Image();
-  picture.onload = () => {
-    if (canvas.width !== picture.width) [canvas.width, canvas.height] = [picture.width, picture.height];
-    pen.drawImage(picture, 0, 0);
-    canvas.dataset.shown = 1 + Number(canvas.dataset.shown || 0);
-  };
-  picture.src = "data:image/jpeg;base64," + waiting.shift();
+  clock = Math.max(clock + 1, waiting[waiting.length - 1][0] - 25);  // a second: what is older was too late
+  let due = null;
+  while (waiting.length && waiting[0][0] <= clock) due = waiting.shift();
+  if (!due) return;
+  canvas.dataset.number = due[0];
+  picture.src = "data:image/jpeg;base64," + due[1];
 }, 40);
 """
-"""Shows frames at 25 a second."""
+"""Shows frames at the pace of their sound, 25 a second, those that were left out too."""
 
 Update = tuple[Any, Any, Any]
 """Video, motion, status."""

@@ -77,10 +77,15 @@ class FrameStream:
 
     def each(self, piece: Any, *, render: bool = True) -> Iterator[np.ndarray]:
         """`push`, frame by frame as they are made."""
+        for _, frame in self.numbered(piece, every=int(render)):
+            yield frame
+
+    def numbered(self, piece: Any, *, every: int = 1) -> Iterator[tuple[int, np.ndarray]]:
+        """`push`, frame by frame with its number in the sound; only those whose number `every` divides, 0 = none."""
         self._require_open()
         wave = self._incoming.push(piece)
         self._samples += len(wave)
-        yield from self._rendered(self._motion.push(wave), render)
+        yield from self._rendered(self._motion.push(wave), every)
 
     def rest(self) -> Iterator[np.ndarray]:
         """`finish`, frame by frame as they are made."""
@@ -90,8 +95,9 @@ class FrameStream:
         if self.seconds < MIN_SECONDS:
             self.close()
             raise MediaError(f"the stream ended after {self.seconds:.3f} s of sound, wanted at least {MIN_SECONDS} s")
-        yield from self._rendered(self._motion.push(wave), True)
-        yield from self._rendered(self._motion.finish(), True)
+        for pieces in (self._motion.push(wave), self._motion.finish()):
+            for _, frame in self._rendered(pieces, 1):
+                yield frame
         self.close()
 
     def close(self) -> None:
@@ -109,26 +115,39 @@ class FrameStream:
     ) -> None:
         self.close()
 
-    def _rendered(self, pieces: Iterator[Motion], render: bool) -> Iterator[np.ndarray]:
-        """Frames of pieces of motion: while some are rendered, the motion of the next is made."""
-        waiting: deque[Future[np.ndarray]] = deque()
+    def _rendered(self, pieces: Iterator[Motion], every: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Numbers and frames of pieces of motion: while some are rendered, the motion of the next is made."""
+        waiting: deque[tuple[range, Future[np.ndarray]]] = deque()
         for motion in pieces:
             first, self.frames = self.frames, self.frames + len(motion)
-            if not render:
+            parts = self._parts(first, len(motion), every)
+            if not parts:
                 continue
             face, torso = self._landmarks(motion, first)
-            if self._pool is None:
-                yield from self._session.render(face, torso, first)
-                continue
-            size = min(self._batch, -(-len(face) // self._threads))
-            for start in range(0, len(face), size):
-                part = slice(start, start + size)
-                waiting.append(self._pool.submit(self._session.render, face[part], torso[part], first + start))
+            for numbers in parts:
+                part = slice(numbers.start - first, numbers.stop - first)
+                arguments = (face[part], torso[part], numbers.start)
+                if self._pool is None:
+                    yield from zip(numbers, self._session.render(*arguments), strict=True)
+                else:
+                    waiting.append((numbers, self._pool.submit(self._session.render, *arguments)))
             while len(waiting) > 2 * self._threads:
-                yield from waiting.popleft().result()
+                yield from _made(*waiting.popleft())
         while waiting:
-            yield from waiting.popleft().result()
+            yield from _made(*waiting.popleft())
+
+    def _parts(self, first: int, count: int, every: int) -> list[range]:
+        """Numbers of the frames that are rendered at once, of `count` frames from `first` on."""
+        numbers = range(first, first + count)
+        if every != 1:
+            return [range(number, number + 1) for number in numbers if every and number % every == 0]
+        size = count if self._pool is None else max(1, min(self._batch, -(-count // self._threads)))
+        return [numbers[start : start + size] for start in range(0, count, max(1, size))]
 
     def _require_open(self) -> None:
         if not self._open:
             raise DataError("this stream has ended; open another one")
+
+
+def _made(numbers: range, frames: Future[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
+    yield from zip(numbers, frames.result(), strict=True)

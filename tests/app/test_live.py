@@ -15,7 +15,7 @@ from PIL import Image
 from moda.animation import InferenceConfig
 from moda.app import live as module
 from moda.app.limits import Limits
-from moda.app.live import Live
+from moda.app.live import Live, Shown
 from moda.app.owners import Owners
 from moda.app.studio import Studio
 from moda.device import choose_device
@@ -39,8 +39,8 @@ def chunks(seconds: float) -> list[tuple[int, np.ndarray]]:
 
 
 def heard(live: Live, name: str, sounds: list[tuple[int, np.ndarray]], portrait: Path, wanted: int) -> list[str]:
-    """The frames that come of sounds, and of asking on with silence until there are enough."""
-    frames: list[str] = []
+    """The frames that come of sounds, and of asking on with silence until there are enough; all in order."""
+    frames: list[Shown] = []
     for sound in sounds:
         frames += live.hear(name, sound, portrait, 3)
     end = time.monotonic() + 120
@@ -48,7 +48,8 @@ def heard(live: Live, name: str, sounds: list[tuple[int, np.ndarray]], portrait:
         assert time.monotonic() < end
         time.sleep(0.05)
         frames += live.hear(name, (RATE, np.zeros(0, np.int16)), portrait, 3)
-    return frames
+    assert [number for number, _ in frames] == list(range(len(frames)))
+    return [frame for _, frame in frames]
 
 
 def pixels(frame: str) -> np.ndarray:
@@ -57,6 +58,7 @@ def pixels(frame: str) -> np.ndarray:
 
 def test_what_is_heard_is_shown(live: Live, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BEHIND_SECONDS", 1e9)  # the test brings all its sound at once
+    monkeypatch.setattr(module, "LOST_SECONDS", 1e9)
     monkeypatch.setattr(module, "_MAX_FRAMES", 10**6)
     sounds = chunks(1.0)
     models = live._studio._models
@@ -74,6 +76,33 @@ def test_what_is_heard_is_shown(live: Live, files: Files, monkeypatch: pytest.Mo
     live.hear("bob", sounds[0], files.face, 0)
     live.stop("bob")
     live.stop("nobody")
+
+
+def test_a_slow_computer_shows_fewer_frames_and_never_none(
+    live: Live, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All the sound waits from the beginning: each eighth frame is shown, as numbered in the sound."""
+    monkeypatch.setattr(module, "LOST_SECONDS", 1e9)
+    shown: list[Shown] = []
+    for sound in chunks(6.0):
+        shown += live.hear("ann", sound, files.face, 3)
+    end = time.monotonic() + 120
+    while len(shown) < 3:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+        shown += live._sessions["ann"].taken()
+    assert [number for number, _ in shown[:3]] == [0, 8, 16]
+    live.stop("ann")
+
+
+def test_sound_that_waits_too_long_is_not_heard(live: Live, files: Files) -> None:
+    for sound in chunks(20.0):
+        live.hear("ann", sound, files.face, 3)
+    session = live._sessions["ann"]
+    session.sound.put(None)
+    session.thread.join(120)
+    assert session.ended and session.problem is None
+    assert session.taken()[-1][0] < 25 * 8, "of 500"
 
 
 def test_a_session_ends_with_its_problem_or_its_client(
