@@ -23,9 +23,14 @@ FLAGS = (
 
 
 class Chromium:
-    """A page of a browser of its own. profile: a new folder; the same one again keeps what pages stored."""
+    """A page of a browser of its own. profile: a new folder; the same one again keeps what pages stored.
 
-    def __init__(self, profile: Path, width: int = 1280, height: int = 900, *, phone: bool = False) -> None:
+    flags: more of the program's.
+    """
+
+    def __init__(
+        self, profile: Path, width: int = 1280, height: int = 900, *, phone: bool = False, flags: tuple[str, ...] = ()
+    ) -> None:
         to_browser, commands = os.pipe()
         events, from_browser = os.pipe()
 
@@ -35,7 +40,7 @@ class Chromium:
             os.dup2(high, 4)
 
         self._process = subprocess.Popen(
-            ["chromium", *FLAGS, f"--user-data-dir={profile}", "--remote-debugging-pipe"],
+            ["chromium", *FLAGS, *flags, f"--user-data-dir={profile}", "--remote-debugging-pipe"],
             close_fds=False, preexec_fn=prepare, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         os.close(to_browser)

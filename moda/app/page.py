@@ -115,7 +115,7 @@ def build(studio: Studio) -> gr.Blocks:
                 first = Result("first", "Video", visible=True)
                 second = Result("second", "Video of the other seed", visible=False)
         live = Live(studio)
-        with gr.Accordion("Live: speak, and the portrait speaks with you", open=False), gr.Row():
+        with gr.Accordion("Live: speak, and the portrait speaks with you", open=False), gr.Row(elem_id="live"):
             microphone = gr.Audio(
                 label="Microphone", sources=["microphone"], streaming=True, type="numpy", min_width=240
             )
