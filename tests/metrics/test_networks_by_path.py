@@ -98,6 +98,27 @@ def test_fid_of_a_network(clip, tmp_path) -> None:
     assert SET_METRICS["fid"].measure(clips, clips.whole()) == pytest.approx([3 * 64**2])
 
 
+class Moments(nn.Module):
+    """Of a video (1, 3, 16, 224, 224): its mean, and that of its first frame less that of its last."""
+
+    def forward(self, videos: Tensor, rescale: bool = True, resize: bool = True) -> Tensor:
+        assert not rescale and not resize and list(videos.shape[1:]) == [3, 16, 224, 224]
+        frames = videos.mean(dim=[1, 3, 4])
+        return torch.stack([frames.mean(dim=1), frames[:, 0] - frames[:, 15]], dim=1)
+
+
+def test_fvd_takes_stretches_of_16_frames(tmp_path, make_face, opening) -> None:
+    face = FaceTrack(make_face(opening[:40]).landmarks)
+    true, generated = ([np.full((64, 64, 3), level, np.uint8) for level in range(80, 160, 2)] for _ in range(2))
+    clip = ClipPair(PairedTracks(face, face), pictures=write_pair(tmp_path, true, generated))
+    rows = SAMPLERS["fvd"].sample(with_settings(clip, fvd_weights=scripted(Moments(), tmp_path / "video.pt")))
+    wanted = [[(80 + 15 + 32 * part) / 127.5 - 1, -30 / 127.5] for part in (0, 1)]  # the last 8 of 40 are left out
+    assert rows == pytest.approx(np.array(wanted), abs=0.02)
+    short = replace(clip, pictures=replace(clip.pictures, frames=15))  # type: ignore[type-var]
+    few = SAMPLERS["fvd"].sample(with_settings(short, fvd_weights=tmp_path / "video.pt"))
+    assert few == NotAvailable("fewer than 16 frames")
+
+
 def test_files_that_are_no_network_and_networks_that_fail(clip, tmp_path) -> None:
     text = tmp_path / "text.pt"
     text.write_text("no network")
