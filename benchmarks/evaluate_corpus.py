@@ -162,6 +162,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     skip = [name for name, metric in METRICS.items() if "pictures" in metric.needs]
     found: list[tuple[int, str, Call]] = []
+
+    def note(clips: int, what: str, made: Call) -> None:
+        found.append((clips, what, made))
+        print(f"{clips} clips, {what}: {made}", file=sys.stderr, flush=True)
+
     with tempfile.TemporaryDirectory(prefix="moda-benchmark-", dir=chosen.folder) as name:
         few, folder = Path(name) / "few", Path(name) / "corpus"
         few.mkdir()
@@ -171,13 +176,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             make_corpus(few, folder, chosen.scored, own=True)
             call(folder, chosen.jobs, skip, chosen.scored // 3)
             kept = kept_clips(folder)
-            found.append((chosen.scored - kept, f"gone on with after {kept}", call(folder, chosen.jobs, skip)))
-            found.append((chosen.scored, "again", call(folder, chosen.jobs, skip)))
+            note(chosen.scored - kept, f"gone on with after {kept}", call(folder, chosen.jobs, skip))
+            note(chosen.scored, "again", call(folder, chosen.jobs, skip))
             shutil.rmtree(folder)
         for clips in chosen.made_up:
             make_corpus(few, folder, clips, own=False)
             make_up_results(few, folder, skip)
-            found.append((clips, "made up", call(folder, chosen.jobs, skip)))
+            note(clips, "made up", call(folder, chosen.jobs, skip))
             shutil.rmtree(folder)
     columns = ["clips", "call", "wall s", "CPU s", "CPU s a clip", "peak MiB", "of a worker"]
     rows = [
