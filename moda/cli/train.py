@@ -145,7 +145,10 @@ def _describe_overfit(result: Overfit) -> str:
     ]
     if result.exchanged is not None:
         share = result.paired / result.exchanged
-        lines.append(f"with the targets of other samples it is {result.exchanged:.4g}; its own are {share:.0%} of that")
+        lines.append(
+            f"with the targets of other samples it is {result.exchanged:.4g}; with its own {share:.0%} of that "
+            f"(wanted: {WANTED:.0%} or less)"
+        )
     if not result.fallen:
         lines.append(
             "one batch should be easy: raise optimizer.lr or the steps of --overfit-one-batch, and look at the "
@@ -153,8 +156,8 @@ def _describe_overfit(result: Overfit) -> str:
         )
     elif not result.learned:
         lines.append(
-            f"the loss fell, but {WANTED:.0%} or less are wanted here too: what is predicted hardly depends on the "
-            "input; do inputs and targets belong together? Raise the steps of --overfit-one-batch, and look at the data"
+            "the loss fell, but what is predicted hardly depends on the input: do inputs and targets belong together? "
+            "Raise the steps of --overfit-one-batch, and look at the data"
         )
     return "\n".join(lines)
 
