@@ -36,7 +36,7 @@ from moda.media.audio import write_wav
 from tests.conftest import REPOSITORY, speech_like
 
 CPU = torch.device("cpu")
-_ASKS_AGAIN_SECONDS = 0.5
+_ASKS_AGAIN_SECONDS, _WAITS_SECONDS = 0.5, 300.0
 
 
 class Wish(NamedTuple):
@@ -124,7 +124,9 @@ def load(
                 return "wrong"
 
         def ask(number: int, url: str) -> None:
-            client = Client(url, verbose=False, download_files=folder / f"got_{number}")
+            client = Client(
+                url, verbose=False, download_files=folder / f"got_{number}", httpx_kwargs={"timeout": _WAITS_SECONDS}
+            )
             for wish in itertools.islice(itertools.cycle(wishes[number]), jobs):
                 found[answer(wish, client)] += 1
 

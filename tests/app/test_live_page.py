@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -34,6 +35,7 @@ def test_who_speaks_sees_the_portrait_move(
         browser.until("!!document.querySelector('#sources img[src*=demo]')", 60)
         browser.run(press("Live:"))
         browser.until("[...document.querySelectorAll('button')].some(e => e.textContent.trim() === 'Record')", 60)
+        time.sleep(3)  # Gradio shows the button before it listens to it
         browser.run(press("Record"))
         browser.until(f"{SHOWN} > 3", 120)
         assert browser.run(f"{CANVAS}.clientWidth") > 200, browser.run(f"{CANVAS}.parentElement.outerHTML")
