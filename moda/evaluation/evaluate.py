@@ -184,10 +184,11 @@ def _out_of_sync(rows: Sequence[MethodScores]) -> list[str]:
     """Clips on which all methods have about the same lag from the truth: the true video may itself be late."""
     remarks = []
     methods = [row for row in rows if not row.control]
+    found = [(row.by_clip("lip_lag"), row.by_clip("lip_corr_best")) for row in methods]
     for clip in sorted({clip for row in methods for clip in row.scores}):
         lags = []
-        for row in methods:
-            lag, best = row.by_clip("lip_lag").get(clip), row.by_clip("lip_corr_best").get(clip)
+        for lag_of, best_of in found:
+            lag, best = lag_of.get(clip), best_of.get(clip)
             if lag is not None and best is not None and best >= MIN_LAG_CORRELATION:
                 lags.append(lag)
         if len(lags) >= 2 and (min(lags) >= MIN_TRUTH_LAG_FRAMES or max(lags) <= -MIN_TRUTH_LAG_FRAMES):

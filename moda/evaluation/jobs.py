@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 
 from moda.errors import DataError
@@ -99,6 +101,11 @@ def clip_jobs(
     """One job for each clip that can be scored at all; for the rest, the reasons go into the rows."""
     by_name = {row.name: row for row in rows}
     true_videos = {clip: _tracked(true.videos[clip], tracks) for clip in paired}
+    lenders = [
+        (name, video)
+        for name, video in true_videos.items()
+        if isinstance(video, TrackedVideo) and not untracked(video.track.frames, video.track.faceless)
+    ]
     jobs = []
     for clip in sorted(set(true.videos).union(*(method.videos for method in methods.values()))):
         truth = true_videos.get(clip)
@@ -118,7 +125,7 @@ def clip_jobs(
                     whys = [found.why for found in (truth, video) if isinstance(found, NotScored)]
                     by_name[name].refused[clip] = "; ".join(whys)
         if isinstance(truth, TrackedVideo):
-            other = _other(clip, paired, true_videos, true.identities)
+            other = _other(clip, lenders, true.identities)
             jobs.append(ClipJob(clip, truth, tuple(candidates), other, metrics, samplers, settings, output))
         elif isinstance(truth, NotScored):
             for name in CONTROLS:
@@ -132,25 +139,19 @@ def _method_clip(name: str, clip: str, method: GeneratedClips, video: TrackedVid
     return MethodClip(name, video, good if len(good) > 1 else (), method.made.get(clip, MadeClip()))
 
 
-def _other(
-    clip: str,
-    paired: Sequence[str],
-    videos: Mapping[str, TrackedVideo | NotScored],
-    identities: Mapping[str, str],
-) -> OtherVideo | None:
-    """The next clip of another person, in the order of names and around; where people are not known, the next clip."""
-    place = list(paired).index(clip)
-    following = [*paired[place + 1 :], *paired[:place]]
-    others = [
-        (name, video)
-        for name in following
-        if isinstance(video := videos[name], TrackedVideo) and not untracked(video.track.frames, video.track.faceless)
-    ]
+def _other(clip: str, lenders: Sequence[tuple[str, TrackedVideo]], identities: Mapping[str, str]) -> OtherVideo | None:
+    """The next clip of another person, in the order of names and around; where people are not known, the next clip.
+
+    lenders: clips with a face, by name.
+    """
+    place = bisect_right(lenders, clip, key=itemgetter(0))
     known = clip in identities
-    for name, video in others:
-        if known and identities.get(name, identities[clip]) != identities[clip]:
-            return OtherVideo(name, video, True)
-    return OtherVideo(*others[0], False) if others and not known else None
+    for step in range(len(lenders)):
+        name, video = lenders[(place + step) % len(lenders)]
+        other_person = known and identities.get(name, identities[clip]) != identities[clip]
+        if name != clip and (other_person or not known):
+            return OtherVideo(name, video, other_person)
+    return None
 
 
 def _tracked(paths: list[Path], tracks: Tracks) -> TrackedVideo | NotScored:

@@ -51,6 +51,9 @@ class ClipValues(Mapping[str, Value]):
         number = self._numbers[place]
         return self._reasons[sum(map(math.isnan, self._numbers[:place]))] if math.isnan(number) else number
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
 
