@@ -404,7 +404,7 @@ def test_configuration_refuses_odd_sizes_and_unknown_keys() -> None:
 
 def test_a_network_without_noise_is_given_none(animator: Animator, portrait: Portrait) -> None:
     class Constant(torch.nn.Module):
-        latent_dim, config = 0, SimpleNamespace(window=300, stride=150)
+        latent_dim, config = 0, SimpleNamespace(window=300, stride=150, period=25)
         lips_mean, heard_samples = torch.ones(40, 3), 0
 
         def listen(self, wave: torch.Tensor) -> None:
