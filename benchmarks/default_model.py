@@ -26,7 +26,7 @@ from moda.cli.commands import main as moda
 from moda.cli.main import Parser, run
 from moda.errors import DataError
 
-RENDERERS = ("renderer",)
+RENDERERS = ("renderer", "renderer_512")
 """Configurations of renderers that ship; the first is the one that is scored."""
 SCORED = ("audio2repr", "faco", RENDERERS[0])
 """The checkpoints that are chained for the scores."""
@@ -60,8 +60,10 @@ def recipe(data: Path, out: Path, settings: dict[str, list[str]]) -> Iterator[St
     yield training("faco")
     given = [f"data.photos={photos}"] * with_photos + [f"loss.perceptual_weights={weights}"] * weights.exists()
     more = [photos] * with_photos + [weights] * weights.exists()
-    for name in RENDERERS:
-        yield training(name, *given, reads=more)
+    yield training("renderer", *given, reads=more)
+    coarse = best("renderer")
+    judged = [term for term in given if term.startswith("loss.")]
+    yield training("renderer_512", f"init={coarse}", *judged, reads=[coarse])
 
     trained = {"audio2repr": "audio2repr_stochastic", "faco": "faco", **{name: name for name in RENDERERS}}
     for ships, name in trained.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -24,8 +24,20 @@ class CheckpointPaths(Config):
     """Stage 1, audio to motion."""
     faco: Path = Path("assets/checkpoints/faco.pt")
     """Stage 2, lips and eyes to the whole face."""
-    renderer: Path = Path("assets/checkpoints/renderer.pt")
-    """Stage 3, landmarks to frames."""
+    renderer: dict[int, Path] = Field(
+        default={256: Path("assets/checkpoints/renderer.pt"), 512: Path("assets/checkpoints/renderer_512.pt")}
+    )
+    """Stage 3, landmarks to frames: by size of the frames, pixels, of which the smallest that reaches the wanted `size`
+    is taken, else the largest; or a single file for any size."""
+
+    @field_validator("renderer", mode="before")
+    @classmethod
+    def _by_size(cls, given: Any) -> Any:
+        if isinstance(given, str | Path):
+            return {0: given}
+        if not isinstance(given, dict) or not given:
+            raise ValueError('wanted a file, or files by size of the frames as {"256": FILE, "512": FILE}')
+        return given
 
 
 class GainConfig(Config):
@@ -96,13 +108,19 @@ class AnimationConfig(Config):
         needed = {"audio2repr": with_motion, "faco": self.face != "rest", "renderer": True}
         return [stage for stage, wanted in needed.items() if wanted]
 
+    def named(self) -> dict[str, Path]:
+        """By stage what `checkpoints` says for frames of this size."""
+        of = self.checkpoints
+        size = min((size for size in of.renderer if size >= self.size), default=max(of.renderer))
+        return {"audio2repr": of.audio2repr, "faco": of.faco, "renderer": of.renderer[size]}
+
     def networks(self, *, with_motion: bool = True) -> dict[str, Path]:
         """The file of the checkpoint of each stage that is needed; raises `CheckpointError`."""
         return {stage: self.network(stage) for stage in self.stages(with_motion=with_motion)}
 
     def network(self, stage: str) -> Path:
         """The file of a stage's checkpoint; raises `CheckpointError` that says how to get one."""
-        path: Path = getattr(self.checkpoints, stage)
+        path = self.named()[stage]
         try:
             return find_checkpoint(path)
         except CheckpointError as error:

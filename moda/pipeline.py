@@ -100,14 +100,21 @@ class Animator:
         return animator
 
     def with_config(self, config: AnimationConfig) -> Animator:
-        """The same networks under other settings; raises `ConfigError` for settings of other networks."""
+        """The same networks under other settings, but for the renderer, which `size` may choose.
+
+        Raises `ConfigError` for settings of other networks.
+        """
         _require(config, AnimationConfig, "config")
         other = [key for key in _LOADED if getattr(config, key) != getattr(self.config, key)]
         if other:
             raise ConfigError(f"{', '.join(other)} decide about the networks: load them with Animator.from_config")
-        self.renderer.config.check_size(config.size)
-        animator = Animator(config, self.device, audio2repr=self.audio2repr, faco=self.faco, renderer=self.renderer)
-        animator._checkpoints = self._checkpoints
+        renderer, files = self.renderer, dict(self._checkpoints)
+        if "renderer" in files and config.network("renderer") != files["renderer"]:
+            renderer = cast(RendererNetwork, load_stage("renderer", config).to(self.device))
+            files["renderer"] = config.network("renderer")
+        renderer.config.check_size(config.size)
+        animator = Animator(config, self.device, audio2repr=self.audio2repr, faco=self.faco, renderer=renderer)
+        animator._checkpoints = files
         return animator
 
     @classmethod

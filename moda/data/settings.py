@@ -97,6 +97,9 @@ class FramesConfig(Config):
     """Split to validate on."""
     identity: str | None = None
     """Only the clips of this person; null takes all."""
+    min_face_px: float = Field(0.0, ge=0)
+    """Training: only clips whose face spans so many pixels of the source; a renderer of 512 px learns no detail from
+    smaller ones."""
     targets: int = Field(4, ge=1)
     """Target frames for each reference frame; a batch has trainer.batch references."""
     photos: Path | None = None

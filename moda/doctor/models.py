@@ -24,18 +24,17 @@ def models() -> Iterator[Finding]:
     except Exception as error:  # whatever is broken above
         yield Finding("checkpoints", f"not looked at: {type(error).__name__}")
         return
-    config = AnimationConfig()
-    named = {stage: getattr(config.checkpoints, stage) for stage in ("audio2repr", "faco", "renderer")}
-    for stage, name in (named | {"sync": SYNC_NETWORK}).items():
+    networks = [*AnimationConfig().named().items(), ("renderer", AnimationConfig(size=512).named()["renderer"])]
+    for stage, named in [*networks, ("sync", SYNC_NETWORK)]:
         try:
-            path = find_checkpoint(name)
+            path = find_checkpoint(named)
             if is_pointer(path):
                 yield _pointer(stage, path)
                 continue
             loaded = load(path, stage=stage)
         except ModaError as error:
             cure = "install the package again, or fetch the file from the release"
-            yield Finding(f"model {stage}", str(name), str(error), cure)
+            yield Finding(f"model {stage}", str(named), str(error), cure)
             continue
         step = loaded.info.get("step", "?")
         yield Finding(f"model {stage}", f"{path}, step {step}, sha256 {file_hash(path)[:12]}")

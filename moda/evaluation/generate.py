@@ -190,7 +190,7 @@ class _Record:
 def _common_stamp(animation: AnimationConfig, reference: Path | None) -> tuple[object, ...]:
     """All that the clips of a set depend on: settings, weights, the reference and this version."""
     digests = []
-    for path in (animation.checkpoints.audio2repr, animation.checkpoints.faco, animation.checkpoints.renderer):
+    for path in animation.named().values():
         try:
             digests.append(content_hash(find_checkpoint(path)))
         except OSError as error:

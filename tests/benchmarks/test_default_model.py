@@ -21,6 +21,7 @@ def settings() -> list[str]:
     for name in ("audio2repr_lips", "audio2repr_stochastic"):
         given += [f"{name}:{each}" for each in ("data.lengths=[70]", "data.settled_only=false")]
         given += [f"{name}:data.encoded_versions=1"]
+    given += ["renderer_512:data.min_face_px=0"]
     given += [f"store:options.limits.{each}=0" for each in ("min_lip_motion", "min_lip_range")]
     return [word for each in given for word in ("--set", each)]
 
@@ -39,7 +40,9 @@ def test_the_whole_recipe_and_again(
     for name in (*default_model.SCORED, *default_model.RENDERERS):
         made = checkpoint.load(out / "checkpoints" / f"{name}.pt")
         assert made.trainer is None and made.config["data"]["store"] == str(out / "store")
-    assert made.config["data"]["photos"] == str(out / "photos")
+    assert (made.config["data"]["photos"], made.config["init"]) == (None, str(out / "runs" / "renderer" / "best.pt"))
+    coarse = checkpoint.load(out / "checkpoints" / "renderer.pt")
+    assert coarse.config["data"]["photos"] == str(out / "photos")
     first = {path: path.stat().st_mtime_ns for path in out.rglob("*.pt")}
     assert "done already" not in capsys.readouterr().out
 

@@ -204,8 +204,8 @@ def test_a_person_with_a_renderer_is_shown_by_it(tmp_path, clip_store, capfd) ->
     section = {"config": str(tmp_path / "infer.yaml"), "people": {who: [f"checkpoints.renderer={other}"]}}
     config = EvaluationConfig.model_validate({"truth": "t", "output": "o", "sets": {"ours": section}})
     made_by = CheckpointSet("ours", config.animations()["ours"], config.people("ours"))
-    assert made_by.of(who).checkpoints.renderer == other
-    assert made_by.of("somebody else").checkpoints.renderer == made_by.of(None).checkpoints.renderer != other
+    assert made_by.of(who).named()["renderer"] == other
+    assert made_by.of("somebody else").named() == made_by.of(None).named() != made_by.of(who).named()
 
     true = find_true(clip_store.root)
     clips = {clip: paths[0] for clip, paths in true.videos.items()}

@@ -53,6 +53,19 @@ def test_a_person_starts_from_the_shipped_renderer() -> None:
     assert 0.15 <= config.data["held_out"] <= 0.2
 
 
+@pytest.mark.parametrize(
+    ("size", "file"),
+    [(64, "renderer"), (256, "renderer"), (258, "renderer_512"), (512, "renderer_512"), (1024, "renderer_512")],
+)
+def test_the_size_of_the_frames_chooses_the_renderer(size: int, file: str) -> None:
+    assert AnimationConfig(size=size).named()["renderer"] == Path(f"assets/checkpoints/{file}.pt")
+    mine = AnimationConfig.model_validate({"size": size, "checkpoints": {"renderer": "mine.pt"}})
+    assert mine.named()["renderer"] == Path("mine.pt")
+    assert mine == AnimationConfig.model_validate(mine.model_dump(mode="json"))
+    with pytest.raises(ValueError, match="wanted a file, or files by size of the frames"):
+        AnimationConfig.model_validate({"checkpoints": {"renderer": {}}})
+
+
 def test_the_stochastic_part_starts_from_the_run_of_the_lips_with_the_same_network() -> None:
     lips, stochastic = read("default/audio2repr_lips.yaml"), read("default/audio2repr_stochastic.yaml")
     assert stochastic.init == lips.output / "best.pt" and stochastic.network == lips.network
@@ -114,7 +127,7 @@ def test_the_papers_chain_fits_together(infer: str, trained: dict[str, str]) -> 
     """Inference reads what training writes, at the size it was trained for, and adds nothing but the paper's filter."""
     config = parse(AnimationConfig, load_yaml(CONFIGS / infer), source=infer)
     for stage, name in trained.items():
-        assert getattr(config.checkpoints, stage) == read(f"{name}.yaml").output / "best.pt"
+        assert config.named()[stage] == read(f"{name}.yaml").output / "best.pt"
     assert config.size == read(f"{trained['renderer']}.yaml").network["size"]
     assert config.smoothing.model_dump() == {
         "lips": 1.5, "eyes": 2, "rotation": 4, "translation": 6, "torso": 4, "face": 5,

@@ -191,7 +191,7 @@ def plan(config: AblationConfig) -> list[Trial]:
     trials = [_trial(config, name, seed) for seed in config.seeds for name in names]
     for trial in trials:
         animation = trial.animation(config.animation)
-        for stage, path in animation.checkpoints:
+        for stage, path in animation.named().items():
             if stage in trial.checkpoints:
                 continue
             try:

@@ -53,7 +53,7 @@ def _check_animation(config: AblationConfig, trial: Trial, checked: set[object])
         tree, source = renderer.settings.network, str(renderer.config)
         section = parse(find_sections("renderer").network, tree, source=source, section="network")
         section.check_size(animation.size)
-    for stage, path in animation.checkpoints:
+    for stage, path in animation.named().items():
         if stage not in trial.uses and path not in checked:
             checkpoint.load(find_checkpoint(path), stage=stage)
             checked.add(path)

@@ -25,8 +25,6 @@ from moda.stages.renderer.inputs import (
 )
 from moda.stages.renderer.session import RenderSession
 
-FOLD_PX = 2
-"""Side of the squares of pixels that the refining U-Net unshuffles into channels."""
 DETAIL_CHANNELS = 16
 """Channels at the window's full resolution."""
 INITIAL_SHIFT_STD = 1e-3
@@ -84,8 +82,8 @@ class RefiningRenderer(Renderer):
     """Displaces and repaints the warped reference inside the region of the mouth window; not in the paper.
 
     picture = moved + region * mask * (colour - moved), moved = the warp, each pixel taken from up to `shift` pixels
-    away. Mask, colour and shift come from one U-Net, which works at half the window's resolution (pixels folded into
-    channels at the input) but for its last two layers; the shift, which has to be smooth, is computed before those.
+    away. Mask, colour and shift come from one U-Net, which works at a `fold`-th of the window's resolution (pixels
+    folded into channels at the input) but for its last layers; the shift, which has to be smooth, is computed before.
     The bound is exact: where the region is 0 the output is the warp, whatever the weights are.
     `eyes` is the same for the window around the eyes, with weights of its own; None without `eye_widths`.
     """
@@ -94,11 +92,13 @@ class RefiningRenderer(Renderer):
         super().__init__(config)
         widths = config.widths
         pictures = picture_channels(config)
-        self.enter = nn.Conv2d(pictures * FOLD_PX**2 + time_channels(config), widths[0], 3, 1, 1)
+        self.enter = nn.Conv2d(pictures * config.fold**2 + time_channels(config), widths[0], 3, 1, 1)
         self.down = nn.ModuleList(_Block(a, b, 2) for a, b in pairwise(widths))
         self.middle = _Block(widths[-1], widths[-1])
         self.up = nn.ModuleList(_Block(b + a, a) for b, a in pairwise(reversed(widths)))
         self.unfold = nn.Conv2d(widths[0], DETAIL_CHANNELS, 3, 1, 1)
+        finer = config.fold.bit_length() - 2
+        self.finer = nn.ModuleList(nn.Conv2d(DETAIL_CHANNELS, DETAIL_CHANNELS, 3, 1, 1) for _ in range(finer))
         self.paint = nn.Conv2d(DETAIL_CHANNELS + picture_channels(config), PICTURE_CHANNELS + 1, 3, 1, 1)
         self.shift = nn.Conv2d(widths[0], 2, 3, 1, 1) if config.shift else None
         if self.shift is not None:
@@ -108,7 +108,7 @@ class RefiningRenderer(Renderer):
     def forward(self, inputs: RendererInput) -> RendererOutput:
         assert inputs.warped is not None and inputs.region is not None
         pictures = inputs.pictures()
-        x = nn.functional.pixel_unshuffle(pictures, FOLD_PX)
+        x = nn.functional.pixel_unshuffle(pictures, self.config.fold)
         x = torch.relu(self.enter(torch.cat([x, *inputs.time(self.config, x.shape[-2], x.shape[-1])], dim=1)))
         skips = []
         for down in self.down:
@@ -118,7 +118,9 @@ class RefiningRenderer(Renderer):
         for up in self.up:
             x = nn.functional.interpolate(x, scale_factor=2, mode="nearest")
             x = up(torch.cat([x, skips.pop()], dim=1))
-        detail = torch.relu(self.unfold(nn.functional.interpolate(x, scale_factor=FOLD_PX, mode="nearest")))
+        detail = x
+        for enlarge in (self.unfold, *self.finer):
+            detail = torch.relu(enlarge(nn.functional.interpolate(detail, scale_factor=2, mode="nearest")))
         out = self.paint(torch.cat([detail, pictures], dim=1))
         mask = inputs.region * torch.sigmoid(out[:, PICTURE_CHANNELS:] + INITIAL_MASK_LOGIT)
         return composite(inputs.warped, torch.tanh(out[:, :PICTURE_CHANNELS]), mask, self._shift(x, inputs.region))
@@ -128,8 +130,36 @@ class RefiningRenderer(Renderer):
         if self.shift is None:
             return None
         shift = self.config.shift * torch.tanh(self.shift(features))
-        shift = nn.functional.interpolate(shift, scale_factor=FOLD_PX, mode="bilinear", align_corners=False)
+        shift = nn.functional.interpolate(shift, scale_factor=self.config.fold, mode="bilinear", align_corners=False)
         return shift * (region / FACE_STRENGTH).clamp(max=1.0)
+
+
+def finer_weights(weights: dict[str, Tensor], config: NetworkConfig, fold: int) -> dict[str, Tensor]:
+    """Weights of a `RefiningRenderer` of `config`, for one of `fold`, a multiple of its own, at as many times the size.
+
+    Its inner layers get what they got, as the first takes means over `fold / config.fold` pixels a side; the new layers
+    of full resolution pass their input on.
+    """
+    found = dict(weights)
+    steps = (fold // config.fold).bit_length() - 1
+    for name, tensor in weights.items():
+        if name.rpartition("enter.")[1:] == ("enter.", "weight"):
+            found[name] = _spread(tensor, picture_channels(config), config.fold, fold // config.fold)
+        if name.rpartition("unfold.")[1:] == ("unfold.", "weight"):
+            prefix = name.removesuffix("unfold.weight")
+            for number in range(config.fold.bit_length() - 2, config.fold.bit_length() - 2 + steps):
+                passing = torch.empty(DETAIL_CHANNELS, DETAIL_CHANNELS, 3, 3, device=tensor.device)
+                found[f"{prefix}finer.{number}.weight"] = nn.init.dirac_(passing)
+                found[f"{prefix}finer.{number}.bias"] = torch.zeros(DETAIL_CHANNELS, device=tensor.device)
+    return found
+
+
+def _spread(weight: Tensor, pictures: int, fold: int, times: int) -> Tensor:
+    """Weights (O, pictures * fold^2 + rest, 3, 3) of folded pixels, on the means of `times` pixels a side for each."""
+    folded, rest = weight.split([pictures * fold**2, weight.shape[1] - pictures * fold**2], dim=1)
+    squares = folded.unflatten(1, (pictures, fold, fold)) / times**2
+    finer = squares.repeat_interleave(times, dim=2).repeat_interleave(times, dim=3)
+    return torch.cat([finer.flatten(1, 3), rest], dim=1)
 
 
 def eyes_config(config: NetworkConfig) -> NetworkConfig:

@@ -42,7 +42,7 @@ from moda.stages.renderer.compositing import RendererOutput
 from moda.stages.renderer.config import LossConfig as RendererLossConfig
 from moda.stages.renderer.config import NetworkConfig as RendererConfig
 from moda.stages.renderer.inputs import RendererInput, to_inputs, to_signed
-from moda.stages.renderer.network import build, build_discriminator, discriminator_inputs
+from moda.stages.renderer.network import build, build_discriminator, discriminator_inputs, finer_weights
 from moda.stages.renderer.session import to_pixels
 from moda.stages.renderer.terms import gradient_l1, masked_l1, sharpness, weight_of
 from moda.training.diagnosis import Adversary
@@ -116,6 +116,7 @@ class RendererStage(Stage):
         store = ClipStore.open(data.store)
         clips = self._clips(store, data.train)
         if data.held_out is None:
+            clips = self._large_enough(clips)
             train = self._with_photos(self._pairs(clips, train=True), clips)
             held_out = self._clips(store, data.val)
             return train, self._pairs(held_out, train=False) if held_out else Subset(train, [])
@@ -152,6 +153,18 @@ class RendererStage(Stage):
                 f"no clip of data.identity '{wanted}' in the '{split}' split of {store.root}; it has {people}"
             )
         return own
+
+    def _large_enough(self, clips: list[Clip]) -> list[Clip]:
+        """Those whose face spans `data.min_face_px` pixels of the source."""
+        least = self.data_config.min_face_px
+        large = [clip for clip in clips if not least or clip.quality.get("face_px", 0.0) >= least]
+        if clips and not large:
+            largest = max(clip.quality.get("face_px", 0.0) for clip in clips)
+            raise DataError(
+                f"the faces of all {len(clips)} clips to train on are too small: the largest spans {largest:.0f} pixels "
+                f"of its source, wanted data.min_face_px {least:g}; lower it, or add footage of a higher resolution"
+            )
+        return large
 
     def _pairs(self, clips: Sequence[Clip | Part], *, train: bool) -> FramePairs:
         config, data = self.network_config, self.data_config
@@ -294,9 +307,15 @@ class RendererStage(Stage):
         return {"frames": np.concatenate(rows, axis=0), "moving": np.concatenate(videos, axis=1)}
 
     def adopt(self, settings: RendererConfig, weights: dict[str, Tensor]) -> tuple[RendererConfig, dict[str, Tensor]]:
-        """A renderer trained at another size; and one without `eye_widths`, whose weights the eyes start from too."""
+        """A renderer trained at another size, also with a smaller `fold`; and one without `eye_widths`, whose weights
+        the eyes start from too.
+        """
         own = self.network_config
         if own.warp and settings.warp:
+            if own.fold > settings.fold:
+                weights = finer_weights(weights, settings, own.fold)
+                finer = settings.shift * (own.fold // settings.fold)  # pixels
+                settings = settings.model_copy(update={"fold": own.fold, "shift": finer})
             settings = settings.model_copy(update={"size": own.size})
             if own.eye_widths == settings.widths and not settings.eye_widths:
                 settings = settings.model_copy(update={"eye_widths": own.eye_widths})

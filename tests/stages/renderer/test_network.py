@@ -10,7 +10,7 @@ from moda.imaging.conditioning import ReferenceConditioner
 from moda.imaging.windows import cut, eyes_region, eyes_window
 from moda.stages.renderer.compositing import shifted
 from moda.stages.renderer.inputs import NetworkConfig, RendererInput, input_channels
-from moda.stages.renderer.network import build, build_discriminator
+from moda.stages.renderer.network import build, build_discriminator, finer_weights
 from moda.stages.renderer.session import RenderSession
 from tests.imaging.test_warping import moved, portrait  # noqa: F401  (a fixture)
 
@@ -93,9 +93,38 @@ def test_time_goes_on_for_the_paper_and_comes_round_for_ours(wrap, time):
     assert torch.allclose(planes[:, 0], torch.tensor(time))
 
 
-def test_size_that_does_not_fold_is_refused():
-    with pytest.raises(ValueError, match="wanted a multiple of"):
-        NetworkConfig(size=100)
+def test_a_size_that_does_not_fold_is_refused():
+    for given in ({"size": 100}, {"size": 256, "fold": 16}):
+        with pytest.raises(ValueError, match="wanted a multiple of"):
+            NetworkConfig(**given)
+    with pytest.raises(ValueError, match="fold 3, wanted a power of 2"):
+        NetworkConfig(fold=3)
+
+
+@pytest.mark.parametrize("folds", [(2, 4), (2, 8), (4, 8)])
+def test_weights_for_a_finer_size_paint_the_same(folds):
+    """The inner layers see the same values; the layers of full resolution look at finer pixels."""
+    fold, finer = folds
+    times = finer // fold
+    torch.manual_seed(0)
+    config = NetworkConfig(size=256, widths=(8, 16), eye_widths=(8, 16), shift=3.0, fold=fold)
+    network = build(config).eval()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    larger = build(config.model_copy(update={"size": 256 * times, "fold": finer, "shift": 3.0 * times})).eval()
+    larger.load_state_dict(finer_weights(network.state_dict(), config, finer))
+    inputs = window_inputs(side=48)
+    enlarge = lambda x: x.repeat_interleave(times, -1).repeat_interleave(times, -2)  # noqa: E731
+    fine = RendererInput(*(x if x.dim() < 4 else enlarge(x) for x in inputs))
+    for coarse, made in ((network, larger), (network.eyes, larger.eyes)):
+        seen = []
+        for each in (coarse, made):
+            each.up[-1].register_forward_hook(lambda module, given, out, seen=seen: seen.append(out))
+        moved, finely = coarse(inputs).shift, made(fine).shift
+        assert torch.allclose(*seen, rtol=1e-4, atol=1e-4), "what the inner layers make"
+        assert torch.allclose(finely[..., :: 2 * times, :: 2 * times].abs().max(), times * moved.abs().max(), rtol=0.2)
+        detail = torch.rand(1, 16, 6, 6)
+        assert torch.allclose(made.finer[-1](detail), detail), "a new layer passes on what it gets"
 
 
 @pytest.mark.parametrize("shift", [0.0, 4.0])
