@@ -161,7 +161,7 @@ class RendererStage(Stage):
         if clips and not large:
             largest = max(clip.quality.get("face_px", 0.0) for clip in clips)
             raise DataError(
-                f"the faces of all {len(clips)} clips to train on are too small: the largest spans {largest:.0f} pixels "
+                f"the faces of all {len(clips)} clips to train on are too small: the largest spans {largest:.0f} px "
                 f"of its source, wanted data.min_face_px {least:g}; lower it, or add footage of a higher resolution"
             )
         return large
