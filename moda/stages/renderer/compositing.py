@@ -10,9 +10,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from moda.imaging.windows import FACE_STRENGTH
+
 
 class RendererOutput(NamedTuple):
-    """picture (B, 3, h, w) = moved + mask * (colour - moved), moved = `shifted` warped reference (see `composite`).
+    """picture (B, 3, h, w) = moved + mask * (colour - moved), bounded, moved = `shifted` warped reference (`composite`).
 
     colour: (B, 3, h, w). mask: (B, 1, h, w), 1 everywhere without a warp. shift: (B, 2, h, w), pixels right and down
     of the place that each pixel is taken from, or None.
@@ -39,7 +41,18 @@ def shifted(picture: Tensor, shift: Tensor) -> Tensor:
     return torch.where((shift != 0).any(dim=1, keepdim=True), found, picture)
 
 
-def composite(warped: Tensor, colour: Tensor, mask: Tensor, shift: Tensor | None) -> RendererOutput:
-    """A `RendererOutput` over the warped reference; all of one size."""
+def composite(
+    warped: Tensor, colour: Tensor, mask: Tensor, shift: Tensor | None, *, region: Tensor, face_change: float
+) -> RendererOutput:
+    """A `RendererOutput` over the warped reference; all of one size.
+
+    region: (B, 1, h, w), 1 on the mouth or the eyes, `FACE_STRENGTH` around them. face_change: grey levels of 255 by
+    which the face around changes at most; 0 sets no bound. On skin that was rare in training, a network draws smudges.
+    """
     moved = warped if shift is None else shifted(warped, shift)
-    return RendererOutput(moved + mask * (colour - moved), colour, mask, shift)
+    change = mask * (colour - moved)
+    if face_change:
+        inside = ((region - FACE_STRENGTH) / (1 - FACE_STRENGTH)).clamp(0, 1)
+        bound = face_change / 127.5 / (1 - inside).clamp_min(1e-3)
+        change = bound * torch.tanh(change / bound)
+    return RendererOutput(moved + change, colour, mask, shift)

@@ -50,6 +50,8 @@ class NetworkConfig(Config):
     fold: int = Field(2, ge=2)
     """With a warp: side of the squares of pixels that it folds into channels, a power of 2. 4 at 512 px makes it work
     at the same resolution as 2 at 256 px, with one more step of full resolution at the end."""
+    face_change: float = Field(8.0, ge=0)
+    """With a warp: grey levels of 255 by which paint changes the face around the mouth at most; 0 sets no bound."""
     shift: float = Field(0.0, ge=0)
     """With a warp: largest displacement of the warped pixels by the network, pixels; 0 turns it off."""
     discriminator: DiscriminatorConfig = DiscriminatorConfig()

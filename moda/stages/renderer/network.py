@@ -123,7 +123,9 @@ class RefiningRenderer(Renderer):
             detail = torch.relu(enlarge(nn.functional.interpolate(detail, scale_factor=2, mode="nearest")))
         out = self.paint(torch.cat([detail, pictures], dim=1))
         mask = inputs.region * torch.sigmoid(out[:, PICTURE_CHANNELS:] + INITIAL_MASK_LOGIT)
-        return composite(inputs.warped, torch.tanh(out[:, :PICTURE_CHANNELS]), mask, self._shift(x, inputs.region))
+        colour, shift = torch.tanh(out[:, :PICTURE_CHANNELS]), self._shift(x, inputs.region)
+        change = self.config.face_change
+        return composite(inputs.warped, colour, mask, shift, region=inputs.region, face_change=change)
 
     def _shift(self, features: Tensor, region: Tensor) -> Tensor | None:
         """Pixels (B, 2, h, w) that fade to 0 where the region does."""
@@ -164,7 +166,7 @@ def _spread(weight: Tensor, pictures: int, fold: int, times: int) -> Tensor:
 
 def eyes_config(config: NetworkConfig) -> NetworkConfig:
     """The settings of the network that refines the eyes, as if it were one for the mouth."""
-    return config.model_copy(update={"widths": config.eye_widths, "eye_widths": ()})
+    return config.model_copy(update={"widths": config.eye_widths, "eye_widths": (), "face_change": 0.0})
 
 
 def build(config: NetworkConfig) -> Renderer:

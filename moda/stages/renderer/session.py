@@ -147,7 +147,8 @@ class RenderSession:
             warped = to_signed(given["warped"])
             picture = output.picture
             if picture.shape != warped.shape:
-                picture = self._enlarged(output, warped, given["region"])
+                change = self._config.face_change if part == "mouth" else 0.0
+                picture = self._enlarged(output, warped, given["region"], change)
             found[part] = 127.5 * (picture.float().clamp(-1, 1) - warped)
         return found
 
@@ -159,7 +160,7 @@ class RenderSession:
         scaled = nn.functional.interpolate(tensor.float(), sides, mode="bilinear", antialias=True)
         return scaled.round().to(tensor.dtype) if tensor.dtype == torch.uint8 else scaled
 
-    def _enlarged(self, output: RendererOutput, warped: Tensor, region: Tensor) -> Tensor:
+    def _enlarged(self, output: RendererOutput, warped: Tensor, region: Tensor, face_change: float) -> Tensor:
         """The output composited over the warp at another size (B, 3, h, w), which has the warp's own detail.
 
         region: (B, 1, h, w), where something may change.
@@ -170,7 +171,8 @@ class RenderSession:
             return nn.functional.interpolate(layer.float(), sides, mode="bilinear") * (region > 0)
 
         shift = None if output.shift is None else enlarged(output.shift * (warped.shape[-1] / trained))
-        return composite(warped, enlarged(output.colour), enlarged(output.mask), shift).picture
+        colour, mask = enlarged(output.colour), enlarged(output.mask)
+        return composite(warped, colour, mask, shift, region=region, face_change=face_change).picture
 
 
 def _in_order(

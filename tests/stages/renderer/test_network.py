@@ -53,12 +53,25 @@ def test_outside_the_region_the_warp_is_untouched():
 
 
 def test_where_the_region_is_half_at_most_half_is_painted():
-    network = build(NetworkConfig(size=128, widths=(8, 16))).eval()
+    network = build(NetworkConfig(size=128, widths=(8, 16), face_change=0.0)).eval()
     inputs = window_inputs()
     inputs = inputs._replace(region=0.5 * inputs.region)
     torch.nn.init.constant_(network.paint.bias, 50.0)  # paint white, all of it
     picture = network(inputs).picture
     assert torch.allclose(picture, inputs.warped + inputs.region * (1 - inputs.warped), atol=1e-4)
+
+
+@pytest.mark.parametrize("face_change", [0.0, 8.0])
+def test_the_face_around_changes_by_a_few_grey_levels_and_the_mouth_by_any(face_change):
+    network = build(NetworkConfig(size=128, widths=(8, 16), face_change=face_change)).eval()
+    inputs = window_inputs()
+    inputs = inputs._replace(warped=-torch.ones_like(inputs.warped), region=inputs.region.clone())
+    inputs.region[..., 24:] *= 0.5
+    torch.nn.init.constant_(network.paint.bias, 50.0)  # white over black
+    changed = 127.5 * (network(inputs).picture - inputs.warped)
+    mouth, around = (inputs.region.expand_as(changed) == share for share in (1.0, 0.5))
+    assert changed[mouth].min() > 254
+    assert (changed[around].max() <= 8.0) if face_change else (changed[around].min() > 126)
 
 
 def test_shift_moves_the_warp_and_learns():
