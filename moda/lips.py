@@ -11,6 +11,7 @@ from pydantic import Field
 
 from moda.audio_features import MEMORY_FRAMES, frame_power, running_speech_level, steady
 from moda.config import Config
+from moda.landmarks import CENTRAL_LIP_PAIRS, LIPS
 from moda.stretches import stretches
 
 SHORTEST_FRAMES, CLOSING_FRAMES, EASE_FRAMES = 24, 13, 3
@@ -44,8 +45,21 @@ class PauseConfig(Config):
 
 
 def with_contrast(lips: np.ndarray, contrast: float, mean: np.ndarray) -> np.ndarray:
-    """Lips (T, 40, 3) with their deviation from the mean (40, 3) enlarged; L1 training makes it too small."""
-    return (mean + contrast * (lips - mean)).astype(lips.dtype)
+    """Lips (T, 40, 3) with their deviation from the mean (40, 3) enlarged; L1 training makes it too small.
+
+    In frames whose lips would come closer than at rest it is enlarged less: closed lips stay closed and do not cross.
+    """
+    gap, usual = _gap(lips), float(_gap(mean))
+    nearer = usual - gap
+    touching = np.divide(usual - np.minimum(gap, 0), nearer, out=np.full_like(nearer, np.inf), where=nearer > 0)
+    strength = np.minimum(contrast, np.maximum(touching, 1))[:, None, None]
+    return (mean + strength * (lips - mean)).astype(lips.dtype)
+
+
+def _gap(lips: np.ndarray) -> np.ndarray:
+    """How much further apart than at rest the middle of the lips is, pixels: (..., 40, 3) offsets -> (...)."""
+    upper, lower = (lips[..., [LIPS.index(pair[side]) for pair in CENTRAL_LIP_PAIRS], 1] for side in (0, 1))
+    return np.asarray((lower - upper).mean(axis=-1), dtype=np.float64)
 
 
 def mouth_gate(samples: np.ndarray, frames: int, pauses: PauseConfig | None) -> np.ndarray:

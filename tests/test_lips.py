@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from moda.landmarks import CENTRAL_LIP_PAIRS, LIPS
 from moda.lips import LOOK_AHEAD_FRAMES, PauseConfig, mouth_gate, with_contrast
 from moda.representation import SAMPLE_RATE
 
@@ -95,8 +96,28 @@ def test_a_last_frame_cut_short_is_heard(samples: int) -> None:
 
 
 def test_contrast_enlarges_the_movement_about_the_mean() -> None:
-    lips = np.random.default_rng(0).normal(3.0, 1.0, (50, 40, 3)).astype(np.float32)
+    lips, mean = moving_lips(np.linspace(20, 30, 50))
+    for contrast in (2.0, 0.5):
+        changed = with_contrast(lips, contrast, mean)
+        assert changed.dtype == np.float32
+        np.testing.assert_allclose(changed - mean, contrast * (lips - mean), atol=1e-5)
+
+
+def test_contrast_closes_lips_and_does_not_cross_them() -> None:
+    gaps = np.linspace(-2, 20, 100)  # pixels further apart than at rest; the mean is 10
+    lips, mean = moving_lips(gaps)
+    made = with_contrast(lips, 1.5, mean)
+    found = made[:, LIPS.index(14), 1] - made[:, LIPS.index(13), 1]
+    np.testing.assert_allclose(found, np.maximum(10 + 1.5 * (gaps - 10), np.minimum(gaps, 0)), atol=1e-4)
+    assert (found >= np.minimum(gaps, 0) - 1e-4).all() and np.abs(np.diff(found)).max() < 0.4, "without a jump"
+
+
+def moving_lips(gaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Random lips whose central inner pairs are so many pixels further apart than at rest; their mean, 10 apart."""
+    rng = np.random.default_rng(0)
+    lips = rng.normal(3.0, 1.0, (len(gaps), 40, 3)).astype(np.float32)
     mean = np.full((40, 3), 2.5, np.float32)
-    wider = with_contrast(lips, 2.0, mean)
-    assert wider.dtype == np.float32
-    np.testing.assert_allclose(wider - mean, 2 * (lips - mean), atol=1e-5)
+    for upper, lower in CENTRAL_LIP_PAIRS:
+        lips[:, LIPS.index(upper), 1], lips[:, LIPS.index(lower), 1] = 3 - gaps / 2, 3 + gaps / 2
+        mean[LIPS.index(upper), 1], mean[LIPS.index(lower), 1] = -2.0, 8.0
+    return lips, mean

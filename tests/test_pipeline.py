@@ -20,6 +20,7 @@ from moda.device import choose_device
 from moda.errors import CheckpointError, ConfigError, DataError
 from moda.geometry import apply_head, fit_head_pose, to_image
 from moda.landmarks import EYES, LIPS, OTHERS
+from moda.lips import with_contrast
 from moda.pipeline import AnimationConfig, Animator, fit_motion
 from moda.representation import FPS, SAMPLE_RATE, Motion, Portrait, frames_of, samples_at
 from moda.smoothing import SmoothingConfig, gaussian
@@ -123,7 +124,8 @@ def test_gains_and_contrast_are_those_of_the_configuration(paths: dict[str, Path
     changed = animation(paths, smoothing=UNFILTERED, fixations=False, lip_contrast=1.5)
     mean = Animator.from_config(changed, CPU).audio2repr.lips_mean.numpy()
     wider = Animator.from_config(changed, CPU).motion(wave, portrait)
-    np.testing.assert_allclose(wider.lips - plain.lips, 0.5 * (plain.lips - mean), atol=1e-3)
+    np.testing.assert_allclose(wider.lips, with_contrast(plain.lips, 1.5, mean), atol=1e-3)
+    assert np.abs(wider.lips - plain.lips).max() > 0.1
     assert np.array_equal(wider.head, plain.head)
 
 

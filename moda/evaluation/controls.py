@@ -59,6 +59,17 @@ def still_mouth(true: FaceTrack, other: OtherClip | None = None) -> ControlClip 
     return ControlClip(PairedTracks(true, _with_lips(true, _rest(true)[None])), None)
 
 
+def first_mouth(true: FaceTrack, other: OtherClip | None = None) -> ControlClip | NotAvailable:
+    """The true head motion with lips frozen, in canonical space, as they are in the first frame that has a face.
+
+    That frame is the reference of most methods: unlike the clip's median shape, it is all that they know of the mouth.
+    """
+    if not true.tracked.any():
+        return NotAvailable("no face in the true video")
+    lips = true.canonical[np.flatnonzero(true.tracked)[:1]][:, list(LIPS)]
+    return ControlClip(PairedTracks(true, _with_lips(true, lips)), None)
+
+
 def shifted(seconds: float) -> Control:
     """A control that plays the truth `seconds` early."""
     frames = round(seconds * FPS)
@@ -111,6 +122,7 @@ def _with_lips(face: FaceTrack, lips: np.ndarray) -> FaceTrack:
 CONTROLS: dict[str, Control] = {
     "ground truth": ground_truth,
     "still mouth": still_mouth,
+    "first frame's mouth": first_mouth,
     "truth shifted 0.2 s": shifted(0.2),
     "truth shifted 1 s": shifted(1.0),
     "other clip's mouth": other_mouth,

@@ -76,6 +76,25 @@ def lmd_aligned(clip: ClipPair) -> Value:
 
 
 @metric(
+    name="lmd_motion",
+    label="LMD of motion",
+    unit="% eyes",
+    better="lower",
+    source="ours: LMD aligned without the shape",
+)
+def lmd_motion(clip: ClipPair) -> Value:
+    """LMD aligned after each face's own mean lip shape over the clip is removed: how far the lips' movement is from the
+    true one, whatever their shape at rest. A mouth that does not move scores the size of the true movement.
+    """
+    pair = clip.tracks
+    if not pair.valid.any():
+        return NotAvailable("no frame with a face in both videos")
+    moved = [_lips(face.canonical)[pair.valid] for face in (pair.generated, pair.true)]
+    made, true = (lips - lips.mean(axis=0) for lips in moved)
+    return 100.0 * _distance(made - true) / eye_distance(pair)
+
+
+@metric(
     name="lmd_v_aligned",
     label="LMD-v aligned",
     unit="% eyes/frame",

@@ -36,6 +36,33 @@ def test_still_mouth_keeps_the_head_and_stops_the_lips(make_face, opening) -> No
     assert 0 < found["lmd"] < 5
 
 
+def test_the_first_frames_mouth_is_all_that_a_picture_tells(make_face, opening) -> None:
+    true = make_face(opening, moving=True)
+    true.landmarks[:3] = np.nan
+    made = control("first frame's mouth", true).tracks.generated
+    lips = made.canonical[:, list(LIPS)]
+    assert np.isnan(lips[:3]).all()
+    np.testing.assert_allclose(lips[3:], np.broadcast_to(true.canonical[3, list(LIPS)], lips[3:].shape), atol=1e-3)
+    others = np.setdiff1d(np.arange(478), LIPS)
+    assert np.array_equal(made.landmarks[3:, others], true.landmarks[3:, others])
+    true.landmarks[:] = np.nan
+    assert CONTROLS["first frame's mouth"](FaceTrack(true.landmarks), None) == NotAvailable("no face in the true video")
+
+
+def test_motion_is_measured_whatever_the_shape_at_rest(make_face, opening) -> None:
+    true = make_face(opening, moving=True)
+    other = true.landmarks.copy()
+    other[:, list(LIPS)] += np.random.default_rng(0).normal(
+        0, 5, (40, 3)
+    )  # a shape of its own that moves as the true one
+    plain = make_face(opening)
+    same = PairedTracks(plain, FaceTrack(plain.landmarks + (other - true.landmarks)))
+    found = scores(same)
+    assert found["lmd_motion"] < 0.05 * found["lmd_aligned"]
+    still, first = (scores(control(name, true).tracks) for name in ("still mouth", "first frame's mouth"))
+    assert still["lmd_motion"] == pytest.approx(first["lmd_motion"]) and still["lmd_aligned"] < first["lmd_aligned"]
+
+
 @pytest.mark.parametrize(("name", "frames"), [("truth shifted 0.2 s", 5), ("truth shifted 1 s", 25)])
 def test_shifted_truth_pairs_frame_t_with_a_later_one(make_face, opening, name, frames) -> None:
     true = make_face(opening, moving=True)

@@ -14,7 +14,7 @@ from moda.imaging.windows import FACE_STRENGTH
 
 
 class RendererOutput(NamedTuple):
-    """picture (B, 3, h, w) = moved + mask * (colour - moved), bounded, moved = `shifted` warped reference (`composite`).
+    """picture (B, 3, h, w) = moved + mask * (colour - moved) within bounds (`composite`), moved = `shifted` warp.
 
     colour: (B, 3, h, w). mask: (B, 1, h, w), 1 everywhere without a warp. shift: (B, 2, h, w), pixels right and down
     of the place that each pixel is taken from, or None.
