@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from moda.blinks import find_blinks
 from moda.config import load_yaml, parse
-from moda.landmarks import EYES, eye_opening
+from moda.landmarks import EYES, LIPS, eye_opening
 from moda.media.audio import read_audio
 from moda.pipeline import AnimationConfig, Animator
 from moda.representation import SAMPLE_RATE, Portrait
+from moda.streaming.shaping import cut
 from moda.tracking.portrait import make_portrait
 from tests.conftest import REPOSITORY
 
@@ -36,7 +38,7 @@ def speech() -> np.ndarray:
 
 def test_each_is_under_20_mb() -> None:
     files = sorted((REPOSITORY / "assets" / "checkpoints").glob("*.pt"))
-    assert [file.stem for file in files] == ["audio2repr", "faco", "renderer", "speech_encoder", "sync"]
+    assert [file.stem for file in files] == ["audio2repr", "faco", "renderer", "renderer_512", "speech_encoder", "sync"]
     assert all(file.stat().st_size < LIMIT for file in files)
 
 
@@ -77,6 +79,26 @@ def test_liveliness_is_how_far_the_head_turns(portrait: Portrait, speech: np.nda
     )
     spreads = [one.motion(speech, portrait).head[:, :3].std(axis=0).mean() for one in (calm, lively)]
     assert spreads[1] > 1.5 * spreads[0]
+
+
+def test_512_px_has_a_renderer_of_its_own(
+    animator: Animator, astronaut: np.ndarray, speech: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    large = animator.with_config(animator.config.model_copy(update={"size": 512}))
+    assert large.renderer is not animator.renderer and large.faco is animator.faco
+    portraits = [make_portrait(astronaut, size) for size in (256, 512)]
+    motion = animator.motion(speech, portraits[0])
+    widest = int(np.argmax(motion.lips[:, LIPS.index(14), 1]))
+    shown = cut(motion, widest)
+    small, fine = (
+        next(iter(one.frames(shown, portrait))) for one, portrait in zip((animator, large), portraits, strict=True)
+    )
+    assert fine.shape == (512, 512, 3) and "was trained at" not in caplog.text
+    halved = cv2.resize(fine, (256, 256), interpolation=cv2.INTER_AREA)
+    assert np.abs(halved.astype(float) - small).mean() < 4
+    enlarged = cv2.resize(small, (512, 512), interpolation=cv2.INTER_CUBIC)
+    detail = [cv2.Laplacian(frame[250:420, 170:340], cv2.CV_64F).var() for frame in (enlarged, fine)]
+    assert detail[1] > 1.5 * detail[0], "it is no enlarged picture"
 
 
 def test_frames_show_the_same_person_with_a_still_background(

@@ -24,27 +24,27 @@ def models() -> Iterator[Finding]:
     except Exception as error:  # whatever is broken above
         yield Finding("checkpoints", f"not looked at: {type(error).__name__}")
         return
-    networks = [*AnimationConfig().named().items(), ("renderer", AnimationConfig(size=512).named()["renderer"])]
-    for stage, named in [*networks, ("sync", SYNC_NETWORK)]:
+    networks = [*AnimationConfig().named().items(), ("renderer 512", AnimationConfig(size=512).named()["renderer"])]
+    for name, file in [*networks, ("sync", SYNC_NETWORK)]:
         try:
-            path = find_checkpoint(named)
+            path = find_checkpoint(file)
             if is_pointer(path):
-                yield _pointer(stage, path)
+                yield _pointer(name, path)
                 continue
-            loaded = load(path, stage=stage)
+            loaded = load(path, stage=name.split()[0])
         except ModaError as error:
             cure = "install the package again, or fetch the file from the release"
-            yield Finding(f"model {stage}", str(named), str(error), cure)
+            yield Finding(f"model {name}", str(file), str(error), cure)
             continue
         step = loaded.info.get("step", "?")
-        yield Finding(f"model {stage}", f"{path}, step {step}, sha256 {file_hash(path)[:12]}")
+        yield Finding(f"model {name}", f"{path}, step {step}, sha256 {file_hash(path)[:12]}")
     for name in TRACKER_FILES:
-        file = Path(str(resources.files("moda") / "package_data" / name))
-        if not file.is_file():
+        model = Path(str(resources.files("moda") / "package_data" / name))
+        if not model.is_file():
             cure = f"{sys.executable} -m pip install --force-reinstall --no-deps ."
-            yield Finding("tracker", name, f"there is no {file}", cure)
-        elif is_pointer(file):
-            yield _pointer("tracker", file)
+            yield Finding("tracker", name, f"there is no {model}", cure)
+        elif is_pointer(model):
+            yield _pointer("tracker", model)
 
 
 def is_pointer(path: Path) -> bool:
