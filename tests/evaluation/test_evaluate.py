@@ -58,7 +58,7 @@ def test_the_files(videos) -> None:
     assert all(metric.definition in table for name, metric in METRICS.items() if name not in SYNC)
 
     rows = list(csv.DictReader(clips.splitlines()))
-    assert len(rows) == 2 + 3 + 5 * 2
+    assert len(rows) == 2 + 3 + 6 * 2
     first = next(row for row in rows if row["name"] == "off")
     assert first["clip"] == "a" and float(first["lmd"]) == pytest.approx(5.0, abs=1e-4)
     assert rows[0]["name"] == "ground truth"

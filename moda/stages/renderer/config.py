@@ -116,6 +116,9 @@ class LossConfig(Config):
     """Mean of the mask: a penalty on replacing the warp where the warp is good enough."""
     smooth: float = Field(0.0, ge=0)
     """L1 of the differences between neighbours of the shift, pixels; with network.shift."""
+    train: Literal["all", "detail"] = "all"
+    """With a warp: what is trained. "detail": the layers of full resolution alone; the others stay as `init` has them,
+    for a larger size whose footage shows fewer people."""
     parts: tuple[WindowPart, ...] = Field(("mouth", "eyes"), min_length=1)
     """Which windows are trained on; the network of another stays as it is (with `init`)."""
     perceptual_weights: Path | None = None

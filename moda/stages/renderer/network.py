@@ -27,6 +27,8 @@ from moda.stages.renderer.session import RenderSession
 
 DETAIL_CHANNELS = 16
 """Channels at the window's full resolution."""
+DETAIL_LAYERS = ("unfold", "finer", "paint")
+"""Names of the layers that work there."""
 INITIAL_SHIFT_STD = 1e-3
 """Standard deviation of the shift's weights at the start."""
 INITIAL_MASK_LOGIT = 1.0
@@ -126,6 +128,17 @@ class RefiningRenderer(Renderer):
         colour, shift = torch.tanh(out[:, :PICTURE_CHANNELS]), self._shift(x, inputs.region)
         change = self.config.face_change
         return composite(inputs.warped, colour, mask, shift, region=inputs.region, face_change=change)
+
+    def keep_all_but_detail(self) -> None:
+        """Only the layers of full resolution are trained; the statistics of the others stay, too."""
+        for name, module in self.named_children():
+            if name == "eyes":
+                continue
+            module.requires_grad_(name in DETAIL_LAYERS)
+            if name not in DETAIL_LAYERS:
+                module.eval()
+        if self.eyes is not None:
+            self.eyes.keep_all_but_detail()
 
     def _shift(self, features: Tensor, region: Tensor) -> Tensor | None:
         """Pixels (B, 2, h, w) that fade to 0 where the region does."""

@@ -42,7 +42,13 @@ from moda.stages.renderer.compositing import RendererOutput
 from moda.stages.renderer.config import LossConfig as RendererLossConfig
 from moda.stages.renderer.config import NetworkConfig as RendererConfig
 from moda.stages.renderer.inputs import RendererInput, to_inputs, to_signed
-from moda.stages.renderer.network import build, build_discriminator, discriminator_inputs, finer_weights
+from moda.stages.renderer.network import (
+    RefiningRenderer,
+    build,
+    build_discriminator,
+    discriminator_inputs,
+    finer_weights,
+)
 from moda.stages.renderer.session import to_pixels
 from moda.stages.renderer.terms import gradient_l1, masked_l1, sharpness, weight_of
 from moda.training.diagnosis import Adversary
@@ -81,6 +87,26 @@ class RendererStage(Stage):
         self.discriminator = build_discriminator(network)
         wanted = loss.perceptual or loss.style
         self.features = load_features(loss.perceptual_weights, loss.perceptual_network) if wanted else None
+
+        self.train()
+
+    @classmethod
+    def frozen_at_random(cls, network: Config, loss: Config) -> str | None:
+        """See `Stage.frozen_at_random`."""
+        assert isinstance(loss, RendererLossConfig)
+        if loss.train == "all":
+            return None
+        return (
+            "loss.train: detail leaves all but the layers of full resolution as they are: name the checkpoint of a "
+            "smaller size, init=assets/checkpoints/renderer.pt, or set loss.train=all"
+        )
+
+    def train(self, mode: bool = True) -> RendererStage:
+        """As of every module; with `loss.train: detail` what is not trained keeps its statistics."""
+        super().train(mode)
+        if self.loss_config.train == "detail" and isinstance(self.generator, RefiningRenderer):
+            self.generator.keep_all_but_detail()
+        return self
 
     def prepare_data(self, output: Path, scratch: Path | None, *, main: bool) -> None:
         """The clip store of `data.video`, in the run's folder."""
