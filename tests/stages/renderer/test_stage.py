@@ -77,6 +77,37 @@ def test_discriminator_goes_first_and_the_generator_learns(stage: RendererStage)
     assert np.mean(history[-3:]) < 0.8 * history[0], history
 
 
+def test_detail_alone_is_trained_and_the_rest_stays_to_the_bit(stage: RendererStage) -> None:
+    loss = stage.loss_config.model_copy(update={"train": "detail"})
+    network = stage.network_config.model_copy(update={"eye_widths": stage.network_config.widths})
+    torch.manual_seed(0)
+    detail = RendererStage(stage.data_config, network, loss)
+    before = {name: value.clone() for name, value in detail.generator.state_dict().items()}
+    optimiser = torch.optim.Adam([p for p in detail.generator.parameters() if p.requires_grad], 1e-2)
+    for terms in (dict(detail.losses(batch_of(detail), torch.Generator()))["generator"] for _ in range(2)):
+        optimiser.zero_grad()
+        torch.stack(list(terms.values())).sum().backward()
+        optimiser.step()
+    changed = {n for n, value in detail.generator.state_dict().items() if not torch.equal(value, before[n])}
+    layers = ("unfold", "paint")
+    assert changed == {n for n in before if n.removeprefix("eyes.").split(".")[0] in layers}
+    assert "name the checkpoint of a smaller size" in (detail.frozen_at_random(network, loss) or "")
+    assert detail.frozen_at_random(network, stage.loss_config) is None
+
+
+def test_small_faces_are_left_out_of_training(stage: RendererStage) -> None:
+    def people(least: float) -> int:
+        stage.data_config = stage.data_config.model_copy(update={"min_face_px": least})
+        return len(stage.datasets()[0]._parts)
+
+    clips = ClipStore.open(stage.data_config.store).split("train")
+    sizes = sorted(clip.quality["face_px"] for clip in clips)
+    for least in (0.0, *sizes):
+        assert people(least) == len({clip.identity for clip in clips if clip.quality["face_px"] >= least})
+    with pytest.raises(DataError, match=f"the largest spans {sizes[-1]:.0f} px of its source, wanted data.min_face_px"):
+        people(sizes[-1] + 1)
+
+
 def test_losses_look_at_the_region_only() -> None:
     region = torch.zeros(1, 1, 8, 8)
     region[..., 2:4, 2:4] = 1
