@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_serializer, field_validator
 
 from moda.config import Config
 from moda.controls import HeadChannel, Part
@@ -38,6 +38,11 @@ class CheckpointPaths(Config):
         if not isinstance(given, dict) or not given:
             raise ValueError('wanted a file, or files by size of the frames as {"256": FILE, "512": FILE}')
         return given
+
+    @field_serializer("renderer", mode="wrap")
+    def _as_given(self, files: dict[int, Path], serialise: SerializerFunctionWrapHandler) -> Any:
+        written = serialise(files)
+        return next(iter(written.values())) if set(files) == {0} else written
 
 
 class GainConfig(Config):

@@ -183,7 +183,7 @@ def test_cached_scores_are_read_and_old_versions_are_not(videos, monkeypatch) ->
     kept = sorted((videos.output / "cache").glob("*.json"))
     whole = [path for path in kept if path.name.startswith("clip-")]
     kept = [path for path in kept if path not in whole]
-    assert len(kept) == 2 * (1 + 5) and len(whole) == 2
+    assert len(kept) == 2 * (1 + 6) and len(whole) == 2
     calls = []
     for name in ("lmd", "ma"):
         metric = METRICS[name]
@@ -191,7 +191,7 @@ def test_cached_scores_are_read_and_old_versions_are_not(videos, monkeypatch) ->
         monkeypatch.setitem(METRICS, name, counted)
     assert videos.evaluate("off").methods[0].values("lmd") == first and calls == []
     monkeypatch.setitem(METRICS, "lmd", replace(METRICS["lmd"], version=99))
-    assert videos.evaluate("off").methods[0].values("lmd") == first and calls == ["lmd"] * 12
+    assert videos.evaluate("off").methods[0].values("lmd") == first and calls == ["lmd"] * 14
     kept[0].write_text("{")
     for path in (videos.output / "cache").glob("clip-*.json"):
         path.unlink()

@@ -62,6 +62,7 @@ def test_the_size_of_the_frames_chooses_the_renderer(size: int, file: str) -> No
     mine = AnimationConfig.model_validate({"size": size, "checkpoints": {"renderer": "mine.pt"}})
     assert mine.named()["renderer"] == Path("mine.pt")
     assert mine == AnimationConfig.model_validate(mine.model_dump(mode="json"))
+    assert mine.model_dump(mode="json")["checkpoints"]["renderer"] == "mine.pt"
     with pytest.raises(ValueError, match="wanted a file, or files by size of the frames"):
         AnimationConfig.model_validate({"checkpoints": {"renderer": {}}})
 
