@@ -16,7 +16,7 @@ import logging
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -38,10 +38,9 @@ from moda.nn import gan
 from moda.nn.discriminators import FeatureMaps
 from moda.nn.perceptual import load_features, perceptual_loss, style_loss
 from moda.representation import FPS, WindowPart
-from moda.stages.renderer.compositing import RendererOutput
 from moda.stages.renderer.config import LossConfig as RendererLossConfig
 from moda.stages.renderer.config import NetworkConfig as RendererConfig
-from moda.stages.renderer.inputs import RendererInput, to_inputs, to_signed
+from moda.stages.renderer.inputs import RendererInput
 from moda.stages.renderer.network import (
     RefiningRenderer,
     build,
@@ -49,8 +48,11 @@ from moda.stages.renderer.network import (
     discriminator_inputs,
     finer_weights,
 )
+from moda.stages.renderer.pairs import Pair, Windows
+from moda.stages.renderer.preview import pictures_of
+from moda.stages.renderer.scores import window_scores, with_score
 from moda.stages.renderer.session import to_pixels
-from moda.stages.renderer.terms import gradient_l1, masked_l1, sharpness, weight_of
+from moda.stages.renderer.terms import gradient_l1, masked_l1
 from moda.training.diagnosis import Adversary
 from moda.training.stage import Stage, Terms
 
@@ -61,10 +63,6 @@ PERSON_STORE = "clips"
 MAX_PREVIEW_PEOPLE = 10
 """So many names are shown where a person is not found."""
 PARTS: tuple[WindowPart, ...] = ("mouth", "eyes")
-MAX_VIDEO_SIDE, MAX_VIDEO_FRAMES = 256, 24
-"""Pixels and frames of the moving preview."""
-MIN_SHARPNESS_SHARE = 0.7
-"""Share of the truth's sharpness below which a picture's score suffers: L1 alone likes what is blurred."""
 
 
 class RendererStage(Stage):
@@ -210,7 +208,7 @@ class RendererStage(Stage):
         return {name: torch.cat([sample[name] for sample in samples]) for name in samples[0]}
 
     def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> Iterator[tuple[str, Terms]]:
-        parts = {name: _Pair.of(part, network(part.inputs)) for name, network, part in self._trained(batch)}
+        parts = {name: Pair.of(part, network(part.inputs)) for name, network, part in self._trained(batch)}
         pieces = [
             gan.discriminator_loss(
                 self._discriminate(pair.inputs, pair.real),
@@ -229,24 +227,24 @@ class RendererStage(Stage):
             },
         )
 
-    def _trained(self, batch: dict[str, Tensor]) -> Iterator[tuple[str, nn.Module, _Windows]]:
+    def _trained(self, batch: dict[str, Tensor]) -> Iterator[tuple[str, nn.Module, Windows]]:
         """Those of `_parts` that `loss.parts` names."""
         prefixes = ["" if part == "mouth" else f"{part}_" for part in self.loss_config.parts]
         return (each for each in self._parts(batch) if each[0] in prefixes)
 
-    def _parts(self, batch: dict[str, Tensor]) -> Iterator[tuple[str, nn.Module, _Windows]]:
+    def _parts(self, batch: dict[str, Tensor]) -> Iterator[tuple[str, nn.Module, Windows]]:
         """Of the mouth's windows, or whole frames, and of the eyes' if there are any: what goes before the names of
         scores and terms, the network, its inputs and the truth.
         """
-        yield "", self.generator, _Windows.of(of_part(batch, "mouth"))
+        yield "", self.generator, Windows.of(of_part(batch, "mouth"))
         if self.network_config.eye_widths:
-            yield "eyes_", self.generator.get_submodule("eyes"), _Windows.of(of_part(batch, "eyes"))
+            yield "eyes_", self.generator.get_submodule("eyes"), Windows.of(of_part(batch, "eyes"))
 
     def _discriminate(self, inputs: RendererInput, picture: Tensor) -> list[FeatureMaps]:
         maps: list[FeatureMaps] = self.discriminator(discriminator_inputs(inputs, picture, self.network_config))
         return maps
 
-    def _generator_terms(self, pair: _Pair, generator: torch.Generator) -> dict[str, Tensor]:
+    def _generator_terms(self, pair: Pair, generator: torch.Generator) -> dict[str, Tensor]:
         weights, inputs, output, weight = self.loss_config, pair.inputs, pair.output, pair.weight
         terms = {"l1": weights.l1 * masked_l1(output.picture, pair.target, weight)}
         if weights.edges:
@@ -278,31 +276,15 @@ class RendererStage(Stage):
 
         The same of the eyes' windows after "eyes_".
         """
-        scores = {}
-        for prefix, network, part in self._parts(batch):
-            inputs, target = part
-            picture = network(inputs).picture
-            weight = weight_of(inputs)
-            detail = max(sharpness(target, weight), 1e-9)
-            scores[f"{prefix}l1"] = float(masked_l1(picture, target, weight)) * 127.5
-            scores[f"{prefix}sharpness"] = sharpness(picture, weight) / detail
-            if inputs.warped is not None:
-                scores[f"{prefix}l1_warp"] = float(masked_l1(inputs.warped, target, weight)) * 127.5
-                scores[f"{prefix}sharpness_warp"] = sharpness(inputs.warped, weight) / detail
-        return scores
+        return {
+            prefix + name: value
+            for prefix, network, part in self._parts(batch)
+            for name, value in window_scores(network(part.inputs).picture, part).items()
+        }
 
     def summarise(self, means: dict[str, float]) -> dict[str, float]:
-        """L1 over that of the warp; and the score: L1, made worse by the share by which sharpness is below
-        `MIN_SHARPNESS_SHARE`; added up over kinds of window. Of means: one batch may well be smoother than the truth.
-        """
-        found = dict(means)
-        score = 0.0
-        for prefix in [name.removesuffix("l1") for name in ("l1", "eyes_l1") if name in means]:
-            blurred = max(0.0, MIN_SHARPNESS_SHARE - means[f"{prefix}sharpness"])
-            score += means[f"{prefix}l1"] * (1 + blurred)
-            if f"{prefix}l1_warp" in means:
-                found[f"{prefix}l1_to_warp"] = means[f"{prefix}l1"] / max(means[f"{prefix}l1_warp"], 1e-9)
-        return {**found, "score": score}
+        """See `with_score`."""
+        return with_score(means)
 
     def describe_change(self, before: dict[str, float], after: dict[str, float]) -> str:
         """L1 and sharpness of the warp alone, of the start and of best.pt."""
@@ -318,19 +300,10 @@ class RendererStage(Stage):
         """Rows of condition, reference, warp, picture, truth, the eyes' after the mouth's; and picture beside truth,
         moving through the batch.
         """
-        rows, videos = [], []
-        for (_, network, part), name in zip(self._parts(batch), PARTS, strict=False):
-            shown = of_part(batch, name)
-            names = [name for name in ("condition", "reference", "warped") if name in shown]
-            pictures = [shown[name].permute(0, 2, 3, 1).cpu().numpy() for name in names]
-            pictures += [to_pixels(network(part.inputs).picture), shown["target"].permute(0, 2, 3, 1).cpu().numpy()]
-            rows += [
-                np.concatenate([column[i] for column in pictures], axis=1) for i in range(min(6, len(pictures[0])))
-            ]
-            step = -(-pictures[-1].shape[1] // MAX_VIDEO_SIDE)
-            pair = [column[:MAX_VIDEO_FRAMES, ::step, ::step] for column in pictures[-2:]]
-            videos.append(np.concatenate(pair, axis=2))
-        return {"frames": np.concatenate(rows, axis=0), "moving": np.concatenate(videos, axis=1)}
+        parts = zip(self._parts(batch), PARTS, strict=False)
+        return pictures_of(
+            [(of_part(batch, name), to_pixels(network(part.inputs).picture)) for (_, network, part), name in parts]
+        )
 
     def adopt(self, settings: RendererConfig, weights: dict[str, Tensor]) -> tuple[RendererConfig, dict[str, Tensor]]:
         """A renderer trained at another size, also with a smaller `fold`; and one without `eye_widths`, whose weights
@@ -347,32 +320,3 @@ class RendererStage(Stage):
                 settings = settings.model_copy(update={"eye_widths": own.eye_widths})
                 weights = {**weights, **{f"eyes.{name}": tensor.clone() for name, tensor in weights.items()}}
         return settings, weights
-
-
-class _Windows(NamedTuple):
-    """Inputs of one kind of window, and the true pictures (B, 3, h, w) in -1..1."""
-
-    inputs: RendererInput
-    target: Tensor
-
-    @staticmethod
-    def of(batch: dict[str, Tensor]) -> _Windows:
-        return _Windows(to_inputs(batch), to_signed(batch["target"]))
-
-
-class _Pair(NamedTuple):
-    """A rendered batch and its truth. real: the truth inside the region, the warp outside. weight: see `weight_of`."""
-
-    inputs: RendererInput
-    target: Tensor
-    real: Tensor
-    weight: Tensor
-    output: RendererOutput
-
-    @staticmethod
-    def of(part: _Windows, output: RendererOutput) -> _Pair:
-        inputs, target = part
-        real = target
-        if inputs.warped is not None and inputs.region is not None:
-            real = inputs.warped + (inputs.region > 0) * (target - inputs.warped)
-        return _Pair(inputs, target, real, weight_of(inputs), output)
