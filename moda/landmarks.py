@@ -126,6 +126,11 @@ def other_side() -> tuple[int, ...]:
     return (*map(int, distances.argmin(axis=1)), *(irises[i] for i in range(N_MESH, N_LANDMARKS)))
 
 
+def lip_rows(pairs: tuple[tuple[int, int], ...]) -> tuple[list[int], list[int]]:
+    """Rows in the lips group of the upper and the lower point of every pair."""
+    return [LIPS.index(upper) for upper, _ in pairs], [LIPS.index(lower) for _, lower in pairs]
+
+
 def lip_opening(landmarks: np.ndarray) -> np.ndarray:
     """Mean distance of the three central inner-lip pairs: (..., 478, D) -> (...), same unit."""
     upper = landmarks[..., [pair[0] for pair in CENTRAL_LIP_PAIRS], :]

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from moda.audio_features import MEMORY_FRAMES, frame_power, running_speech_level, steady
 from moda.config import Config
-from moda.landmarks import CENTRAL_LIP_PAIRS, LIPS
+from moda.landmarks import CENTRAL_LIP_PAIRS, lip_rows
 from moda.stretches import stretches
 
 SHORTEST_FRAMES, CLOSING_FRAMES, EASE_FRAMES = 24, 13, 3
@@ -58,8 +58,8 @@ def with_contrast(lips: np.ndarray, contrast: float, mean: np.ndarray) -> np.nda
 
 def _gap(lips: np.ndarray) -> np.ndarray:
     """How much further apart than at rest the middle of the lips is, pixels: (..., 40, 3) offsets -> (...)."""
-    upper, lower = (lips[..., [LIPS.index(pair[side]) for pair in CENTRAL_LIP_PAIRS], 1] for side in (0, 1))
-    return np.asarray((lower - upper).mean(axis=-1), dtype=np.float64)
+    upper, lower = lip_rows(CENTRAL_LIP_PAIRS)
+    return np.asarray((lips[..., lower, 1] - lips[..., upper, 1]).mean(axis=-1), dtype=np.float64)
 
 
 def mouth_gate(samples: np.ndarray, frames: int, pauses: PauseConfig | None) -> np.ndarray:

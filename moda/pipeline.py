@@ -109,9 +109,9 @@ class Animator:
         if other:
             raise ConfigError(f"{', '.join(other)} decide about the networks: load them with Animator.from_config")
         renderer, files = self.renderer, dict(self._checkpoints)
-        if "renderer" in files and config.network("renderer") != files["renderer"]:
+        if "renderer" in files and (wanted := config.network("renderer")) != files["renderer"]:
             renderer = cast(RendererNetwork, load_stage("renderer", config).to(self.device))
-            files["renderer"] = config.network("renderer")
+            files["renderer"] = wanted
         renderer.config.check_size(config.size)
         animator = Animator(config, self.device, audio2repr=self.audio2repr, faco=self.faco, renderer=renderer)
         animator._checkpoints = files

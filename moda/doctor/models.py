@@ -24,14 +24,16 @@ def models() -> Iterator[Finding]:
     except Exception as error:  # whatever is broken above
         yield Finding("checkpoints", f"not looked at: {type(error).__name__}")
         return
-    networks = [*AnimationConfig().named().items(), ("renderer 512", AnimationConfig(size=512).named()["renderer"])]
-    for name, file in [*networks, ("sync", SYNC_NETWORK)]:
+    networks = {name: (name, file) for name, file in AnimationConfig().named().items()}
+    networks["renderer 512"] = "renderer", AnimationConfig(size=512).named()["renderer"]
+    networks["sync"] = "sync", SYNC_NETWORK
+    for name, (stage, file) in networks.items():
         try:
             path = find_checkpoint(file)
             if is_pointer(path):
                 yield _pointer(name, path)
                 continue
-            loaded = load(path, stage=name.split()[0])
+            loaded = load(path, stage=stage)
         except ModaError as error:
             cure = "install the package again, or fetch the file from the release"
             yield Finding(f"model {name}", str(file), str(error), cure)

@@ -9,16 +9,11 @@ import torch
 from torch import Tensor
 
 from moda.blinks import find_blinks
-from moda.landmarks import CENTRAL_LIP_PAIRS, EYES, INNER_LIP_PAIRS, LIPS, eye_opening
+from moda.landmarks import CENTRAL_LIP_PAIRS, EYES, INNER_LIP_PAIRS, eye_opening, lip_rows
 from moda.representation import FPS
 
 MIN_LIP_STD_PX = 1e-3
 """A lip opening whose standard deviation is below this many pixels does not move."""
-
-
-def lip_rows(pairs: tuple[tuple[int, int], ...]) -> tuple[list[int], list[int]]:
-    """Rows in the lips group of the upper and the lower point of every pair."""
-    return [LIPS.index(upper) for upper, _ in pairs], [LIPS.index(lower) for _, lower in pairs]
 
 
 def vertical_openings(lips: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ from moda.data.blinking import BlinkingSequences
 from moda.data.moments import GROUPS
 from moda.data.sequences import MotionSequences, SequenceConfig, collate_by_length, window_batches
 from moda.errors import ConfigError
-from moda.landmarks import INNER_LIP_PAIRS
+from moda.landmarks import INNER_LIP_PAIRS, lip_rows
 from moda.nn.attention_maps import attention_maps
 from moda.nn.blinks import BlinkProcess
 from moda.nn.losses import frame_l1, kl_divergence
@@ -45,7 +45,6 @@ from moda.stages.audio2repr.measures import (
     blinks_per_minute,
     central_opening,
     correlation,
-    lip_rows,
     vertical_openings,
 )
 from moda.stages.audio2repr.network import Features, FlowAudio2Repr, PaperAudio2Repr, create

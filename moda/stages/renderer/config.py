@@ -81,6 +81,12 @@ class NetworkConfig(Config):
                 "but one of the widths)"
             )
 
+    def of_part(self, part: WindowPart) -> NetworkConfig:
+        """The settings of the network that refines a part, as if it were one for the mouth alone."""
+        if part == "mouth":
+            return self.model_copy(update={"eye_widths": ()})
+        return self.model_copy(update={"widths": self.eye_widths, "eye_widths": (), "face_change": 0.0})
+
     def check_size(self, size: int) -> None:
         """Renderers are convolutional and accept other sizes than the one they were trained at, with less detail.
 

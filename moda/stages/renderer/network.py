@@ -99,13 +99,13 @@ class RefiningRenderer(Renderer):
         self.middle = _Block(widths[-1], widths[-1])
         self.up = nn.ModuleList(_Block(b + a, a) for b, a in pairwise(reversed(widths)))
         self.unfold = nn.Conv2d(widths[0], DETAIL_CHANNELS, 3, 1, 1)
-        finer = config.fold.bit_length() - 2
-        self.finer = nn.ModuleList(nn.Conv2d(DETAIL_CHANNELS, DETAIL_CHANNELS, 3, 1, 1) for _ in range(finer))
+        finer = range(_finer_steps(config.fold))
+        self.finer = nn.ModuleList(nn.Conv2d(DETAIL_CHANNELS, DETAIL_CHANNELS, 3, 1, 1) for _ in finer)
         self.paint = nn.Conv2d(DETAIL_CHANNELS + picture_channels(config), PICTURE_CHANNELS + 1, 3, 1, 1)
         self.shift = nn.Conv2d(widths[0], 2, 3, 1, 1) if config.shift else None
         if self.shift is not None:
             nn.init.normal_(self.shift.weight, std=INITIAL_SHIFT_STD)  # exactly 0 has no gradient: see `shifted`
-        self.eyes = RefiningRenderer(eyes_config(config)) if config.eye_widths else None
+        self.eyes = RefiningRenderer(config.of_part("eyes")) if config.eye_widths else None
 
     def forward(self, inputs: RendererInput) -> RendererOutput:
         assert inputs.warped is not None and inputs.region is not None
@@ -156,17 +156,21 @@ def finer_weights(weights: dict[str, Tensor], config: NetworkConfig, fold: int) 
     of full resolution pass their input on.
     """
     found = dict(weights)
-    steps = (fold // config.fold).bit_length() - 1
     for name, tensor in weights.items():
-        if name.rpartition("enter.")[1:] == ("enter.", "weight"):
+        if name.endswith("enter.weight"):
             found[name] = _spread(tensor, picture_channels(config), config.fold, fold // config.fold)
-        if name.rpartition("unfold.")[1:] == ("unfold.", "weight"):
+        if name.endswith("unfold.weight"):
             prefix = name.removesuffix("unfold.weight")
-            for number in range(config.fold.bit_length() - 2, config.fold.bit_length() - 2 + steps):
+            for number in range(_finer_steps(config.fold), _finer_steps(fold)):
                 passing = torch.empty(DETAIL_CHANNELS, DETAIL_CHANNELS, 3, 3, device=tensor.device)
                 found[f"{prefix}finer.{number}.weight"] = nn.init.dirac_(passing)
                 found[f"{prefix}finer.{number}.bias"] = torch.zeros(DETAIL_CHANNELS, device=tensor.device)
     return found
+
+
+def _finer_steps(fold: int) -> int:
+    """Layers of full resolution after the first, each twice as large: to 2, 4, 8 ... times the inner resolution."""
+    return fold.bit_length() - 2
 
 
 def _spread(weight: Tensor, pictures: int, fold: int, times: int) -> Tensor:
@@ -175,11 +179,6 @@ def _spread(weight: Tensor, pictures: int, fold: int, times: int) -> Tensor:
     squares = folded.unflatten(1, (pictures, fold, fold)) / times**2
     finer = squares.repeat_interleave(times, dim=2).repeat_interleave(times, dim=3)
     return torch.cat([finer.flatten(1, 3), rest], dim=1)
-
-
-def eyes_config(config: NetworkConfig) -> NetworkConfig:
-    """The settings of the network that refines the eyes, as if it were one for the mouth."""
-    return config.model_copy(update={"widths": config.eye_widths, "eye_widths": (), "face_change": 0.0})
 
 
 def build(config: NetworkConfig) -> Renderer:

@@ -147,8 +147,7 @@ class RenderSession:
             warped = to_signed(given["warped"])
             picture = output.picture
             if picture.shape != warped.shape:
-                change = self._config.face_change if part == "mouth" else 0.0
-                picture = self._enlarged(output, warped, given["region"], change)
+                picture = self._enlarged(output, warped, given["region"], self._config.of_part(part).face_change)
             found[part] = 127.5 * (picture.float().clamp(-1, 1) - warped)
         return found
 

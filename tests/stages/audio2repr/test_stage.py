@@ -16,12 +16,11 @@ from moda.data.moments import GROUPS
 from moda.data.sequences import Window
 from moda.data.store import ClipStore
 from moda.errors import ConfigError
-from moda.landmarks import CENTRAL_LIP_PAIRS, EYES, INNER_LIP_PAIRS, LIPS, eye_opening, lip_opening
+from moda.landmarks import CENTRAL_LIP_PAIRS, EYES, INNER_LIP_PAIRS, LIPS, eye_opening, lip_opening, lip_rows
 from moda.stages.audio2repr.measures import (
     blinks_per_minute,
     central_opening,
     correlation,
-    lip_rows,
     vertical_openings,
 )
 from moda.stages.audio2repr.network import FlowAudio2Repr, PaperAudio2Repr
