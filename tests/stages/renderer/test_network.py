@@ -74,6 +74,17 @@ def test_the_face_around_changes_by_a_few_grey_levels_and_the_mouth_by_any(face_
     assert (changed[around].max() <= 8.0) if face_change else (changed[around].min() > 126)
 
 
+def test_around_the_eyes_paint_has_no_bound():
+    network = build(NetworkConfig(size=256, widths=(8, 16), eye_widths=(8, 16), face_change=8.0)).eval()
+    inputs = window_inputs()
+    inputs = inputs._replace(warped=-torch.ones_like(inputs.warped), region=0.5 * inputs.region)
+    changed = []
+    for each in (network, network.eyes):
+        torch.nn.init.constant_(each.paint.bias, 50.0)  # white over black
+        changed.append(float((127.5 * (each(inputs).picture - inputs.warped)).max()))
+    assert changed[0] <= 8.0 and changed[1] > 126
+
+
 def test_shift_moves_the_warp_and_learns():
     inputs = window_inputs()
     ramp = torch.linspace(-1, 1, 48).expand(2, 3, 48, 48).contiguous()
