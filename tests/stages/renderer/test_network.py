@@ -81,7 +81,7 @@ def test_around_the_eyes_paint_has_no_bound():
     changed = []
     for each in (network, network.eyes):
         torch.nn.init.constant_(each.paint.bias, 50.0)  # white over black
-        changed.append(float((127.5 * (each(inputs).picture - inputs.warped)).max()))
+        changed.append((127.5 * (each(inputs).picture - inputs.warped)).max().item())
     assert changed[0] <= 8.0 and changed[1] > 126
 
 
