@@ -23,14 +23,9 @@ Tree = dict[str, Any]
 
 
 class Config(BaseModel):
-    """Base of every configuration: frozen, no unknown keys, finite numbers.
+    """Base of every configuration: frozen, no unknown keys, finite numbers."""
 
-    The string below a field is its description.
-    """
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
 
     @model_validator(mode="before")
     @classmethod

@@ -83,16 +83,23 @@ def temporary_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """An empty folder below the system's temporary one; those of killed programs are removed first."""
+    """An empty folder below the system's temporary one; those of killed programs are removed first.
+
+    Raises `OutputError` for what is wrong there; an `OSError` that names another file passes.
+    """
     root = Path(tempfile.gettempdir())
+    names = [root / f"moda-{secrets.token_hex(6)}" for _ in range(_SLOTS)]
     try:
         for entry in list(os.scandir(root)):
             if _SCRATCH.fullmatch(entry.name):
                 _remove_unheld(Path(entry.path))
-        with _claimed([root / f"moda-{secrets.token_hex(6)}" for _ in range(_SLOTS)], folder=True) as folder:
+        with _claimed(names, folder=True) as folder:
             folder.chmod(0o700)
             yield folder
     except OSError as error:
+        path = Path(os.fsdecode(error.filename or root))
+        if path != root and not any(path.is_relative_to(name) for name in names):
+            raise
         raise OutputError(f"cannot work in {root}: {error.strerror or error}; set TMPDIR to another folder") from error
 
 

@@ -27,7 +27,7 @@ from moda.media.audio import MIN_SECONDS
 from moda.media.in_memory import audio_from_array
 from moda.media.track import MAX_SECONDS
 from moda.media.video_writer import VideoWriter
-from moda.networks import FaceNetwork, MotionNetwork, RendererNetwork
+from moda.networks import FaceNetwork, MotionNetwork, RendererNetwork, RenderSession
 from moda.provenance import record_of, tags
 from moda.reading import require_file
 from moda.representation import FPS, PARTS, SAMPLE_RATE, Motion, Portrait, frames_of, require_array
@@ -86,7 +86,8 @@ class Animator:
         _require(config, AnimationConfig, "config")
         device = torch.device(device)
         stages = config.stages(with_motion=with_motion)
-        networks = {stage: load_stage(stage, config).to(device) for stage in stages}
+        with one_thread(torch.device("cpu")):  # many small tensors: several threads would only wait for one another
+            networks = {stage: load_stage(stage, config).to(device) for stage in stages}
         renderer = cast(RendererNetwork, networks["renderer"])
         renderer.config.check_size(config.size)
         animator = cls(
@@ -210,13 +211,18 @@ class Animator:
                 found.append(self.faco(some_lips, some_eyes, subject)[0].float().cpu().numpy())
         return np.concatenate(found)[before : before + count]
 
-    def frames(self, motion: Motion, portrait: Portrait) -> Iterator[np.ndarray]:
+    def open_portrait(self, portrait: Portrait) -> RenderSession:
+        """What of the frames depends on the portrait alone, computed once, for `frames`."""
+        _require(portrait, Portrait, "portrait", "make_portrait makes one")
+        with one_thread(self.device):
+            return self.renderer.open(portrait, self.device, self.config.size)
+
+    def frames(self, motion: Motion, portrait: Portrait, session: RenderSession | None = None) -> Iterator[np.ndarray]:
         """Yield the frames of a motion, (size, size, 3) uint8 RGB, computed a few batches ahead of what is asked for.
 
-        Memory does not grow with the motion's length.
+        session: the portrait's, if `open_portrait` was called before. Memory does not grow with the motion's length.
         """
-        _require(portrait, Portrait, "portrait", "make_portrait makes one")
-        session = self.renderer.open(portrait, self.device, self.config.size)
+        session = session or self.open_portrait(portrait)
         for frames in session.stream(self._batches(motion, portrait)):
             yield from frames
 
@@ -230,8 +236,7 @@ class Animator:
 
         Raises `ConfigError` where the settings need the whole sound (`windows: paper`).
         """
-        motion = self.motion_stream(portrait, seed)
-        session = self.renderer.open(portrait, self.device, self.config.size)
+        motion, session = self.motion_stream(portrait, seed), self.open_portrait(portrait)
 
         def landmarks(piece: Motion, first: int) -> tuple[np.ndarray, np.ndarray]:
             parts = list(self.landmark_parts(piece, portrait, first=first))
@@ -264,12 +269,11 @@ class Animator:
 
     def render(self, face: np.ndarray, torso: np.ndarray, portrait: Portrait) -> Iterator[np.ndarray]:
         """Yield the frames of landmarks of one's own, as `landmarks` makes them: face (T, 478, 3), torso (T, 18, 3)."""
-        _require(portrait, Portrait, "portrait", "make_portrait makes one")
+        session = self.open_portrait(portrait)
         require_array("face", face, (len(face), N_LANDMARKS, 3), finite=True)
         require_array("torso", torso, (len(face), N_TORSO, 3), finite=True)
         starts = range(0, len(face), self.config.batch)
         parts = [(slice(start, start + self.config.batch), start) for start in starts]
-        session = self.renderer.open(portrait, self.device, self.config.size)
         for frames in session.stream((face[part], torso[part], start) for part, start in parts):
             yield from frames
 

@@ -186,6 +186,19 @@ def test_scratch_folders_of_killed_processes_go(tmp_path: Path, monkeypatch: pyt
     assert names(tmp_path) == ["moda-0123456789ac", "moda-of-the-user"]
 
 
+def test_only_what_is_wrong_in_a_scratch_folder_is_blamed_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files.tempfile, "gettempdir", lambda: str(tmp_path))
+    with pytest.raises(OutputError, match="cannot work in .*No such file.*set TMPDIR"), scratch_folder() as folder:
+        (folder / "none" / "a").write_text("text")
+    with pytest.raises(FileNotFoundError), scratch_folder():
+        (tmp_path / "none").read_text()
+    monkeypatch.setattr(files.tempfile, "gettempdir", lambda: str(tmp_path / "none"))
+    with pytest.raises(OutputError, match="cannot work in .*none"), scratch_folder():
+        raise AssertionError
+
+
 def test_a_place_that_cannot_be_written_is_said_in_a_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "none" / "a", tmp_path / "file" / "a", tmp_path):

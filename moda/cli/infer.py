@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moda.cli.main import Parser, positive, run
+from moda.cli.main import Parser, importing, positive, run
 from moda.device import DEVICE_NAMES
 from moda.errors import ConfigError, OutputError
 from moda.jobs.job import Job
@@ -52,7 +52,8 @@ def _main(argv: list[str]) -> int:
     job.check(*_other_inputs(arguments))
     _check_files(config, arguments.sign, with_motion=job.motion is None)
 
-    from moda.cli.animate import animate
+    with importing():
+        from moda.cli.animate import animate
 
     return animate(job, config, arguments.device)
 
@@ -79,7 +80,8 @@ def _batch(arguments: argparse.Namespace) -> int:
 
     if arguments.queue is not None:
         return _send(rows, config, arguments)
-    from moda.cli.batch import run_batch
+    with importing():
+        from moda.cli.batch import run_batch
 
     return run_batch(rows, config, arguments.device, folder)
 

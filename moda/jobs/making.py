@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,29 +192,33 @@ def make_video(job: Job, models: Models, timings: Timings, record: dict[str, Any
 def _make_video(job: Job, audio: Path, models: Models, timings: Timings, record: dict[str, Any], watch: Watch) -> Made:
     """The same, with the audio at the speed of the video."""
     config = models.config
-    with timings.measure("reading"):
-        wave = read_audio(audio)
-        motion = None
-        if job.motion is not None:
-            motion = fit_motion(_given(job.motion, len(wave) / SAMPLE_RATE), config.fps, len(wave))
-        scene = models.scene(job.picture, job.face)
-    with timings.measure("loading"):
-        animator = models.animator(with_motion=motion is None)
-    if motion is None:
-        with timings.measure("motion"):
-            motion = animator.motion(wave, scene.portrait, job.seed)
+    with ThreadPoolExecutor(1) as beside:  # what a clip of some seconds would wait for
+        loaded = beside.submit(models.animator, with_motion=job.motion is None)
+        with timings.measure("reading"):
+            wave = read_audio(audio)
+            motion = None
+            if job.motion is not None:
+                motion = fit_motion(_given(job.motion, len(wave) / SAMPLE_RATE), config.fps, len(wave))
+            scene = models.scene(job.picture, job.face)
+        with timings.measure("loading"):
+            animator = loaded.result()
+        opened = beside.submit(animator.open_portrait, scene.portrait)
+        if motion is None:
+            with timings.measure("motion"):
+                motion = animator.motion(wave, scene.portrait, job.seed)
     with timings.measure("controls"):
         motion = models.controlled(motion, scene.portrait)
     if job.save_motion is not None:
         motion.save(job.save_motion)
     with timings.measure("rendering+encoding"):
         target = Target(job.output, audio, record, config.visible_mark)
+        frames = animator.frames(motion, scene.portrait, opened.result())
         if job.sign is None:
-            _encode(animator, motion, scene, target, watch)
+            _encode(frames, animator, motion, scene, target, watch)
         else:
             with scratch_folder() as folder:
                 unsigned = target._replace(path=folder / "unsigned.mp4")
-                _encode(animator, motion, scene, unsigned, watch)
+                _encode(frames, animator, motion, scene, unsigned, watch)
                 sign_video(unsigned.path, job.output, *job.sign)
     return Made(len(motion), len(wave) / SAMPLE_RATE, scene.size())
 
@@ -250,9 +255,10 @@ def _scene(picture: Path, face: int, config: InferenceConfig) -> Scene:
     return Scene(reference.portrait, still)
 
 
-def _encode(animator: Animator, motion: Motion, scene: Scene, target: Target, watch: Watch) -> None:
+def _encode(
+    frames: Iterator[np.ndarray], animator: Animator, motion: Motion, scene: Scene, target: Target, watch: Watch
+) -> None:
     config, portrait, still = animator.config, scene.portrait, scene.still
-    frames = animator.frames(motion, portrait)
     metadata = tags(target.record)
     if still is not None:
         reach = motion_reach(animator.landmark_parts(motion, portrait), portrait)

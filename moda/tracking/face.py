@@ -7,16 +7,12 @@ benchmarks/tracker_models.py makes the file.
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
-import threading
-from collections.abc import Iterator
-from importlib import resources
 from typing import Any
 
 import numpy as np
 
 from moda.imaging.crop import face_size
+from moda.tracking.native import model_options, native_image, native_stderr_muted, vision_tasks
 
 FAR_CROP_FACE_SIZES = 2.5
 """Side of the part of the picture around a small face, in sizes of the detector's box."""
@@ -25,38 +21,9 @@ MIN_PICTURE_SIDE_PX = 16
 PIXEL_CENTRE = np.array([0.5, 0.5, 0.0])
 """MediaPipe counts from the middle of the first pixel, this project from its corner (`moda.imaging.crop`):
 without this, a face in a picture half as large lies half a pixel elsewhere."""
-
-
 FRAME_STEP_MS = 10**9
 """Time from frame to frame as told to MediaPipe in video mode. Its smoothing filter delays the points by 0.4 frames
 at the true rate; over a step this long it takes the new points as they are."""
-
-
-_muting = threading.Lock()
-_muters: list[int] = []
-"""Of each running block of `native_stderr_muted` a descriptor of the true stderr."""
-
-
-@contextlib.contextmanager
-def native_stderr_muted() -> Iterator[None]:
-    """Hide what MediaPipe's C++ code writes to the process's stderr; Python errors still raise.
-
-    Of several threads the first one hides it and the last one puts it back.
-    """
-    with _muting:
-        sys.stderr.flush()
-        _muters.append(os.dup(_muters[0] if _muters else 2))
-        if len(_muters) == 1:
-            sink = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(sink, 2)
-            os.close(sink)
-    try:
-        yield
-    finally:
-        with _muting:
-            if len(_muters) == 1:
-                os.dup2(_muters[0], 2)
-            os.close(_muters.pop())
 
 
 class FaceTracker:
@@ -76,8 +43,7 @@ class FaceTracker:
         self._time_ms = 0
         self._seen = False
         with native_stderr_muted():
-            from mediapipe.tasks.python import vision
-
+            vision = vision_tasks()
             options = vision.FaceLandmarkerOptions(
                 base_options=model_options("face_landmarker.task"),
                 running_mode=vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE,
@@ -137,8 +103,7 @@ class FaceTracker:
         """Detect small faces, then look for the mesh in the surroundings of each."""
         with native_stderr_muted():
             if self._far is None:
-                from mediapipe.tasks.python import vision
-
+                vision = vision_tasks()
                 options = vision.FaceDetectorOptions(
                     base_options=model_options("face_detector_far.tflite"), min_detection_confidence=self._confidence
                 )
@@ -161,17 +126,3 @@ class FaceTracker:
         """The (largest) face of an (H, W, 3) uint8 RGB picture: (478, 3) as in `faces`, or None."""
         faces = self.faces(frame)
         return faces[0] if faces else None
-
-
-def model_options(name: str) -> Any:
-    """MediaPipe's options for a model file of the package, which it is handed as bytes: any folder's name will do."""
-    from mediapipe.tasks.python import BaseOptions
-
-    return BaseOptions(model_asset_buffer=(resources.files("moda") / "package_data" / name).read_bytes())
-
-
-def native_image(picture: np.ndarray) -> Any:
-    """An (H, W, 3) uint8 RGB picture as MediaPipe's image."""
-    import mediapipe
-
-    return mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(picture))

@@ -12,7 +12,7 @@ import numpy as np
 from moda.imaging.crop import resized
 from moda.landmarks import FACE_OVAL, N_TORSO, SHOULDER_POINTS
 from moda.representation import FRAME
-from moda.tracking.face import model_options, native_image, native_stderr_muted
+from moda.tracking.native import model_options, native_image, native_stderr_muted, vision_tasks
 
 MODEL_SIDE_PX = 256
 """The segmentation model's own input size; larger pictures only cost time."""
@@ -35,8 +35,7 @@ class PersonSegmenter:
 
     def __init__(self) -> None:
         with native_stderr_muted():
-            from mediapipe.tasks.python import vision
-
+            vision = vision_tasks()
             options = vision.ImageSegmenterOptions(
                 base_options=model_options("person_segmenter.tflite"), output_confidence_masks=True
             )

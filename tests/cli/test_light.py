@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import wave
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,61 @@ def test_help_and_mistakes_load_no_network_and_no_tracker(module: str, tmp_path:
     assert heavy == []
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+NOT_FOR_A_VIDEO = (
+    "matplotlib", "transformers", "tensorboard", "accelerate", "sympy", "skimage", "pandas", "gradio", "jinja2",
+    "scipy.signal", "scipy.stats", "scipy.optimize", "scipy.interpolate", "torch._dynamo", "torch._inductor",
+    "data_prepare", "moda.training", "moda.evaluation", "moda.metrics", "moda.app",
+)  # fmt: skip
+VIDEO = """
+import gc, json, sys, threading
+from moda.cli import infer
+arguments, heavy = json.loads(sys.argv[1])
+seen = {}
+
+def watched(module, name, found):
+    called = getattr(module, name)
+    def call(*given, **named):
+        seen[name] = [threading.current_thread() is threading.main_thread(), found()]
+        return called(*given, **named)
+    setattr(module, name, call)
+
+def imported(*given):
+    import torch
+    import moda.pipeline, moda.stages.renderer.network
+    seen["frozen"] = gc.get_freeze_count()
+    watched(moda.pipeline, "load_stage", torch.get_num_threads)
+    watched(moda.stages.renderer.network.Renderer, "open", torch.get_num_threads)
+    return animate(*given)
+
+with infer.importing():
+    import moda.cli.animate
+animate, moda.cli.animate.animate = moda.cli.animate.animate, imported
+code = infer.main(arguments)
+print(json.dumps([code, seen, gc.isenabled(), [name for name in heavy if name in sys.modules]]))
+"""
+
+
+def test_a_short_video_waits_for_nothing_that_it_does_not_need(tmp_path: Path) -> None:
+    """Nothing needless is imported; networks load and the portrait is opened beside reading and motion, each with one
+    thread; the collector leaves what was imported alone.
+    """
+    with wave.open(str(tmp_path / "short.wav"), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes(bytes(2 * 8000))
+    arguments = [str(tmp_path / "short.wav"), str(REPOSITORY / "assets" / "demo.png"), "--output", "short.mp4"]
+    work = json.dumps([arguments, NOT_FOR_A_VIDEO])
+    done = subprocess.run(
+        [sys.executable, "-c", VIDEO, work],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(REPOSITORY), "PATH": "", "OMP_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    code, seen, collects, heavy = json.loads(done.stdout.splitlines()[-1])
+    assert code == 0, done.stderr
+    assert heavy == []
+    assert seen.pop("frozen") > 100_000 and collects
+    assert seen == {"load_stage": [False, 1], "open": [False, 1]}

@@ -7,7 +7,7 @@ import pytest
 
 from moda.tracking import blendshapes as computed
 from moda.tracking.blendshapes import _POINTS, NAMES, _weights, blendshapes
-from moda.tracking.face import model_options, native_image, native_stderr_muted
+from moda.tracking.native import model_options, native_image, native_stderr_muted
 
 
 def test_coefficients_are_mediapipes_own(astronaut: np.ndarray) -> None:
