@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from moda.device import upload
 from moda.imaging.rasterising import last_drawn
 from moda.imaging.surroundings import Target
-from moda.imaging.warping import MOUTH_INSIDE_RGB, STEP_SHARE, ReferenceWarp
+from moda.imaging.warping import LIP_STEP_SHARE, MOUTH_INSIDE_RGB, STEP_SHARE, ReferenceWarp
 
 STEPS_A_PIXEL = 32 if int(cv2.__version__.split(".")[0]) < 5 else None
 """OpenCV 4 samples a picture at this many places a pixel along each side, OpenCV 5 anywhere."""
@@ -77,7 +77,7 @@ class BatchWarp:
         colour, alpha = warped[:, :3], warped[:, 3:] / 255.0
         colour = colour + (mouth * (1 - known))[:, None] * (self._mouth_colour - colour)
         picture = colour * alpha + self._background * (1 - alpha)
-        picture = torch.where(_torn(x, y, STEP_SHARE * size)[:, None], _smoothed(picture), picture)
+        picture = torch.where(_torn(x, y, mouth > 0, size)[:, None], _smoothed(picture), picture)
         return picture.round().to(torch.uint8), known[:, None]
 
     def _sampled(self, x: Tensor, y: Tensor) -> Tensor:
@@ -94,15 +94,14 @@ class BatchWarp:
         return sampled.round().clamp(0, 255)
 
 
-def _torn(x: Tensor, y: Tensor, step: float) -> Tensor:
-    """Where neighbours of maps (b, h, w) are more than `step` apart, both of them: (b, h, w) bool."""
-    torn = torch.zeros_like(x, dtype=torch.bool)
-    for places in (x, y):
-        across, down = (places.diff(dim=dim).abs() > step for dim in (2, 1))
-        torn[:, :, 1:] |= across
-        torn[:, :, :-1] |= across
-        torn[:, 1:] |= down
-        torn[:, :-1] |= down
+def _torn(x: Tensor, y: Tensor, mouth: Tensor, size: int) -> Tensor:
+    """As `ReferenceWarp` has it, of a batch: (b, h, w) bool."""
+    torn = torch.zeros_like(mouth)
+    for dim, one, other in ((2, torn[:, :, 1:], torn[:, :, :-1]), (1, torn[:, 1:], torn[:, :-1])):
+        step = torch.maximum(x.diff(dim=dim).abs(), y.diff(dim=dim).abs())
+        found = step > torch.where(mouth.diff(dim=dim), LIP_STEP_SHARE * size, STEP_SHARE * size)
+        one |= found
+        other |= found
     return torn
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from moda.geometry import rotation_matrix, to_canonical
 from moda.imaging.edge_skin import EdgeSkin
 from moda.imaging.eye_texture import EyeTexture
+from moda.imaging.mouth_texture import MouthTexture
 from moda.landmarks import FACE_OVAL, N_MESH
 from moda.representation import FRAME, HeadPose
 
@@ -43,10 +44,9 @@ CHIN, FOREHEAD = 152, 10
 class Target(NamedTuple):
     """Where a frame puts the face, and what moves the rest.
 
-    landmarks: (478, 3). texture: (468 + `INNER_POINTS`, 2), where the reference has the texture of the mesh points, and
-    of the inside of the eyes. head: (2, 3), the
-    affine map from the target's head plane to the reference's. torso: (18, 2) shoulder points. Pixels of the square
-    frame.
+    landmarks: (478, 3). texture: (520, 2), where the reference has the texture of the mesh points, of the inside of the
+    eyes and of that of the mouth (`textured_triangles`). head: (2, 3), the affine map from the target's head plane to
+    the reference's. torso: (18, 2) shoulder points. Pixels of the square frame.
     """
 
     landmarks: np.ndarray
@@ -61,7 +61,7 @@ class Surroundings:
     def __init__(self, landmarks: np.ndarray, torso: np.ndarray, pose: HeadPose) -> None:
         oval = landmarks[list(FACE_OVAL)]
         self._skin = EdgeSkin(landmarks[:N_MESH])
-        self._eyes = EyeTexture(landmarks)
+        self._eyes, self._mouth = EyeTexture(landmarks), MouthTexture(landmarks)
         self._torso = torso[:, :2]
         self._height = float(np.linalg.norm(landmarks[CHIN, :2] - landmarks[FOREHEAD, :2]))
         self._depth = float(to_canonical(oval, pose)[:, 2].mean()) + HAIR_DEPTH_PX
@@ -78,6 +78,7 @@ class Surroundings:
             back = self._from_plane[0] @ np.linalg.inv(linear)
             head = np.column_stack([back, self._from_plane[1] - back @ offset])
             texture = self._eyes.places(points, self._skin.places(points[:N_MESH]))
+            texture = self._mouth.places(points, texture)
             found.append(Target(points, texture, head, shoulders[:, :2]))
         return found
 

@@ -18,8 +18,8 @@ import numpy as np
 from moda.geometry import fit_head_pose
 from moda.imaging.crop import Box, crop_square
 from moda.imaging.drawing import SUBPIXEL_BITS, to_subpixels
-from moda.imaging.eye_texture import textured_triangles
 from moda.imaging.margin import margin_of, with_margin
+from moda.imaging.mouth_texture import textured_triangles
 from moda.imaging.surroundings import Surroundings, Target
 from moda.landmarks import INNER_LIPS, N_MESH, canonical_face
 from moda.representation import FRAME, HeadPose, Portrait
@@ -30,6 +30,8 @@ STEP_SHARE = 0.012
 """Pixels side by side that come from places so far apart, as a share of the picture's side, are the edge of what is
 nearer before what is farther: it is smoothed there, as its triangles are drawn by whole pixels.
 """
+LIP_STEP_SHARE = 0.005
+"""The same where one of them is in the mouth and the other is not: a slit between lips is thinner than a pixel."""
 
 
 class PixelBox(NamedTuple):
@@ -105,11 +107,12 @@ class ReferenceWarp:
         known.ravel()[face] = found.validity[triangle]
         warped = cv2.remap(self.picture, maps[0], maps[1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         colour = warped[..., :3].astype(np.float32)
-        mouth, pixels = face[self.mouth[triangle]], colour.reshape(-1, 3)
+        inside = self.mouth[index]
+        mouth, pixels = np.flatnonzero(inside), colour.reshape(-1, 3)
         pixels[mouth] += (1 - known.ravel()[mouth])[:, None] * (MOUTH_INSIDE_RGB - pixels[mouth])
         alpha = warped[..., 3:].astype(np.float32) / 255.0
         picture = colour * alpha + self.background[part] * (1 - alpha)
-        torn = _torn(maps[0], maps[1], STEP_SHARE * self.size)
+        torn = _torn(maps[0], maps[1], inside, self.size)
         picture[torn] = cv2.GaussianBlur(picture, (3, 3), 0)[torn]
         return np.round(picture).astype(np.uint8), known
 
@@ -150,14 +153,17 @@ def _signed_area(corners: np.ndarray) -> np.ndarray:
     return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
 
 
-def _torn(x: np.ndarray, y: np.ndarray, step: float) -> np.ndarray:
-    """Where neighbours of maps (h, w), pixels, are more than `step` apart: (h, w) bool, both of them."""
+def _torn(x: np.ndarray, y: np.ndarray, mouth: np.ndarray, size: int) -> np.ndarray:
+    """Where neighbours of maps (h, w), pixels, are too far apart: (h, w) bool, both of them.
+
+    mouth: (h, w), what is inside it. size: of the whole picture.
+    """
     torn = np.zeros(x.shape, bool)
-    for places in (x, y):
-        across, down = (np.abs(np.diff(places, axis=axis)) > step for axis in (1, 0))
-        for found, one, other in ((across, torn[:, 1:], torn[:, :-1]), (down, torn[1:], torn[:-1])):
-            one |= found
-            other |= found
+    for axis, one, other in ((1, torn[:, 1:], torn[:, :-1]), (0, torn[1:], torn[:-1])):
+        step = np.maximum(np.abs(np.diff(x, axis=axis)), np.abs(np.diff(y, axis=axis)))
+        found = step > np.where(np.diff(mouth, axis=axis), LIP_STEP_SHARE * size, STEP_SHARE * size)
+        one |= found
+        other |= found
     return torn
 
 

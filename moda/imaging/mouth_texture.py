@@ -1,0 +1,65 @@
+"""Texture of lips that close: what they hide is not squeezed onto them.
+
+In a picture with an open mouth the tracker's edge of the lips lies a little inside or outside the true one, so that
+teeth would stay on the line of the closed lips as a pale band or as dots. Where a frame closes the mouth further than
+the picture does, the inner edge of the lips takes its texture from the lips themselves, as people's lips roll inwards.
+The inside of the mouth keeps its own texture. Nothing changes for the reference itself, nor for a mouth that opens.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from moda.imaging.eye_texture import INNER_POINTS
+from moda.imaging.eye_texture import textured_triangles as triangles_with_eyes
+from moda.landmarks import INNER_LIPS, N_MESH
+
+SECOND_RING = (62, 183, 42, 41, 38, 12, 268, 271, 272, 407, 292, 325, 319, 403, 316, 15, 86, 179, 89, 96)
+"""Mesh points next to `INNER_LIPS` on the lips, in their order."""
+HIDDEN_SHARE = 0.7
+"""How far towards the second ring the edge of closed lips moves on an open reference."""
+CLOSED_BY_SHARE = 0.12
+"""By how much a frame closes a mouth for that to happen in full, as a share of the reference's width of the mouth."""
+COLUMNS = len(INNER_LIPS) // 2 - 1
+"""Pairs of points that face one another, between the corners."""
+
+
+class MouthTexture:
+    """Texture places of one reference, whose landmarks are (478, 3), pixels."""
+
+    def __init__(self, landmarks: np.ndarray) -> None:
+        points = landmarks[:, :2]
+        self._edge = points[list(INNER_LIPS)]
+        self._inwards = HIDDEN_SHARE * (points[list(SECOND_RING)] - self._edge)
+        self._gaps = _gaps(self._edge)
+        self._closed_by = max(CLOSED_BY_SHARE * float(np.linalg.norm(self._edge[COLUMNS + 1] - self._edge[0])), 1e-6)
+
+    def places(self, landmarks: np.ndarray, texture: np.ndarray) -> np.ndarray:
+        """Where in the reference the texture of each point is, for a frame's landmarks (478, 3).
+
+        texture: such places of the mesh and of what stands after it, whose inner lips are changed. Returns these and
+        after them those of the inside of the mouth, (20, 2).
+        """
+        closed = np.clip((self._gaps - _gaps(landmarks[list(INNER_LIPS), :2])) / self._closed_by, 0, 1)
+        share = np.concatenate([closed[:1], closed, closed[-1:], closed[::-1]])
+        places = np.concatenate([texture, texture[list(INNER_LIPS)]])
+        places[list(INNER_LIPS)] += share[:, None] * self._inwards
+        return places
+
+
+def _gaps(edge: np.ndarray) -> np.ndarray:
+    """Distances of the points of the inner edge (20, 2) that face one another, (`COLUMNS`,)."""
+    upper, lower = edge[1 : COLUMNS + 1], edge[: COLUMNS + 1 : -1]
+    return np.asarray(np.linalg.norm(lower - upper, axis=1))
+
+
+@lru_cache(maxsize=1)
+def textured_triangles() -> np.ndarray:
+    """The face's triangles (898, 3) as rows of `MouthTexture.places` of `EyeTexture.places`."""
+    triangles = triangles_with_eyes().copy()
+    inside = np.isin(triangles, INNER_LIPS).all(axis=1)
+    row = {point: N_MESH + INNER_POINTS + i for i, point in enumerate(INNER_LIPS)}
+    triangles[inside] = [[row[point] for point in corners] for corners in triangles[inside]]
+    return triangles
