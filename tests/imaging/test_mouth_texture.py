@@ -46,7 +46,7 @@ def test_the_edge_of_lips_that_close_comes_from_the_lips(smile: np.ndarray) -> N
     found = MouthTexture(smile).places(opened(smile, -16.0), mesh)
     wanted = mesh[list(INNER_LIPS)] + HIDDEN_SHARE * (mesh[list(SECOND_RING)] - mesh[list(INNER_LIPS)])
     middle = [INNER_LIPS.index(point) for point in (13, 14)]
-    assert np.allclose(found[list(INNER_LIPS)][middle], wanted[middle])
+    assert np.allclose(found[list(INNER_LIPS)][middle], wanted[middle], atol=0.1)
     assert np.allclose(found[N_MESH:], mesh[list(INNER_LIPS)]), "the inside of the mouth stays as it is"
     others = sorted(set(range(N_MESH)) - set(INNER_LIPS))
     assert np.array_equal(found[others], mesh[others])
