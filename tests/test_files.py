@@ -190,12 +190,12 @@ def test_only_what_is_wrong_in_a_scratch_folder_is_blamed_on_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files.tempfile, "gettempdir", lambda: str(tmp_path))
-    with pytest.raises(OutputError, match="cannot work in .*No such file.*set TMPDIR"), scratch_folder() as folder:
+    with pytest.raises(OutputError, match=r"cannot work in .*No such file.*set TMPDIR"), scratch_folder() as folder:
         (folder / "none" / "a").write_text("text")
     with pytest.raises(FileNotFoundError), scratch_folder():
         (tmp_path / "none").read_text()
     monkeypatch.setattr(files.tempfile, "gettempdir", lambda: str(tmp_path / "none"))
-    with pytest.raises(OutputError, match="cannot work in .*none"), scratch_folder():
+    with pytest.raises(OutputError, match=r"cannot work in .*none"), scratch_folder():
         raise AssertionError
 
 
