@@ -54,6 +54,14 @@ def cpu_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
+def peak_megabytes() -> float:
+    """Peak of this process's resident memory since it was started (unlike getrusage's, not its parent's)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise OSError("/proc/self/status holds no VmHWM")
+
+
 def parser(description: str | None) -> argparse.ArgumentParser:
     """A parser with `--json`, described by a module's docstring."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)

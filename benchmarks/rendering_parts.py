@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.renderer import moving
+from benchmarks.moving_head import moving
 from benchmarks.self_driven import load_renderer
 from moda.imaging.conditioning import stack_inputs
 from moda.imaging.drawing import draw_condition

@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import ROOT, finish, parser, show
+from benchmarks.measuring import ROOT, finish, parser, peak_megabytes, show
 
 CONFIGS = ("paper/audio2repr", "paper/faco", "paper/renderer", "default/faco", "default/renderer")
 PAPER_HOURS = {"paper/audio2repr": 30, "paper/faco": 2, "paper/renderer": 6}
@@ -87,7 +87,6 @@ def measure(name: str, chosen: argparse.Namespace) -> dict[str, Any]:
     """Figures of one configuration; see the module's docstring."""
     import torch
 
-    from benchmarks.dataset import peak_megabytes
     from moda.device import describe_device
 
     with tempfile.TemporaryDirectory(prefix="moda-benchmark-") as folder:

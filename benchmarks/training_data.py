@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measuring import ROOT
-from benchmarks.renderer import moving
+from benchmarks.moving_head import moving
 from moda.data.arrays import write_array
 from moda.data.moments import clip_moments, write_moments
 from moda.data.store import ClipStore

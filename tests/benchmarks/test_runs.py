@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import moda
-from benchmarks import dataset, motion, renderer_quality, shape, tracker_noise, training
+from benchmarks import motion, renderer_quality, shape, tracker_noise, training
 from benchmarks.measuring import run_moda
 from moda.data.store import ClipStore
 
@@ -62,13 +62,6 @@ def test_noise_of_the_tracker(clip_store: ClipStore, capfd: pytest.CaptureFixtur
     gap = np.array([1.0, 2.0, np.nan, 4.0])
     assert tracker_noise.agreement(gap, 3 * gap - 7) == pytest.approx(1)
     assert tracker_noise.agreement(gap, -gap) == pytest.approx(-1)
-
-
-def test_speed_of_the_dataset(tmp_path: Path) -> None:
-    dataset.make_store(tmp_path, clips=6, hours=0.2)
-    for stage in (1, 2):
-        row = dataset.windows_per_second(tmp_path, stage, 0, 1)
-        assert row["windows"] > 0 and row["frames"] > 70 * row["windows"]
 
 
 def test_speed_of_training(clip_store: ClipStore, capfd: pytest.CaptureFixture[str]) -> None:
