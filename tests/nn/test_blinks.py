@@ -8,7 +8,7 @@ import torch
 
 from moda.blinks import COURSE_TIMES, find_blinks
 from moda.landmarks import EYES, LEFT_EYEBROW, LEFT_EYELID_PAIRS, N_EYES, canonical_face, eye_opening
-from moda.nn.blinks import DEEPER, MAX_LOG_RATE_CHANGE, REFRACTORY_FRAMES, BlinkProcess, BlinkSample
+from moda.nn.blinks import DEEPER, LONGER, MAX_LOG_RATE_CHANGE, REFRACTORY_FRAMES, BlinkProcess, BlinkSample
 from moda.windows import SlidingWindow, run_windowed
 
 WIDTH = 8
@@ -99,7 +99,7 @@ def test_the_noise_decides_and_another_gives_other_blinks() -> None:
     assert not torch.equal(one > 0, two > 0)
     longer = noise(MINUTE, 1)
     longer[..., 1] = 3.0  # the same moments, other blinks
-    process.kept[-1] = torch.tensor([0.4, 0.5 / DEEPER])
+    process.kept[-1] = torch.tensor([0.3, 0.5 / DEEPER])
     other = process.draw(features(MINUTE), longer)
     assert torch.equal(starts(one).diff(), starts(other).diff())
     assert other.max() == pytest.approx(0.5) and (other > 0).sum() > 1.5 * (one > 0).sum()
@@ -122,12 +122,12 @@ def test_a_blink_reaches_its_depth_and_lasts_as_long_as_it_should(seconds: float
     share = 0.3 / 0.8
     lasting = (1.4 - share) - share * 0.4
     assert len(blinks) > 300
-    assert np.mean([blink.seconds for blink in blinks]) == pytest.approx(seconds * lasting, rel=0.15)
+    assert np.mean([blink.seconds for blink in blinks]) == pytest.approx(LONGER * seconds * lasting, rel=0.15)
 
 
 def test_lids_close_fast_after_the_onset_and_open_slowly() -> None:
     """One blink of five frames from frame 30: deepest two frames later, and open again five after that."""
-    process = fitted(seconds=0.2)
+    process = fitted(seconds=0.2 / LONGER)
     drawn = torch.full((1, 60, 2), 3.0)
     drawn[0, 30, 0] = -8.0
     closure = process.draw(features(60), drawn)[0]
@@ -153,17 +153,17 @@ def test_lids_meet_in_every_face_and_brows_stay(size: float) -> None:
     assert torch.equal(closed[:, 0], eyes[:, 0])
     faces = subject[:, None].repeat(1, 3, 1, 1)
     faces[:, :, list(EYES)] += eyes
-    gap = faces[0, :, process_landmarks(process.lower), 1] - faces[0, :, process_landmarks(process.upper), 1]
+    gap = faces[0, :, process_landmarks(process.lower)] - faces[0, :, process_landmarks(process.upper)]
+    assert gap[..., 0].abs().max() > 0.1  # facing points lie beside one another as well
     shut = closed - eyes
-    left = gap + shut[0, :, process.lower, 1] - shut[0, :, process.upper, 1]
-    height = process.heights(faces[0, :, list(EYES)])[:, process.upper]
-    assert (left[1] - gap[1] + 0.5 * height[1]).abs().max() < 1e-4  # half of the way
-    assert (left[2] - gap[2] + height[2]).abs().max() < 1e-4  # all of it
+    left = gap + shut[0, :, process.lower] - shut[0, :, process.upper]
+    assert (left[1] - 0.5 * gap[1]).abs().max() < 1e-4  # half of the way
+    assert left[2].abs().max() < 1e-4  # all of it
     brows = [ROW[landmark] for landmark in LEFT_EYEBROW]
     assert shut[:, :, brows].abs().max() == 0  # the blink that was learned moved none
     faces[:, :, list(EYES)] += shut
     share = eye_opening(faces[0].numpy())
-    assert share[2] < 0.35 * share[0] and share[2] < share[1] < share[0]
+    assert share[2] < 0.01 * share[0] and share[1] == pytest.approx(0.5 * share[0], rel=0.02)
 
 
 def process_landmarks(rows: torch.Tensor) -> list[int]:
