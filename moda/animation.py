@@ -152,7 +152,8 @@ class ControlConfig(Config):
     freeze: tuple[Literal["lips", "eyes", "head", "torso", "gaze"], ...] = ()
     """Parts that stay as the portrait has them."""
     expression: dict[Expression, Annotated[float, Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT)]] = Field(default={})
-    """Expressions laid over the motion, 1 as strong as the strongest of 100 faces; a negative one does the opposite."""
+    """Expressions laid over the motion, 1 as strong as the strongest of 100 faces; a negative one does the opposite.
+    neutral: the share of the picture's own expression (a smile, raised or lowered brows) that is taken away."""
     blinks: tuple[Annotated[float, Field(ge=0)], ...] | None = None
     """Seconds at which the eyes are shut, in the place of the blinks that were made; null = these."""
     offset: dict[HeadChannel, float] = Field(default={})

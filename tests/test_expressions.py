@@ -7,7 +7,7 @@ from moda.animation import ControlConfig
 from moda.config import parse
 from moda.errors import ConfigError
 from moda.exchange.curves import average_face
-from moda.expressions import EXPRESSIONS, Expression, express
+from moda.expressions import EXPRESSIONS, MAX_OWN, USUAL, Expression, express, own_expression
 from moda.landmarks import EYES, INNER_LIP_PAIRS, LEFT_EYEBROW, LIDS, LIPS, RIGHT_EYEBROW
 from moda.representation import Motion
 from moda.tracking.blendshapes import NAMES, blendshapes
@@ -80,8 +80,49 @@ def test_corners_of_the_mouth_and_brows_go_where_they_should() -> None:
     assert express(still, {}, average_face()).lips == pytest.approx(still.lips)
 
 
+def posed(amounts: dict[Expression, float]) -> np.ndarray:
+    """The average face's mesh with expressions, (478, 3)."""
+    still = Motion(*(np.zeros((1, *shape), np.float32) for shape in ((40, 3), (60, 3), (7,), (18, 3))))
+    made, face = express(still, amounts, average_face()), average_face().copy()
+    face[list(LIPS)] += made.lips[0]
+    face[list(EYES)] += made.eyes[0]
+    return np.asarray(face)
+
+
+def least(face: np.ndarray, name: str) -> float:
+    seen = blendshapes(face[None])[0]
+    return float(min(seen[NAMES.index(curve)] for curve in USUAL[name][1]))  # type: ignore[index]
+
+
+@pytest.mark.parametrize(("name", "other"), [("smile", "brows_up"), ("brows_up", "smile")])
+def test_neutral_takes_the_pictures_own_expression_away_and_nothing_else(name: Expression, other: str) -> None:
+    subject = posed({name: 1.5})
+    usual = USUAL[name][0]  # type: ignore[index]
+    assert least(subject, name) > usual + 0.1
+    plain = speech()
+    whole, half = (express(plain, {"neutral": share}, subject) for share in (1.0, 0.5))
+    calm = subject.copy()
+    calm[list(LIPS)] += whole.lips[0] - plain.lips[0]
+    calm[list(EYES)] += whole.eyes[0] - plain.eyes[0]
+    assert least(calm, name) <= usual + 1e-3
+    assert own_expression(subject)[other] == 0  # type: ignore[index]
+    assert half.lips - plain.lips == pytest.approx((whole.lips - plain.lips) / 2, abs=1e-4)
+    assert 0 < own_expression(subject)[name] < MAX_OWN  # type: ignore[index]
+    again = express(plain, {"neutral": 1.0, "smile": 0.5}, subject)
+    smiling = express(plain, {"smile": 0.5}, subject)
+    assert again.lips - smiling.lips == pytest.approx(whole.lips - plain.lips, abs=1e-4), "expressions add up"
+
+
+def test_a_neutral_face_stays_as_it_is() -> None:
+    plain, face = speech(), posed({"smile": -0.5})
+    assert set(own_expression(face).values()) == {0.0}
+    made = express(plain, {"neutral": 1.0}, face)
+    assert np.array_equal(made.lips, plain.lips) and np.array_equal(made.eyes, plain.eyes)
+
+
 def test_names_and_amounts_are_checked() -> None:
     assert parse(ControlConfig, {"expression": {"smile": 0.5}}, source="x").expression == {"smile": 0.5}
+    assert parse(ControlConfig, {"expression": {"neutral": 1}}, source="x").expression == {"neutral": 1}
     for wrong in ({"grin": 1}, {"smile": 2}):
         with pytest.raises(ConfigError):
             parse(ControlConfig, {"expression": wrong}, source="x")

@@ -116,7 +116,7 @@ def _config(arguments: argparse.Namespace) -> InferenceConfig:
     tree |= {name: value for name, value in given.items() if value is not None}
     controls = {
         "take": _pairs(arguments.take, "--take", str), "offset": _pairs(arguments.offset, "--offset", float),
-        "expression": _pairs(arguments.expression, "--expression", float),
+        "expression": _pairs([_amount(each) for each in arguments.expression], "--expression", float),
         "freeze": arguments.freeze, "blinks": arguments.blinks, "speed": arguments.speed,
     }  # fmt: skip
     if any(value not in (None, {}) for value in controls.values()):
@@ -137,6 +137,11 @@ def _pairs(given: list[str], option: str, kind: Callable[[str], Any]) -> dict[st
         if not (name and equals and value):
             raise ConfigError(f"{option} is '{text[:60]}', wanted NAME=VALUE")
     return found
+
+
+def _amount(text: str) -> str:
+    """An expression without its amount is the whole of it."""
+    return text if "=" in text else f"{text}=1"
 
 
 def _names(text: str) -> list[str]:
@@ -213,8 +218,9 @@ def _parser() -> argparse.ArgumentParser:
         help="turn or move the head: pitch, yaw, roll (degrees), x, y, z (pixels of 512), scale",
     )  # fmt: skip
     parser.add_argument(
-        "--expression", action="append", default=[], metavar="NAME=AMOUNT",
-        help="smile, frown, brows_up, brows_down or surprise, 0 to 1.5, over the speech; may be given again",
+        "--expression", action="append", default=[], metavar="NAME[=AMOUNT]",
+        help="smile, frown, brows_up, brows_down or surprise, -1.5 to 1.5, over the speech, or neutral, without the "
+        "picture's own; may be given again",
     )  # fmt: skip
     parser.add_argument("--speed", type=float, help="play the voice 0.5 to 2 times as fast, at its pitch")
     parser.add_argument("--mark", metavar="TEXT", help="a text in the corner of every frame")

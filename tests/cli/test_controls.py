@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from moda.cli.infer import main
+from moda.landmarks import LIPS
 from moda.media.audio import read_audio, write_wav
 from moda.media.video import VideoWriter, probe, read_frames
 from moda.provenance import read_record
@@ -46,6 +47,18 @@ def test_parts_of_a_video_and_offsets_are_in_the_motion(config: Path, work: Path
     record = read_record(work / "m.mp4")
     assert record and "head taken" in record["inputs"]
     assert infer(config, "--take", "torso=a b.mp4") == 2
+
+
+def test_an_expression_without_an_amount_is_the_whole_of_it(config: Path, work: Path) -> None:
+    lips = {}
+    for name in ("", "smile", "smile=1", "neutral"):
+        given = ["--expression", name] if name else []
+        assert infer(config, *given, "--save-motion", "m.npz", "--output", "m.mp4") == 0
+        lips[name] = Motion.load(work / "m.npz").lips
+    assert np.array_equal(lips["smile"], lips["smile=1"]) and not np.allclose(lips["smile"], lips[""])
+    corner = LIPS.index(61)
+    assert lips["neutral"][0, corner, 0] > lips[""][0, corner, 0] + 5, "her smile is narrower"
+    assert infer(config, "--expression", "grin") == 2
 
 
 def test_a_motion_file_that_was_edited_is_rendered_as_edited(config: Path, work: Path) -> None:
