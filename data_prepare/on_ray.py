@@ -1,4 +1,4 @@
-"""The tasks of a preparation on a Ray cluster, by Ray Data: what `pool.Pool` does on one machine.
+"""The tasks of a preparation on a Ray cluster, by Ray Data: what `moda.processes.Pool` does on one machine.
 
 Every machine sees the videos and the store under the same paths. Ray starts the work again where a machine or a
 process is lost; what a lost one had finished is in the store and is not made twice.
@@ -18,7 +18,7 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 RETRIES = 1
-"""A task whose process dies is tried so many times more, as in `pool.Pool`."""
+"""A task whose process dies is tried so many times more, as in `moda.processes.Pool`."""
 MAX_BLOCKS = 10_000
 """Of a Ray dataset; a block has one task as long as there are no more tasks than this."""
 

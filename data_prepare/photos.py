@@ -10,7 +10,6 @@ from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any
 
-from data_prepare.pool import Pool
 from data_prepare.sources.folder import clip_ids, read_include, source_stamp
 from data_prepare.sources.videos import find_files
 from moda.data.photos import FORMAT, KEPT, REJECTED, arrays_of
@@ -18,6 +17,7 @@ from moda.errors import DataError, ModaError, OutputError
 from moda.files import clear_litter, hold, make_folder, write_json, write_npz
 from moda.imaging.crop import crop_square
 from moda.media.picture import read_picture
+from moda.processes import Pool
 from moda.reading import read_json
 from moda.tracking.portrait import make_reference
 
@@ -84,7 +84,7 @@ def prepare_photos(
         waiting = [task for task in tasks if task.name not in results]
         on_progress(len(results), len(tasks))
         pool: Pool[PhotoTask, PhotoResult] = Pool(prepare_photo, _quiet, max(1, jobs))
-        for task, result in pool.run(waiting, lambda result: ()):
+        for task, result in pool.run(waiting):
             results[task.name] = result or PhotoResult(task.name, FAILED, DIED)
             on_progress(len(results), len(tasks))
     return [results[name] for name in chosen]

@@ -13,7 +13,6 @@ from data_prepare.forecast import Forecast
 from data_prepare.on_ray import RayPool
 from data_prepare.options import Options
 from data_prepare.own_files import check_place, remove_clip
-from data_prepare.pool import Pool
 from data_prepare.report.page import write_page
 from data_prepare.report.record import Report, ReportRow
 from data_prepare.scan.video import Scan, read_scan, scan_path, scan_stamp
@@ -39,6 +38,7 @@ from moda.data.store import SPLITS, ClipStore
 from moda.errors import DataError, OutputError
 from moda.files import SUFFIX as TEMPORARY
 from moda.files import clear_litter, hold, write_json
+from moda.processes import Pool
 from moda.reading import read_json
 
 DIED = "its process ended without an error message (out of memory?)"

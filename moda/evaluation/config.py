@@ -21,7 +21,7 @@ from moda.locations import find_config, locate
 from moda.metrics import METRICS, MetricSettings
 from moda.metrics.over_clips import check_names
 from moda.metrics.phonemes import RECOGNISER
-from moda.metrics.registry import SpeechDetector, chosen_metrics
+from moda.metrics.registry import chosen_metrics
 from moda.reading import require_file
 
 WEIGHTS = tuple(f"{name}_weights" for name in ("sync", "quality", "face", "perceptual", "lip", "fid", "fvd"))
@@ -48,7 +48,7 @@ class PrintedConfig(Config):
     """Which test set of the paper this is; a name in that file."""
 
 
-class EvaluationConfig(Config):
+class EvaluationConfig(MetricSettings):
     """Fields of configs/eval/paper.yaml. Paths: from the current folder, else those that ship."""
 
     truth: Path
@@ -69,29 +69,10 @@ class EvaluationConfig(Config):
     """A portrait for every clip; null = its own first frame."""
     skip: list[str] = Field(default_factory=list)
     """Metrics to leave out."""
-    sync_weights: Path | None = None
-    """Published SyncNet weights (syncnet_v2.model); null = the network that ships."""
-    phonemes: str | None = None
-    """Where the times of /p b m/ come from: a folder of alignments, CLIP.TextGrid or CLIP.tsv, or "hama", the
-    recogniser (moda[phonemes]); null = leave "lips closed" out."""
     protocol: Path | None = None
     """A protocol (configs/eval/protocol.yaml): its clips, frames and networks and no others; null = none."""
     handling: bool = False
     """With rows of the truth coded, cut and sampled otherwise: what that alone changes."""
-    speech: SpeechDetector = "loudness"
-    """How speech is told from silence; "silero" needs moda[silero]."""
-    quality_weights: Path | None = None
-    """Folder of pyiqa's weights (moda[quality]), for THEval's picture quality; null = leave it out."""
-    face_weights: Path | None = None
-    """A face recogniser for CSIM: dlib's .dat (moda[faces]), or TorchScript; null = leave it out, as the next ones."""
-    perceptual_weights: Path | None = None
-    """VGG19, VGG16 or SqueezeNet 1.1, for the perceptual distance."""
-    lip_weights: Path | None = None
-    """A lip reader as TorchScript, for LipScore."""
-    fid_weights: Path | None = None
-    """The Inception network of FID as TorchScript (inception-2015-12-05.pt)."""
-    fvd_weights: Path | None = None
-    """The I3D network of FVD as TorchScript (i3d_torchscript.pt)."""
     printed: PrintedConfig | None = None
     """The paper's numbers for this test set; null = none."""
     device: DeviceName = "auto"

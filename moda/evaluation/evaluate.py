@@ -26,7 +26,7 @@ from moda.metrics import METRICS, SET_METRICS
 from moda.metrics.over_clips import check_names
 from moda.metrics.registry import MetricSettings, chosen_metrics
 from moda.metrics.samples import SAMPLERS
-from moda.processes import in_processes
+from moda.processes import Pool, no_start
 
 TRACKS_FOLDER = "tracks"
 """Folder of cached tracks inside the output folder."""
@@ -154,20 +154,14 @@ def score_clips(jobs: Sequence[ClipJob], processes: int, done: Callable[[str], N
             results[job.clip] = score_clip(job)
             done(job.clip)
         return results
-    for job, result in in_processes(_score_in_process, jobs, processes):
+    pool: Pool[ClipJob, dict[str, Result]] = Pool(score_clip, no_start, min(processes, len(jobs)))
+    for job, result in pool.run(jobs):
         if result is None:
-            died = NotScored("a scoring process died while this clip was waiting or being scored")
+            died = NotScored("the process that scored this clip died, twice")
             result = dict.fromkeys([*(m.name for m in job.methods), *CONTROLS], died)
         results[job.clip] = result
         done(job.clip)
     return results
-
-
-def _score_in_process(job: ClipJob) -> dict[str, Result]:
-    import torch
-
-    torch.set_num_threads(1)  # the processes share the cores
-    return score_clip(job)
 
 
 def _fill(rows: Sequence[MethodScores], results: Mapping[str, Mapping[str, Result]]) -> None:

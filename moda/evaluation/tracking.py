@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from moda.file_hash import sha256_of
 from moda.files import make_folder, write_npz
 from moda.landmarks import N_LANDMARKS
 from moda.metrics.tracks import VideoTrack
-from moda.processes import end_with_parent, in_processes
+from moda.processes import Pool
 from moda.reading import read_arrays
 from moda.representation import FPS
 
@@ -31,6 +32,8 @@ MAX_TRACKED_FRAMES = 15_000
 need them, fill a small memory."""
 MAX_TRACK_BYTES = 1 << 30
 """Largest file of a cached track: two hours."""
+TrackJob = tuple[Path, Path, int | None, Panel | None]
+"""A video, the file of its track, and `frames` and panel as `track_videos` has them."""
 
 
 @dataclass(frozen=True)
@@ -107,16 +110,16 @@ def track_videos(
         else:
             finish(path, _summary(cached, track))
     files = [(videos[0], cached, frames, panels.get(videos[0])) for cached, videos in todo.items()]
-    for (path, cached, _, _), result in in_processes(_track_file, files, jobs, _begin):
-        died = Unreadable(f"a tracking process died while {path} was waiting or being tracked")
+    pool: Pool[TrackJob, TrackFile | Unreadable] = Pool(_track_file, _quiet, max(1, min(jobs, len(files))))
+    for (path, cached, _, _), result in pool.run(files):
+        died = Unreadable(f"the process that tracked {path} died, twice")
         for video in todo[cached]:
             finish(video, died if result is None else result)
     return done
 
 
-def _begin() -> None:
-    """End with the parent, and mute the log lines of native code: this process's stderr is closed."""
-    end_with_parent()
+def _quiet(counter: Synchronized[int]) -> None:
+    """Mute the log lines of native code: this process's stderr is closed."""
     sink = os.open(os.devnull, os.O_WRONLY)
     os.dup2(sink, 2)
     os.close(sink)
@@ -126,7 +129,7 @@ def _summary(path: Path, track: VideoTrack) -> TrackFile:
     return TrackFile(path, path.name.split("-")[0], len(track), int((~track.tracked).sum()))
 
 
-def _track_file(job: tuple[Path, Path, int | None, Panel | None]) -> TrackFile | Unreadable:
+def _track_file(job: TrackJob) -> TrackFile | Unreadable:
     """Track a video and write the track to a file; raises `OutputError` when that cannot be written."""
     path, cached, frames, panel = job
     try:

@@ -12,6 +12,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from moda.config import Config
 from moda.errors import ModaError
 from moda.metrics.pictures import PicturePair
 from moda.metrics.tracks import FaceTrack, PairedTracks
@@ -59,27 +60,28 @@ SpeechDetector = Literal["loudness", "silero"]
 """How speech is told from silence (`moda.metrics.speech`)."""
 
 
-@dataclass(frozen=True)
-class MetricSettings:
-    """Settings of metrics that a user may change; part of the reports.
-
-    sync_weights: the published SyncNet weights (`syncnet_v2.model`), or None for the network that ships.
-    phonemes: where the times of /p b m/ come from (`moda.metrics.phonemes`), or None.
-    speech: how speech is told from silence (`moda.metrics.speech`).
-    quality_weights: folder of pyiqa's weights, for THEval's picture quality; None leaves that out, as each of these:
-    face_weights: a face recogniser (identity.py). perceptual_weights: a picture network (perceptual.py).
-    lip_weights: a lip reader (lip_reader.py). fid_weights, fvd_weights: networks of FID and FVD (samples.py).
-    """
+class MetricSettings(Config):
+    """Settings of metrics that a user may change; part of the reports."""
 
     sync_weights: Path | None = None
+    """Published SyncNet weights (syncnet_v2.model); null = the network that ships."""
     phonemes: str | None = None
+    """Where the times of /p b m/ come from: a folder of alignments, CLIP.TextGrid or CLIP.tsv, or "hama", the
+    recogniser (moda[phonemes]); null = leave "lips closed" out."""
     speech: SpeechDetector = "loudness"
+    """How speech is told from silence; "silero" needs moda[silero]."""
     quality_weights: Path | None = None
+    """Folder of pyiqa's weights (moda[quality]), for THEval's picture quality; null = leave it out."""
     face_weights: Path | None = None
+    """A face recogniser for CSIM: dlib's .dat (moda[faces]), or TorchScript; null = leave it out, as the next ones."""
     perceptual_weights: Path | None = None
+    """VGG19, VGG16 or SqueezeNet 1.1, for the perceptual distance."""
     lip_weights: Path | None = None
+    """A lip reader as TorchScript, for LipScore."""
     fid_weights: Path | None = None
+    """The Inception network of FID as TorchScript (inception-2015-12-05.pt)."""
     fvd_weights: Path | None = None
+    """The I3D network of FVD as TorchScript (i3d_torchscript.pt)."""
 
 
 @dataclass(frozen=True)

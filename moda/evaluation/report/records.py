@@ -108,10 +108,7 @@ def scores_record(evaluation: Evaluation, printed: PrintedTable | None = None) -
                 "seed": SEED,
                 "fewest_clips": MIN_CLIPS,
             },
-            **{
-                name: str(value) if isinstance(value, Path) else value
-                for name, value in asdict(evaluation.settings).items()
-            },
+            **evaluation.settings.model_dump(mode="json"),
         },
         "metrics": {
             m.name: {
