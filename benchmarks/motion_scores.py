@@ -158,9 +158,10 @@ def band(wave: np.ndarray, low: float, high: float) -> np.ndarray:
 
 FILLINGS = ("nothing", "noise", "hum", "rumble", "music", "breath")
 """What a pause is filled with."""
+PAUSE_SECONDS = 2.0
 
 
-def with_pause(wave: np.ndarray, filling: str, seconds: float = 2.0) -> tuple[np.ndarray, slice]:
+def with_pause(wave: np.ndarray, filling: str) -> tuple[np.ndarray, slice]:
     """The audio with a pause where its middle is quietest, all of it with `filling` 20 dB below; the pause's frames.
 
     hum: harmonics of 50 Hz. rumble: noise below 120 Hz. music: chords struck twice a second. breath: noise
@@ -170,7 +171,7 @@ def with_pause(wave: np.ndarray, filling: str, seconds: float = 2.0) -> tuple[np
     power = np.square(wave[: frames * 640]).reshape(frames, 640).mean(axis=1)
     third = frames // 3
     first = third + int(power[third : max(2 * third, third + 1)].argmin())
-    length = round(seconds * FPS)
+    length = round(PAUSE_SECONDS * FPS)
     longer = np.concatenate([wave[: first * 640], np.zeros(length * 640, np.float32), wave[first * 640 :]])
     time, random = np.arange(len(longer)) / SAMPLE_RATE, np.random.default_rng(0)
     noise = random.standard_normal(len(longer))

@@ -140,13 +140,13 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:60]}..."
 
 
-def check_signature(signature: Mapping[str, object], *, source: str, wanted: Mapping[str, object] = SIGNATURE) -> None:
-    """Raise `CheckpointError` naming every entry in which a signature differs from `wanted`."""
-    names = dict.fromkeys((*wanted, *signature))
+def check_signature(signature: Mapping[str, object], *, source: str) -> None:
+    """Raise `CheckpointError` naming every entry in which a signature differs from `SIGNATURE`."""
+    names = dict.fromkeys((*SIGNATURE, *signature))
     differing = [
-        f"{_short(name)} is {_short(repr(signature.get(name)))}, wanted {wanted.get(name)!r}"
+        f"{_short(name)} is {_short(repr(signature.get(name)))}, wanted {SIGNATURE.get(name)!r}"
         for name in names
-        if signature.get(name) != wanted.get(name)
+        if signature.get(name) != SIGNATURE.get(name)
     ]
     if differing:
         raise CheckpointError(f"{source} was made for another representation: {'; '.join(differing)}; train it again")

@@ -213,6 +213,6 @@ def _models(annotation: Any) -> list[type[Config]]:
     return [model for argument in get_args(annotation) for model in _models(argument)]
 
 
-def _shortened(value: object, limit: int = 60) -> str:
+def _shortened(value: object) -> str:
     text = repr(value)
-    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -65,19 +65,19 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def temporary_file(path: Path, role: str = "") -> Iterator[Path]:
+def temporary_file(path: Path) -> Iterator[Path]:
     """An empty file beside `path`, to be written and renamed; what is left of it at the end is removed.
 
-    role: lower-case letters that tell several for one `path` apart. Raises `OSError`.
+    Raises `OSError`.
     """
-    with _claimed(_slots(path, role), folder=False) as temporary:
+    with _claimed(_slots(path), folder=False) as temporary:
         yield temporary
 
 
 @contextmanager
 def temporary_folder(path: Path) -> Iterator[Path]:
     """An empty folder beside `path`, likewise. Raises `OSError`."""
-    with _claimed(_slots(path, ""), folder=True) as temporary:
+    with _claimed(_slots(path), folder=True) as temporary:
         yield temporary
 
 
@@ -195,13 +195,13 @@ def write_npz(path: Path, arrays: dict[str, np.ndarray], *, compress: bool = Fal
         save(file, **arrays)
 
 
-def _slots(path: Path, role: str) -> list[Path]:
+def _slots(path: Path) -> list[Path]:
     """Names for temporary files of `path`, in the order in which they are tried."""
     name = os.fsencode(path.name)
     if len(name) > _MAX_NAME_BYTES:
         name = name[: _MAX_NAME_BYTES - 17] + b"-" + hashlib.sha256(name).hexdigest()[:16].encode()
     slots = [*range(_SLOTS), secrets.randbelow(10**9) + _SLOTS]  # the last one where no litter can be known for it
-    return [path.with_name(f".{os.fsdecode(name)}.{role}{slot}{SUFFIX}") for slot in slots]
+    return [path.with_name(f".{os.fsdecode(name)}.{slot}{SUFFIX}") for slot in slots]
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from moda.landmarks import (
     eye_opening,
     lip_opening,
 )
-from moda.representation import FPS, HeadPose, Motion
+from moda.representation import HeadPose, Motion
 
 GAUSS_NEWTON_STEPS = 8
 REST_FRAMES_SHARE = 0.2
@@ -219,7 +219,6 @@ def motion_targets(
     pose: HeadPose,
     torso: np.ndarray,
     subject: np.ndarray,
-    fps: float = FPS,
     *,
     rest: Rest | None = None,
 ) -> Motion:
@@ -234,7 +233,6 @@ def motion_targets(
         eyes=offsets[:, list(EYES)],
         head=relative_head(pose, rest.pose),
         torso=torso - rest.torso,
-        fps=fps,
     )
 
 

@@ -109,19 +109,19 @@ def read_text(
         raise error(f"cannot read {what}{path}: not text in UTF-8 (byte {failed.start}){hint}") from failed
 
 
-def read_lines(path: Path, *, hint: str = "", error: type[ModaError] = DataError) -> list[str]:
+def read_lines(path: Path) -> list[str]:
     """Lines of a list: UTF-8, or UTF-16 if a byte order mark says so.
 
     A name that is no UTF-8 is spelled as Python spells that of the file (`os.fsdecode`), so that the two are equal.
     """
-    data = read_bytes(path, limit=MAX_LIST_BYTES, hint=hint, error=error)
+    data = read_bytes(path, limit=MAX_LIST_BYTES)
     try:
         if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             text = data.decode("utf-16")
         else:
             text = data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
     except UnicodeDecodeError as failed:
-        raise error(f"cannot read {path}: not text in UTF-16 (byte {failed.start}){hint}") from failed
+        raise DataError(f"cannot read {path}: not text in UTF-16 (byte {failed.start})") from failed
     return re.split("\r\n|\r|\n", text)
 
 
@@ -151,15 +151,13 @@ def _finite(text: str) -> float:
     return value
 
 
-def array_claims(
-    path: Path, names: Iterable[str], *, hint: str = "", error: type[ModaError] = DataError
-) -> dict[str, Claim]:
+def array_claims(path: Path, names: Iterable[str], *, hint: str = "") -> dict[str, Claim]:
     """Shapes and dtypes of arrays in an .npz, from their headers alone; no pickles."""
     try:
         with _archive(path) as archive:
             return {name: _claim(archive, name) for name in names}
     except Exception as failed:  # of a damaged archive zipfile and numpy raise a dozen kinds
-        raise error(f"cannot read {path}: {_reason(failed)}{hint}") from failed
+        raise DataError(f"cannot read {path}: {_reason(failed)}{hint}") from failed
 
 
 def read_arrays(

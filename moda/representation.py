@@ -58,14 +58,14 @@ EYES_WINDOW_SHARES = (0.375, 0.1875)
 """Width and height of its eye window, likewise."""
 
 
-def frames_of(samples: int, fps: float = FPS, sample_rate: int = SAMPLE_RATE) -> int:
+def frames_of(samples: int, fps: float = FPS) -> int:
     """Number of video frames that `samples` of audio last, rounded to the nearest, at least 1."""
-    return max(1, round(samples * fps / sample_rate))
+    return max(1, round(samples * fps / SAMPLE_RATE))
 
 
-def samples_at(frame: int, fps: float = FPS, sample_rate: int = SAMPLE_RATE) -> int:
+def samples_at(frame: int) -> int:
     """Audio sample at which video frame `frame` begins: by time, so that no drift builds up."""
-    return round(frame * sample_rate / fps)
+    return round(frame * SAMPLE_RATE / FPS)
 
 
 def interpolate(values: np.ndarray, at: np.ndarray, first: int = 0) -> np.ndarray:

@@ -28,7 +28,6 @@ def motion(frames: int = 12, seed: int = 0) -> Motion:
 def test_a_frame_is_640_samples_and_nothing_drifts() -> None:
     assert [samples_at(t) for t in (0, 1, 2, 7500)] == [0, 640, 1280, 4_800_000]
     assert frames_of(4_800_000) == 7500, "five minutes; 533 samples a frame would be 0.19 s off"
-    assert abs(samples_at(9000, fps=29.97) - 9000 * 16000 / 29.97) <= 0.5
 
 
 @given(st.integers(1, 10_000_000), st.sampled_from([23.976, 24.0, 25.0, 29.97, 30.0, 60.0]))

@@ -14,10 +14,10 @@ SIGMA_FRAMES = 1.0
 """Smoothing of the pose over time, frames."""
 
 
-def smooth_pose(pose: HeadPose, sigma: float = SIGMA_FRAMES) -> HeadPose:
+def smooth_pose(pose: HeadPose) -> HeadPose:
     """Gaussian over time of every channel; angles are unwrapped first."""
     rotation = np.unwrap(pose.rotation, period=360.0, axis=0)
-    return HeadPose(gaussian(rotation, sigma), gaussian(pose.translation, sigma), gaussian(pose.scale, sigma))
+    return HeadPose(*(gaussian(part, SIGMA_FRAMES) for part in (rotation, pose.translation, pose.scale)))
 
 
 def run(job: Job) -> None:

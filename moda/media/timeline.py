@@ -48,9 +48,7 @@ class TimedFrame:
     frame: AudioFrame | VideoFrame
 
 
-def decoded(
-    path: Path, kind: str, what: str, *, start: float = 0.0, threads: int = 1, quiet: bool = False
-) -> Iterator[TimedFrame]:
+def decoded(path: Path, kind: str, what: str, *, start: float = 0.0, quiet: bool = False) -> Iterator[TimedFrame]:
     """Yield the frames of a file's main audio or video track in the order of their times.
 
     kind: "audio" or "video". what: "audio file" or "video", for messages. start: frames before this second may be
@@ -73,7 +71,7 @@ def decoded(
             if number == 0 and not quiet:
                 _log_choice(container, stream, kind, path)
             timeline = _Timeline(container, stream, clock, path)
-            stream.codec_context.thread_count = threads
+            stream.codec_context.thread_count = 1
             stream.codec_context.thread_type = "AUTO"
             sought = sought and has_times(container)
             if sought:
@@ -94,7 +92,7 @@ def decoded(
                 else:
                     continue
                 sought, count = False, 0
-                yield from decoded(path, kind, what, threads=threads, quiet=True)  # its index is wrong
+                yield from decoded(path, kind, what, quiet=True)  # its index is wrong
                 return
             clock, why = timeline.end, timeline.stopped or why
             claimed += _claim(container)

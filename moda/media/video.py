@@ -35,14 +35,13 @@ def read_frames(
     fps: float | None = FPS,
     size: int | tuple[int, int] | None = None,
     crop: tuple[int, int, int] | None = None,
-    threads: int = 1,
     only: Sequence[int] | None = None,
 ) -> Iterator[np.ndarray]:
     """Yield the frames of a video, RGB uint8 (H, W, 3), one at a time; they are read-only.
 
     fps: resampled by time to this rate (frame i shows the moment i / fps); None = as stored.
     size: scale to this side, or (width, height). crop: (left, top, side) in pixels of the shown
-    picture, cut before scaling. threads: of the decoder. only: numbers of the frames that are wanted, ascending;
+    picture, cut before scaling. only: numbers of the frames that are wanted, ascending;
     others are decoded, but not made pictures, and what follows the last is not read.
     A stream that changes its size in the middle keeps that of its start, HDR is tone-mapped.
     Raises `MediaError` if there is no video, or not one frame of it can be decoded.
@@ -54,7 +53,7 @@ def read_frames(
     cut = (info.width, info.height) if crop is None else (crop[2], crop[2])
     wanted = cut if size is None else (size, size) if isinstance(size, int) else size
     picture = Picture((info.width, info.height), crop, wanted, "rgb24", scaling(cut, wanted))
-    return _arrays(path, fps, Conversion(picture, info.pixel_aspect, path), threads, only)
+    return _arrays(path, fps, Conversion(picture, info.pixel_aspect, path), only)
 
 
 def check_crop(info: VideoInfo, path: Path, left: int, top: int, side: int) -> None:
@@ -63,11 +62,9 @@ def check_crop(info: VideoInfo, path: Path, left: int, top: int, side: int) -> N
         raise MediaError(f"the crop {(left, top, side)} lies outside the {info.width}x{info.height} picture of {path}")
 
 
-def _arrays(
-    path: Path, fps: float | None, conversion: Conversion, threads: int, only: Sequence[int] | None
-) -> Iterator[np.ndarray]:
+def _arrays(path: Path, fps: float | None, conversion: Conversion, only: Sequence[int] | None) -> Iterator[np.ndarray]:
     number = 0
-    for frame, count in timed_frames(path, fps, threads=threads):
+    for frame, count in timed_frames(path, fps):
         if only is not None and (not only or number > only[-1]):
             return
         seen = count if only is None else sum(n in only for n in range(number, number + count))
@@ -80,7 +77,7 @@ def _arrays(
 
 
 def timed_frames(
-    path: Path, fps: float | None = FPS, *, start: int = 0, lead: int = 0, threads: int = 1
+    path: Path, fps: float | None = FPS, *, start: int = 0, lead: int = 0
 ) -> Iterator[tuple[VideoFrame, int]]:
     """Yield the frames of a video that are seen at `fps`, and for how many of its ticks; None = each frame once.
 
@@ -90,7 +87,7 @@ def timed_frames(
     Raises `MediaError` if not one frame can be decoded.
     """
     if fps is None:
-        for moment in decoded(path, "video", "video", threads=threads):
+        for moment in decoded(path, "video", "video"):
             yield _video(moment.frame), 1
         return
     rate = Fraction(fps).limit_denominator(100_000)
@@ -98,7 +95,7 @@ def timed_frames(
     tick = start
     end = Fraction(0)
     sought = float((start - lead) / rate) if 0 < lead < start else 0.0
-    for moment in decoded(path, "video", "video", start=sought, threads=threads):
+    for moment in decoded(path, "video", "video", start=sought):
         time = end if moment.start is None else moment.start
         frame = _video(moment.frame)
         due = math.floor(time * rate + Fraction(1, 2))

@@ -38,10 +38,10 @@ def soft_dtw_distance(clip: ClipPair) -> Value:
     return sum(divergence(true[a:b], generated[a:b]) for a, b in pairwise(edges)) / len(true)
 
 
-def divergence(first: np.ndarray, second: np.ndarray, gamma: float = GAMMA) -> float:
+def divergence(first: np.ndarray, second: np.ndarray) -> float:
     """Soft-DTW divergence of two (T, V, 2) sequences of points: 0 for equal ones, else above it."""
     pairs = ((first, second), (first, first), (second, second))
-    between, one, two = soft_dtw(np.stack([costs(a, b) for a, b in pairs]), gamma)
+    between, one, two = soft_dtw(np.stack([costs(a, b) for a, b in pairs]), GAMMA)
     return float(between - (one + two) / 2)
 
 

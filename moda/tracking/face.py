@@ -14,6 +14,8 @@ import numpy as np
 from moda.imaging.crop import face_size
 from moda.tracking.native import model_options, native_image, native_stderr_muted, vision_tasks
 
+MIN_CONFIDENCE = 0.5
+"""Least score of the detector and of the follower, 0..1."""
 FAR_CROP_FACE_SIZES = 2.5
 """Side of the part of the picture around a small face, in sizes of the detector's box."""
 MIN_PICTURE_SIDE_PX = 16
@@ -31,14 +33,13 @@ class FaceTracker:
 
     video: follow the face from frame to frame (faster, steadier); else every picture is on its own.
     max_faces: look for so many faces; `track` still returns one, the largest.
-    confidence: least score of the detector and of the follower, 0..1.
 
     The mesh's own detector needs a face of about a tenth of the picture; in single pictures (not
     `video`) where it finds none, the far-range detector looks for faces down to a twentieth.
     """
 
-    def __init__(self, video: bool, max_faces: int = 1, confidence: float = 0.5) -> None:
-        self._video, self._confidence = video, confidence
+    def __init__(self, video: bool, max_faces: int = 1) -> None:
+        self._video = video
         self._far: Any = None
         self._time_ms = 0
         self._seen = False
@@ -48,9 +49,9 @@ class FaceTracker:
                 base_options=model_options("face_landmarker.task"),
                 running_mode=vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE,
                 num_faces=max_faces,
-                min_face_detection_confidence=confidence,
-                min_face_presence_confidence=confidence,
-                min_tracking_confidence=confidence,
+                min_face_detection_confidence=MIN_CONFIDENCE,
+                min_face_presence_confidence=MIN_CONFIDENCE,
+                min_tracking_confidence=MIN_CONFIDENCE,
             )
             self._landmarker = vision.FaceLandmarker.create_from_options(options)
             self._landmarks(np.zeros((64, 64, 3), np.uint8))  # the warnings come with the first picture ...
@@ -105,7 +106,7 @@ class FaceTracker:
             if self._far is None:
                 vision = vision_tasks()
                 options = vision.FaceDetectorOptions(
-                    base_options=model_options("face_detector_far.tflite"), min_detection_confidence=self._confidence
+                    base_options=model_options("face_detector_far.tflite"), min_detection_confidence=MIN_CONFIDENCE
                 )
                 self._far = vision.FaceDetector.create_from_options(options)
             found = self._far.detect(native_image(frame)).detections

@@ -8,7 +8,6 @@ ones. Its scores are comparable with each other and with nothing printed elsewhe
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,10 +24,10 @@ MIN_PAIRS = 20
 
 
 class LandmarkSyncScorer:
-    """The shipped network, or that of another checkpoint of stage "sync"; raises `CheckpointError` without one."""
+    """The network that ships; raises `CheckpointError` without it."""
 
-    def __init__(self, path: Path | None = None) -> None:
-        self.network = LipSync.load(path).network
+    def __init__(self) -> None:
+        self.network = LipSync.load().network
 
     def score(self, canonical: np.ndarray, tracked: np.ndarray, wave: np.ndarray) -> SyncScore | NotAvailable:
         """Score lips against audio: canonical (T, 478, 3), tracked (T,) bool, wave (N,) 16 kHz, the clip's.
