@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,21 @@ from tests.conftest import REPOSITORY, speech_like
 from tests.talking_clips import talking_store
 
 STAGES = ("audio2repr", "faco", "renderer", "speech", "sync")
+ENCODER = {"hidden": 32, "layers": 1, "heads": 2, "ffn": 32, "conv_dim": [8] * 7, "freeze": False, "freeze_cnn": False}
+PAPER: dict[str, Any] = {
+    "kind": "paper", "d": 32, "layers": 1, "heads": 2, "ffn": 32, "lip_hidden": [32], "other_hidden": [32],
+    "wav2vec": ENCODER,
+}  # fmt: skip
+WHISPER = {"front": "whisper", "hidden": 16, "layers": 1, "heads": 2, "ffn": 16, "read": [1], "freeze": True}
+WHOLE_FRAMES = {"warp": False, "size": 256, "width": 4}
+VARIANTS = [
+    *((stage, ()) for stage in STAGES),
+    ("audio2repr", (f"network={json.dumps(PAPER)}",)),
+    ("audio2repr", (f"network.wav2vec={json.dumps(WHISPER)}",)),
+    ("renderer", ("network.eye_widths=[8, 8]", "trainer.channels_last=true")),
+    ("renderer", (*(f"network.{name}={json.dumps(value)}" for name, value in WHOLE_FRAMES.items()), "data.targets=1")),
+]
+"""Stages with settings that bring other networks."""
 
 
 class Data(NamedTuple):

@@ -2,7 +2,7 @@
 
 An operation on tensors of two devices raises, as on a GPU. Values that are read (`item`, `tolist`, `numpy`) are
 ones, so that what follows runs, and counted (`reads`) where they lie on the GPU, as the host then waits for it;
-`numpy()` of a tensor on the GPU raises, as there. The backward pass does not run.
+`numpy()` of a tensor on the GPU raises, as there. The backward pass: `fake_backward`; whole trainings: `fake_training`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ import torch.cuda.amp.common
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_leaves, tree_map_only
 
+import moda.device
 from moda.stages.speech.network import _mel_bank
 
 CUDA = "cuda"
@@ -28,12 +29,94 @@ reads: list[torch.Size] = []
 """Shapes of the tensors on the GPU whose values were read since the block began."""
 
 
+class _Mode(FakeTensorMode):
+    """With what a GPU also refuses: lists of tensors of which some lie elsewhere, copies to the host that nobody could
+    wait for.
+    """
+
+    def dispatch(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name, kwargs = func.name().removeprefix("aten::"), dict(kwargs or {})
+        if name.startswith(("_foreach_", "_fused_", "_amp_")):
+            found = {leaf.device for leaf in tree_leaves(args) if isinstance(leaf, Tensor)}
+            if len(found) > 1:
+                raise RuntimeError(f"{name} of tensors on {' and '.join(sorted(map(str, found)))}")
+        pinned = kwargs.pop("pin_memory", None)
+        made = super().dispatch(func, types, args, kwargs)
+        if pinned:
+            made.pinned = True
+        late = kwargs.get("non_blocking") or (name == "copy_" and len(args) > 2 and args[2])
+        source = args[1] if name == "copy_" else args[0] if args else None
+        if late and source.device.type != "cpu" == made.device.type:
+            if not is_pinned(made):
+                raise RuntimeError(f"{name} to memory that is not pinned, before it is there")
+            made.coming = True
+            _coming.append(made)
+        return made
+
+
+_coming: list[Tensor] = []
+
+
+class _Event:
+    """A copy to the host is there once what was recorded behind it is done."""
+
+    def record(self, stream: Any = None) -> None:
+        self._before = list(_coming)
+
+    def synchronize(self) -> None:
+        for tensor in self._before:
+            tensor.coming = False  # type: ignore[attr-defined]
+
+
+def is_pinned(tensor: Tensor) -> bool:
+    """Whether the GPU can fetch it on its own."""
+    return getattr(tensor, "pinned", False)
+
+
+def pin(tensor: Tensor) -> Tensor:
+    """A tensor of the host in pinned memory."""
+    made = tensor.clone()
+    made.pinned = True  # type: ignore[attr-defined]
+    return made
+
+
+class _Generator(torch.Generator):
+    """A generator of a device: it draws nothing there, but knows where it belongs."""
+
+    def __new__(cls, device: Any = "cpu") -> Any:
+        made = super().__new__(cls)
+        made.on = torch.device(device)
+        return made
+
+    @property
+    def device(self) -> torch.device:
+        on: torch.device = self.on  # type: ignore[attr-defined]
+        return on
+
+
+def _drawn(draw: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def call(*args: Any, generator: torch.Generator | None = None, **kwargs: Any) -> Tensor:
+        made = draw(*args, generator=generator, **kwargs)
+        if generator is not None and generator.device.type != made.device.type:
+            raise RuntimeError(f"numbers on {made.device} by a generator of {generator.device}")
+        return made
+
+    return call
+
+
 @contextmanager
 def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
     """Tensors made in the block are fake."""
-    with monkeypatch.context() as patch, FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=False) as mode:
+    with monkeypatch.context() as patch, _Mode(shape_env=ShapeEnv(), allow_non_fake_inputs=False) as mode:
         patch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
         patch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)
+        patch.setattr(torch, "Generator", _Generator)
+        for name in ("rand", "randn", "randperm"):
+            patch.setattr(torch, name, _drawn(getattr(torch, name)))
+        patch.setattr(FakeTensor, "pin_memory", pin, raising=False)
+        patch.setattr(torch.cuda, "Event", _Event)
+        patch.setattr(torch.cuda, "current_stream", lambda *_: None)
+        patch.setattr(moda.device, "_has_queue", lambda device: device.type == CUDA)
         readers = {"item": lambda self: _ones(self).flat[0].item(), "tolist": lambda self: _ones(self).tolist()}
         readers |= {"__float__": lambda _: 1.0, "__int__": lambda _: 1, "__bool__": lambda _: True}
         for name, read in readers.items():
@@ -44,6 +127,7 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
         for name in ("__getitem__", "__setitem__"):  # the mode itself takes any index
             patch.setattr(FakeTensor, name, _checked(getattr(Tensor, name)), raising=False)
         reads.clear()
+        _coming.clear()
         _mel_bank.cache_clear()  # a tensor that is kept: neither a real one here nor a fake one after
         try:
             yield mode
@@ -96,6 +180,8 @@ def _applied(module: nn.Module, change: Callable[[Tensor], Tensor]) -> nn.Module
 def _numpy(tensor: Tensor) -> Any:
     if tensor.device.type != "cpu":
         raise TypeError(f"can't convert {tensor.device} tensor to numpy; use Tensor.cpu() first")
+    if getattr(tensor, "coming", False):
+        raise RuntimeError("what is read on the host is still on its way")
     return _ones(tensor)
 
 
@@ -105,8 +191,8 @@ def moved(tree: Any, mode: FakeTensorMode, device: str = CUDA) -> Any:
         return tree_map_only(Tensor, lambda tensor: mode.from_tensor(tensor, static_shapes=True).to(device), tree)
 
 
-def move_module(module: nn.Module, mode: FakeTensorMode) -> None:
-    """Parameters and buffers of a real module as fake ones on the GPU, as `module.to("cuda")` does."""
+def move_module(module: nn.Module, mode: FakeTensorMode, device: str = CUDA) -> None:
+    """Parameters and buffers of a real module as fake ones on the device, as `module.to` does."""
     shared: dict[Tensor, Tensor] = {}
     for part in module.modules():
         for values in (part._parameters, part._buffers):
@@ -115,7 +201,7 @@ def move_module(module: nn.Module, mode: FakeTensorMode) -> None:
                     if value not in shared:
                         with unset_fake_temporarily():
                             plain = value.detach()
-                        fake = moved(plain, mode)
+                        fake = moved(plain, mode, device)
                         shared[value] = nn.Parameter(fake, value.requires_grad) if values is part._parameters else fake
                     values[name] = shared[value]  # type: ignore[assignment]
 

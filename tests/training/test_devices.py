@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
-import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from moda.data.encoded_audio import EncodedAudio
 from moda.data.settings import AudioAugmentation
 from moda.data.store import ClipStore
-from moda.device import choose_device, require_precision
-from moda.errors import ConfigError
+from moda.device import Download, choose_device, require_precision
+from moda.errors import ConfigError, TrainingError
 from moda.pipeline import AnimationConfig, Animator, CheckpointPaths
 from moda.stages.registry import build_stage
 from moda.tracking.portrait import make_portrait
@@ -29,25 +31,11 @@ from moda.training.stage import Stage
 from moda.training.state import TrainState, pack
 from moda.training.trainable import Trainable, WeightAverage
 from moda.training.trainer import Trainer
-from tests.conftest import speech_like
-from tests.every_stage import STAGES, Data, make_data, train_config
+from tests.conftest import REPOSITORY, speech_like
+from tests.every_stage import STAGES, VARIANTS, WHISPER, WHOLE_FRAMES, Data, make_data, train_config
 from tests.fake_cuda import CUDA, fake_cuda, loaded_outside, move_module, moved, reads
 from tests.random_checkpoints import write_checkpoints
 
-ENCODER = {"hidden": 32, "layers": 1, "heads": 2, "ffn": 32, "conv_dim": [8] * 7, "freeze": False, "freeze_cnn": False}
-PAPER: dict[str, Any] = {
-    "kind": "paper", "d": 32, "layers": 1, "heads": 2, "ffn": 32, "lip_hidden": [32], "other_hidden": [32],
-    "wav2vec": ENCODER,
-}  # fmt: skip
-WHISPER = {"front": "whisper", "hidden": 16, "layers": 1, "heads": 2, "ffn": 16, "read": [1], "freeze": True}
-WHOLE_FRAMES = {"warp": False, "size": 256, "width": 4}
-VARIANTS = [
-    *((stage, ()) for stage in STAGES),
-    ("audio2repr", (f"network={json.dumps(PAPER)}",)),
-    ("audio2repr", (f"network.wav2vec={json.dumps(WHISPER)}",)),
-    ("renderer", ("network.eye_widths=[8, 8]", "trainer.channels_last=true")),
-    ("renderer", (*(f"network.{name}={json.dumps(value)}" for name, value in WHOLE_FRAMES.items()), "data.targets=1")),
-]
 ANIMATORS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "default": ({}, {"size": 64}),
     "eyes, larger than trained, Whisper": (
@@ -58,6 +46,10 @@ ANIMATORS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 """Sections of networks, and settings."""
 SECONDS = 2
+ARITHMETIC = {
+    "fp32": ("fp32", "trainer.tf32=false"), "tf32": ("fp32", "trainer.tf32=true"), "bf16": ("bf16",), "fp16": ("fp16",),
+}  # fmt: skip
+"""Precision, and other settings."""
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +150,19 @@ def test_an_update_keeps_to_one_device(
         assert {value.device.type for value in kept["trainables"]["generator"].values()} == {CUDA}
 
 
+def test_what_is_read_before_it_has_come_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy from a GPU that nobody waits for; `Download` does."""
+    with fake_cuda(monkeypatch):
+        there = torch.zeros(3, device=CUDA)
+        host = torch.empty(3, pin_memory=True)
+        host.copy_(there, non_blocking=True)
+        with pytest.raises(RuntimeError, match="still on its way"):
+            host.numpy()
+        with pytest.raises(RuntimeError, match="not pinned"):
+            torch.empty(3).copy_(there, non_blocking=True)
+        assert Download(there).array().shape == (3,)
+
+
 def test_features_of_clips_are_computed_on_the_cpu(
     clip_store: ClipStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,29 +177,66 @@ def test_features_of_clips_are_computed_on_the_cpu(
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("arithmetic", ARITHMETIC)
 @pytest.mark.parametrize("name", STAGES)
-def test_five_steps_on_a_gpu_are_those_of_the_cpu(name: str, precision: str, data: Data, tmp_path: Path) -> None:
+def test_five_steps_on_a_gpu_are_those_of_the_cpu(name: str, arithmetic: str, data: Data, tmp_path: Path) -> None:
     """From the same weights, without noise of the device's own generator; and the checkpoint moves back and forth."""
+    precision, *others = ARITHMETIC[arithmetic]
+    changes = (f"trainer.precision={precision}", "optimizer.schedule=constant", *others)
+
+    def train(output: str, steps: int, device: str) -> None:
+        config = train_config(name, data, tmp_path / output, *changes, f"trainer.steps={steps}", device=device)
+        assert Trainer(config, build_stage(config, source=name)).run().step == steps
+
     losses = {}
-    first = train_config(name, data, tmp_path / "cpu", "trainer.steps=1", "optimizer.schedule=constant")
-    Trainer(first, build_stage(first, source=name)).run()
-    shutil.copytree(tmp_path / "cpu", tmp_path / "cuda")
+    train("cpu", 1, "cpu")
+    shutil.copytree(tmp_path / "cpu", tmp_path / CUDA)
     for device in ("cpu", CUDA):
-        changes = ("trainer.steps=6", "optimizer.schedule=constant")
-        config = train_config(name, data, tmp_path / device, *changes, device=device)
-        trainer = Trainer(config, build_stage(config, source=name))
-        trainer.runtime.precision = precision if device == CUDA else "fp32"  # type: ignore[assignment]
-        assert trainer.run().step == 6
+        train(device, 6, device)
         events = EventAccumulator(str(tmp_path / device / "tensorboard"))
         events.Reload()
         tags = [tag for tag in events.Tags()["scalars"] if tag.startswith("train/") and "gradient" not in tag]
         losses[device] = {tag: np.mean([point.value for point in events.Scalars(tag)]) for tag in tags}
     tolerance = 0.2 if name == "audio2repr" else 0.05  # noise and dropout are drawn on the device
     for tag, value in losses["cpu"].items():
-        assert losses[CUDA][tag] == pytest.approx(value, rel=tolerance, abs=0.02), tag
-    back = train_config(name, data, tmp_path / CUDA, "trainer.steps=7", "optimizer.schedule=constant")
-    assert Trainer(back, build_stage(back, source=name)).run().step == 7
+        if "clipped" not in tag:
+            assert losses[CUDA][tag] == pytest.approx(value, rel=tolerance, abs=0.02), tag
+    train(CUDA, 7, "cpu")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_full_gpu_is_told_in_one_line(data: Data, tmp_path: Path) -> None:
+    config = train_config("renderer", data, tmp_path, "trainer.batch=16", device=CUDA)
+    trainer = Trainer(config, build_stage(config, source="renderer"))
+    torch.cuda.empty_cache()
+    held = torch.cuda.memory_reserved() + 2**20
+    torch.cuda.set_per_process_memory_fraction(held / torch.cuda.get_device_properties(0).total_memory)
+    try:
+        with pytest.raises(TrainingError, match=r"^the memory of cuda \(.*\) is too small: .* are allocated.*$"):
+            trainer.run()
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_processes_of_gpus_form_one_run(data: Data, tmp_path: Path) -> None:
+    """A process for each GPU that is here, by NCCL; batch normalisation is over all of them."""
+    count = torch.cuda.device_count()
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={count}"]
+    command += ["-m", "moda", "train", "--config", "debug/audio2repr_paper", "--device", CUDA]
+    changes = [
+        f"data.store={data.talking}",
+        f"output={tmp_path}",
+        "trainer.steps=3",
+        "trainer.sync_batch_norm=true",
+        "trainer.batch=2",
+    ]
+    command += [word for change in changes for word in ("--set", change)]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+    assert done.returncode == 0, done.stderr
+    assert (f", {count} processes" in done.stdout) == (count > 1)
 
 
 @pytest.mark.gpu

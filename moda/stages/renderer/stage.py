@@ -265,7 +265,7 @@ class RendererStage(Stage):
             if weights.style:
                 terms["style"] = weights.style * style_loss(true_maps, fake_maps)
         if weights.mask:
-            terms["mask"] = weights.mask * output.mask.sum() / weight.sum().clamp_min(1.0)
+            terms["mask"] = weights.mask * output.mask.float().sum() / weight.sum().clamp_min(1.0)
         if weights.smooth and output.shift is not None:
             across, down = output.shift.diff(dim=3).abs().mean(), output.shift.diff(dim=2).abs().mean()
             terms["smooth"] = weights.smooth * (across + down)
