@@ -54,15 +54,14 @@ def own_expression(subject: np.ndarray) -> dict[Measured, float]:
 
     That is the least without which its coefficients are usual ones.
     """
-    face, found = np.array(subject, np.float64), {}
+    found = {}
     rows = [*LIPS, *EYES]
     amounts = np.linspace(0, MAX_OWN, OWN_STEPS)
     for name, (usual, curves) in USUAL.items():
-        without = np.repeat(face[None], OWN_STEPS, axis=0)
+        without = np.repeat(np.asarray(subject, np.float64)[None], OWN_STEPS, axis=0)
         without[:, rows] -= amounts[:, None, None] * _measured()[name]
         seen = blendshapes(without)[:, [NAMES.index(curve) for curve in curves]].min(axis=1)
         found[name] = float(amounts[np.argmax(seen <= usual) if (seen <= usual).any() else -1])
-        face[rows] -= found[name] * _measured()[name]
     return found
 
 

@@ -24,6 +24,8 @@ at all.
 """
 TURN_COSINE = 0.3
 """By how much more of that cosine than in the reference texture comes wholly from further inside."""
+CHEEKS = 205, 425
+"""Points of the right and of the left cheek: from the temples the way inside goes there, past eyes and brows."""
 STEPS = 12
 """Places along the way inside between which a texture's place is interpolated."""
 
@@ -89,8 +91,10 @@ def _ways_inside() -> tuple[np.ndarray, np.ndarray, csr_matrix]:
     distance = np.linalg.norm(flat[:, None] - foot, axis=2).min(axis=1)
     near = np.flatnonzero(distance < EDGE_WIDTH_PX)
     beside = np.linalg.norm(flat[near, None] - oval, axis=2).argmin(axis=1)
-    inward = -flat[near] / np.linalg.norm(flat[near], axis=1, keepdims=True)
-    length = EDGE_WIDTH_PX - distance[near]
+    middle = _directions(-flat[near])
+    cheek = flat[np.where(flat[near, 0] < 0, *CHEEKS)]
+    inward = np.where((flat[near] < cheek)[:, 1:], _directions(cheek - flat[near]), middle)
+    length = (EDGE_WIDTH_PX - distance[near]) / np.maximum((inward * middle).sum(axis=1), 0.5)
     places = flat[near] + np.linspace(0, 1, STEPS + 1)[:, None, None] * (length[:, None] * inward)
     corners, weights = _on_the_mesh(places.reshape(-1, 2), flat)
     rows = np.repeat(np.arange(len(corners)), 3)
@@ -99,6 +103,11 @@ def _ways_inside() -> tuple[np.ndarray, np.ndarray, csr_matrix]:
         np.array(FACE_OVAL)[beside],
         csr_matrix((weights.ravel(), (rows, corners.ravel())), (len(corners), N_MESH)),
     )
+
+
+def _directions(ways: np.ndarray) -> np.ndarray:
+    """Ways (N, 2) at length 1."""
+    return np.asarray(ways / np.maximum(np.linalg.norm(ways, axis=1, keepdims=True), 1e-6))
 
 
 def _on_the_mesh(places: np.ndarray, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,8 @@
 """The person cut out of a picture: how much of each pixel is person, in which colour, and the background behind.
 
 The person mask is a few pixels too wide here and too narrow there: a rim of wall goes with the hair, or a lock stays
-behind on the wall. Around the mask's edge a pixel is a mixture of the person's colour nearby and of the background's;
+behind on the wall. What hangs on the mask and stands out from an even background goes with the person: a lock, a
+shadow. Around the mask's edge a pixel is a mixture of the person's colour nearby and of the background's;
 where the background is smooth and of another colour, the shares follow from the pixel itself. Laid over the
 background again the picture is the same; moved, it takes no rim along.
 """
@@ -25,6 +26,14 @@ CONTRAST_GREY_LEVELS = 30.0, 80.0
 """Distance of the two colours below which a pixel's shares cannot be told, and from which they can."""
 NOISE_SHARE = 0.1
 """A share of the person below this is the background's noise, one above the rest the person's."""
+LOCK_REACH_SHARE = 0.15
+"""How far outside of the mask a lock may hang, as a share of the square's side."""
+LOCK_GREY_LEVELS = 20.0, 40.0
+"""What differs by less from an even background belongs to it, what differs by more to the person."""
+EVEN_SHARE = 0.06
+"""Reach of the mean that tells an even background, as a share of that side."""
+EVEN_REACH_SHARE, MAX_UNEVEN_SHARE = 0.3, 0.025
+"""A background of which more stands out, so far around the mask as a share of that side, is not even."""
 QUARTER = 4
 """What varies slowly is computed on pictures so many times smaller."""
 
@@ -39,7 +48,7 @@ class Matte(NamedTuple):
 
 def cut_out(image: np.ndarray, person: np.ndarray, side: int) -> Matte:
     """A picture (H, W, 3) uint8 and its person mask (H, W), 0..1. side: of the portrait's square, pixels."""
-    person = person.astype(np.float32)
+    person = _with_locks(image, person.astype(np.float32), side)
     narrow = _filled(image, person > 0.05, max(1, round(side * NARROW_SHARE)))
     inside = cv2.erode((person > 0.9).astype(np.uint8), _disc(side * INNER_SHARE)) > 0
     away = cv2.distanceTransform((person <= 0.05).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
@@ -68,6 +77,28 @@ def cut_out(image: np.ndarray, person: np.ndarray, side: int) -> Matte:
     alpha[edge] = share
     cut[edge] = np.round(np.clip(mixed + trust[:, None] * (own - mixed), 0, 255))
     return Matte(alpha, cut, background)
+
+
+def _with_locks(image: np.ndarray, person: np.ndarray, side: int) -> np.ndarray:
+    """The mask (H, W) with what hangs on it and stands out from an even background."""
+    away = cv2.distanceTransform((person <= 0.05).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    outside = away > side * OUTER_SHARE
+    if not outside.any():
+        return person
+    picture, least, most = image.astype(np.float32), *LOCK_GREY_LEVELS
+    even = outside
+    for _ in range(2):  # the second time without what stood out
+        apart = cv2.absdiff(picture, _mean_of(picture, even, side * EVEN_SHARE)) @ np.full(3, 1 / 3, np.float32)
+        even = outside & (apart < most)
+        if not even.any():
+            return person
+    out, around = apart > least, outside & (away < side * EVEN_REACH_SHARE)
+    if out[around].sum() > MAX_UNEVEN_SHARE * around.sum():
+        return person
+    near = (away > 0) & (away < side * LOCK_REACH_SHARE)
+    _, labels = cv2.connectedComponents(((out & near) | (away == 0)).astype(np.uint8))
+    own = np.isin(labels, np.unique(labels[away == 0])) & near
+    return np.where(own, np.maximum(person, np.clip((apart - least) / (most - least), 0, 1)), person)
 
 
 def _roughness(picture: np.ndarray, sigma: float) -> np.ndarray:

@@ -47,6 +47,30 @@ def test_a_lock_that_the_mask_misses_goes_with_the_person() -> None:
     assert away.max() < 0.02
 
 
+def hanging() -> tuple[np.ndarray, tuple[slice, slice], tuple[slice, slice]]:
+    """A disc with a lock that hangs on it, and a spot on the wall; where both are, far from the disc."""
+    truth = disc(24)
+    truth[62:66, 64:104] = 1
+    truth[26:30, 62:66] = 1
+    return truth, (slice(62, 66), slice(97, 102)), (slice(26, 30), slice(62, 66))
+
+
+def test_a_long_lock_goes_with_the_person_and_what_does_not_hang_on_her_stays() -> None:
+    truth, lock, spot = hanging()
+    found = cut_out(picture(truth), soft(24), SIDE)
+    assert found.alpha[lock].min() > 0.8 and np.abs(found.background[lock] - WALL).max() < 6
+    assert found.alpha[spot].max() < 0.05 and np.abs(found.background[spot] - HAIR).mean() < 12
+    assert found.alpha[:, :30].max() < 0.05
+
+
+def test_nothing_is_taken_from_a_wall_that_is_not_even() -> None:
+    truth, lock, _ = hanging()
+    posters = picture(truth, WALL)
+    posters[:, ::16] = posters[::16] = HAIR
+    found = cut_out(posters, soft(24), SIDE)
+    assert found.alpha[lock].max() < 0.05 and np.abs(found.background[lock] - HAIR).mean() < 12
+
+
 def test_laid_over_its_background_it_is_the_picture_again() -> None:
     image = picture(disc(34))
     found = cut_out(image, soft(35), SIDE)
