@@ -74,7 +74,3 @@ def _parser() -> argparse.ArgumentParser:
         option, default = f"--{name.replace('_', '-')}", getattr(limits, name)
         parser.add_argument(option, type=positive, default=default, metavar="N", help=f"{what} (default {default})")
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

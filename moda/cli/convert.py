@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -116,7 +115,3 @@ def _to_folder(source: Path, target: Path) -> int:
     folder = save_pretrained(target, config)
     print(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

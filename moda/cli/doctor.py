@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from moda.cli.main import Parser, run
@@ -36,7 +35,3 @@ def _main(argv: list[str]) -> int:
         findings.append(self_test(arguments.device))
     print(block(findings))
     return 1 if any(finding.problem for finding in findings) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -6,7 +6,6 @@ The arguments are checked before anything heavy is loaded; `moda.jobs.making` do
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -232,7 +231,3 @@ def _parser() -> argparse.ArgumentParser:
         "--consent", metavar="NOTE", help="who agreed to this video; it is written into it, where `moda info` shows it"
     )
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

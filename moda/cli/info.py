@@ -40,7 +40,3 @@ def _main(argv: list[str]) -> int:
             continue
         print(json.dumps(facts, default=str) if arguments.json else "\n".join([*lines(facts), ""]))
     return failed
-
-
-if __name__ == "__main__":
-    sys.exit(main())

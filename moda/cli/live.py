@@ -176,7 +176,3 @@ def _parser() -> argparse.ArgumentParser:
         help="change one value of the config; windows is low_delay here",
     )  # fmt: skip
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -93,7 +93,3 @@ def _analyse(options: argparse.Namespace) -> int:
     print(table_text(results))
     print(printable("wrote " + ", ".join(map(str, paths))), file=sys.stderr)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,7 +58,3 @@ def _parser() -> argparse.ArgumentParser:
         help="another worker does the job of one that was silent for so long (default 60)",
     )  # fmt: skip
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())
