@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moda.data.store import SPLITS
-from moda.errors import DataError
+from moda.errors import DataError, few
 from moda.reading import read_lines
 
 _ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
@@ -84,7 +84,7 @@ def lists_by_name(
                 shared.setdefault(identity, {where[identity]}).add(split)
     notes = []
     if shared:
-        who = _some(sorted(shared))
+        who = few(sorted(shared), MAX_SHOWN_NAMES)
         if not published.allow_shared:
             raise DataError(
                 f"{published.folder}: people in two lists: {len(shared)} ({who}); move them, or allow it, "
@@ -93,12 +93,10 @@ def lists_by_name(
         notes.append(f"people in two lists: {len(shared)} ({who})")
     for split, absent_names in missing.items():
         if absent_names:
-            notes.append(f"clips of {split}.txt that are not in the store: {len(absent_names)} ({_some(absent_names)})")
+            notes.append(
+                f"clips of {split}.txt that are not in the store: {len(absent_names)} ({few(absent_names, MAX_SHOWN_NAMES)})"
+            )
     if left := len(ids) - len(split_of):
         notes.append(f"clips of the store in none of the lists: {left}")
     lists = {split: [clip_id for clip_id, _ in clips if split_of.get(clip_id) == split] for split in SPLITS}
     return lists, where, tuple(notes), missing
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:MAX_SHOWN_NAMES]) + (", ..." if len(names) > MAX_SHOWN_NAMES else "")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from moda.checkpoint_versions import VERSION, upgraded
-from moda.errors import CheckpointError, OutputError
+from moda.errors import CheckpointError, OutputError, few
 from moda.files import replacing
 from moda.locations import find_checkpoint
 from moda.representation import SIGNATURE
@@ -167,7 +167,7 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], *, source: st
         if not _alike(theirs, ours)
     ]
     problems = [
-        f"{what} {_first(names)}"
+        f"{what} {few(names, _SHOWN)}"
         for what, names in (("missing", missing), ("unexpected", unexpected), ("wrong shape", shapes))
         if names
     ]
@@ -175,7 +175,7 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], *, source: st
         raise CheckpointError(f"weights of {source} do not fit {type(module).__name__}: {'; '.join(problems)}")
     bad = [name for name, value in weights.items() if not torch.isfinite(value).all()]
     if bad:
-        raise CheckpointError(f"weights of {source} are not finite: {_first(bad)}; train it again")
+        raise CheckpointError(f"weights of {source} are not finite: {few(bad, _SHOWN)}; train it again")
     module.load_state_dict(dict(weights))
 
 
@@ -213,9 +213,3 @@ def _read(path: Path) -> Any:
         raise CheckpointError(
             f"not a checkpoint, or cut short or damaged: {path} ({error}); copy or download it again"
         ) from error
-
-
-def _first(names: Iterable[str]) -> str:
-    names = list(names)
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 
-from moda.errors import ConfigError
+from moda.errors import ConfigError, shortened
 from moda.locations import find_config
 from moda.reading import read_text
 from moda.yaml_tree import MAX_BYTES, MAX_DEPTH, parse_yaml
@@ -77,7 +77,7 @@ def _load(path: Path, above: tuple[Path, ...]) -> Tree:
     if base is None:
         return tree
     if not isinstance(base, str) or not base:
-        raise ConfigError(f"'base' in {path} is {_shortened(base)}, wanted the path of another YAML file")
+        raise ConfigError(f"'base' in {path} is {shortened(base)}, wanted the path of another YAML file")
     if len(above) >= _MAX_BASES:
         raise ConfigError(f"{path} is below {len(above)} others that name one another as base; make it one file")
     try:
@@ -108,11 +108,11 @@ def apply_overrides(tree: Tree, overrides: Iterable[str]) -> Tree:
         name, equals, value = text.partition("=")
         keys = [key.strip() for key in name.split(".")]
         if not equals or not all(keys) or len(keys) > MAX_DEPTH:
-            raise ConfigError(f"cannot read the override {_shortened(text)}, wanted section.key=value")
+            raise ConfigError(f"cannot read the override {shortened(text)}, wanted section.key=value")
         try:
             parsed = value if _names_bytes(value) else parse_yaml(value)
         except ValueError as error:
-            raise ConfigError(f"the value of the override {_shortened(text)} is not valid YAML: {error}") from error
+            raise ConfigError(f"the value of the override {shortened(text)} is not valid YAML: {error}") from error
         section = result
         for depth, key in enumerate(keys[:-1], start=1):
             if section.get(key) is None:
@@ -178,7 +178,7 @@ def _problem(cls: type[Config], detail: Any, section: str) -> str:
     message = message[:1].lower() + message[1:]
     if not location:
         return f"{section}: {message}" if section else message
-    return f"'{name}': {message}, got {_shortened(detail['input'])}"
+    return f"'{name}': {message}, got {shortened(detail['input'])}"
 
 
 def _kinds(union: Any) -> dict[str, type[Config]]:
@@ -194,7 +194,7 @@ def _wrong_kind(union: Any, detail: Any, section: str) -> str:
     given = detail["input"]["kind"]
     near = difflib.get_close_matches(str(given), kinds, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
-    return f"'{key}' is {_shortened(given)}, wanted one of {', '.join(kinds)}{hint}"
+    return f"'{key}' is {shortened(given)}, wanted one of {', '.join(kinds)}{hint}"
 
 
 def _known_keys(cls: type[Config], location: Sequence[int | str]) -> list[str]:
@@ -211,8 +211,3 @@ def _models(annotation: Any) -> list[type[Config]]:
     if isinstance(annotation, type) and issubclass(annotation, Config):
         return [annotation]
     return [model for argument in get_args(annotation) for model in _models(argument)]
-
-
-def _shortened(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -5,6 +5,19 @@ The command line prints the message on one line and exits with `exit_code`; anyt
 not a `ModaError` is a defect of this project and keeps its traceback.
 """
 
+from collections.abc import Sequence
+
+
+def few(names: Sequence[str], most: int = 3) -> str:
+    """The first names of a list, and how many there are more."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def shortened(value: object) -> str:
+    """A value of any size as Python writes it, 60 characters of it."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
 
 class ModaError(Exception):
     """Base of every error that this project raises on purpose."""

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import yaml
 
+from moda.errors import shortened
+
 MAX_BYTES = 1 << 17
 """Of a file."""
 MAX_DEPTH = 32
@@ -67,20 +69,20 @@ class _Loader(yaml.SafeLoader):
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         if node.tag not in _TAGS:
-            _refuse(f"the tag {_start(node.tag)}, wanted plain values", node)
+            _refuse(f"the tag {shortened(node.tag)}, wanted plain values", node)
         number = node.tag.endswith((":int", ":float"))
         if number and len(node.value) > _MAX_NUMBER:
             _refuse(f"a number of {len(node.value)} characters", node)
         try:
             value = super().construct_object(node, deep)
         except (ValueError, KeyError, IndexError):
-            _refuse(f"{_start(node.value)} is not what its tag says", node)
+            _refuse(f"{shortened(node.value)} is not what its tag says", node)
         if isinstance(value, str) and _NOT_TEXT.search(value):
             _refuse("characters that are no text", node)
         if isinstance(value, float) and not math.isfinite(value):
             _refuse(f"{node.value} is not a finite number", node)
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
-            _refuse(f"{_start(value)} is beyond 64 bits", node)
+            _refuse(f"{shortened(value)} is beyond 64 bits", node)
         return value
 
 
@@ -135,7 +137,7 @@ class _Builder:
         parts = []
         for key, child in node.value:
             if not isinstance(key, yaml.ScalarNode) or not key.tag.endswith((":str", ":merge")):
-                _refuse(f"the key {_start(key.value)}, which is no name; put it in quotes", key)
+                _refuse(f"the key {shortened(key.value)}, which is no name; put it in quotes", key)
             part = self.build(child)
             parts.append(part)
             if key.tag.endswith(":merge"):
@@ -152,11 +154,6 @@ class _Builder:
 
 def _too_much(depth: int) -> str:
     return f"more than {MAX_DEPTH} levels" if depth > MAX_DEPTH else f"more than {MAX_VALUES:,} values"
-
-
-def _start(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:40]}..."
 
 
 def _refuse(what: str, place: Any) -> NoReturn:

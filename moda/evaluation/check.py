@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from moda.errors import DataError
+from moda.errors import DataError, few
 from moda.evaluation.report.records import FORMAT
 from moda.reading import read_json
 
-MAX_SHOWN = 3
-"""Names shown of a long list."""
 UNLIKE_SETTINGS = ("fps", "frame", "tracker", "scoring")
 """Settings on which all scores depend."""
 
@@ -93,16 +91,12 @@ def _clips(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
     alone = [sorted(a.keys() - b.keys()) for a, b in ((first, second), (second, first))]
     for names, which in zip(alone, ("first", "second"), strict=True):
         if names:
-            why.append(f"clips that only the {which} has: {_few(names)}")
+            why.append(f"clips that only the {which} has: {few(names)}")
     both = sorted(first.keys() & second.keys())
     other = [clip for clip in both if first[clip]["sha256"] != second[clip]["sha256"]]
     if other:
-        why.append(f"other true videos (by their hash): {_few(other)}")
+        why.append(f"other true videos (by their hash): {few(other)}")
     frames = [clip for clip in both if first[clip]["frames"] != second[clip]["frames"]]
     if frames:
-        why.append(f"other numbers of frames: {_few(frames)}")
+        why.append(f"other numbers of frames: {few(frames)}")
     return why
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:MAX_SHOWN]) + (f" and {len(names) - MAX_SHOWN} more" if len(names) > MAX_SHOWN else "")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
 
-from moda.errors import DataError
+from moda.errors import DataError, few
 from moda.evaluation.controls import CONTROLS
 from moda.evaluation.folders import GeneratedClips, MadeClip, TrueClips
 from moda.evaluation.framing import NotScored, untracked
@@ -72,8 +72,8 @@ def paired_clips(
     if not paired:
         stems = sorted({clip for method in methods.values() for clip in method.videos})
         raise DataError(
-            f"no pairs: no file stem of {', '.join(map(str, generated.values()))} ({_few(stems)}) "
-            f"is one of {true_dir} ({_few(sorted(true.videos))})"
+            f"no pairs: no file stem of {', '.join(map(str, generated.values()))} ({few(stems)}) "
+            f"is one of {true_dir} ({few(sorted(true.videos))})"
         )
     return paired
 
@@ -159,7 +159,3 @@ def _tracked(paths: list[Path], tracks: Tracks) -> TrackedVideo | NotScored:
         return NotScored(f"several videos of this name: {', '.join(path.name for path in paths)} in {paths[0].parent}")
     track = tracks[paths[0]]
     return NotScored(track.why) if isinstance(track, Unreadable) else TrackedVideo(paths[0], track)
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

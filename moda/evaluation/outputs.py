@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from moda.errors import DataError
+from moda.errors import DataError, few
 from moda.evaluation.folders import VIDEO_SUFFIXES, GeneratedClips, MadeClip, Panel
 
 DATE = "????_??_??_??.??.??"
@@ -107,10 +107,9 @@ def find_outputs(folder: Path, layout: Layout, clips: Collection[str]) -> Genera
                     f"{name} may be of {' or of '.join(sorted(owners))}: name picture and sound after the clip"
                 )
     if not claims:
-        few = ", ".join(list(files)[:3]) + (", ..." if len(files) > 3 else "")
         raise DataError(
             f"no result of {layout.name} in {folder} for any of {len(clips)} clips ({', '.join(sorted(clips)[:3])}): "
-            f"looked for {looked_for}; there {'are ' + few if files else 'is no video'}"
+            f"looked for {looked_for}; there {'are ' + few(list(files)) if files else 'is no video'}"
         )
     made = MadeClip(panel=layout.panel, starts=layout.starts, sound_of=layout.name if layout.sound else None)
     videos = {clip: [files[name] for name in names] for clip, names in found.items()}

@@ -11,7 +11,7 @@ from typing import Literal
 
 import moda
 from moda.config import Config, load_yaml, parse
-from moda.errors import ConfigError
+from moda.errors import ConfigError, few
 from moda.evaluation.folders import GeneratedClips, TrueClips
 from moda.locations import SYNC_NETWORK, find_config, shipped
 from moda.metrics.registry import MetricSettings, SpeechDetector
@@ -111,8 +111,9 @@ def chosen_clips(
     """Of both sides the protocol's clips; raises `ConfigError` if true ones are missing."""
     missing = [clip for clip in protocol.clips if clip not in true.videos]
     if missing:
-        few = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-        raise ConfigError(f"the protocol {protocol.name} has {len(protocol.clips)} clips; without a true video: {few}")
+        raise ConfigError(
+            f"the protocol {protocol.name} has {len(protocol.clips)} clips; without a true video: {few(missing)}"
+        )
     kept = set(protocol.clips)
     chosen = {
         name: replace(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from moda.errors import DataError
+from moda.errors import DataError, shortened
 from moda.reading import read_json
 from moda.study.key import (
     ANSWERS_FORMAT,
@@ -116,13 +116,13 @@ def _sheet(path: Path, key: StudyKey) -> Sheet:
     if record.get("format") != ANSWERS_FORMAT or record.get("version") != ANSWERS_VERSION:
         raise ValueError(f"not a file of answers ({ANSWERS_FORMAT}, version {ANSWERS_VERSION})")
     if record.get("study") != key.study:
-        raise _OtherError("foreign", f"of study {_short(record.get('study'))}, wanted {key.study}")
+        raise _OtherError("foreign", f"of study {shortened(record.get('study'))}, wanted {key.study}")
     participant, ended, number = record.get("participant"), record.get("ended"), record.get("number")
     answers = record.get("answers")
     if not isinstance(participant, str) or not participant or not isinstance(answers, list):
         raise ValueError("it names no participant, or holds no list of answers")
     if not isinstance(number, int) or isinstance(number, bool) or number < 0:
-        raise ValueError(f"the number of the participant's order is {_short(number)}, wanted 0 or more")
+        raise ValueError(f"the number of the participant's order is {shortened(number)}, wanted 0 or more")
     ratings, pairs = key.orders[number % len(key.orders)]
     wanted: list[tuple[str, ...]] = [*((name,) for name in ratings), *pairs]
     if len(answers) < len(wanted) or not isinstance(ended, str):
@@ -143,27 +143,22 @@ def _sheet(path: Path, key: StudyKey) -> Sheet:
 def _answer(answer: Any, shown: tuple[str, ...], where: str) -> dict[str, Any] | None:
     """An answer to what was shown; None if that did not play."""
     if not isinstance(answer, dict):
-        raise ValueError(f"{where} is {_short(answer)}, wanted an object")
+        raise ValueError(f"{where} is {shortened(answer)}, wanted an object")
     got = (answer.get("video"),) if len(shown) == 1 else (answer.get("first"), answer.get("second"))
     if got != shown:
-        raise ValueError(f"{where} is to {_short(got)}, wanted {shown}: not the order of this participant")
+        raise ValueError(f"{where} is to {shortened(got)}, wanted {shown}: not the order of this participant")
     return None if answer.get("unplayable") is True else answer
 
 
 def _rating(answer: dict[str, Any], question: str, place: int) -> int:
     value = answer.get(question)
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 5:
-        raise ValueError(f"answer {place + 1}: {question} is {_short(value)}, wanted 1 to 5")
+        raise ValueError(f"answer {place + 1}: {question} is {shortened(value)}, wanted 1 to 5")
     return value
 
 
 def _preference(answer: dict[str, Any], place: int) -> float:
     value = answer.get("preferred")
     if not isinstance(value, str) or value not in PREFERENCES:
-        raise ValueError(f"answer {place + 1}: preferred is {_short(value)}, wanted one of {', '.join(PREFERENCES)}")
+        raise ValueError(f"answer {place + 1}: preferred is {shortened(value)}, wanted one of {', '.join(PREFERENCES)}")
     return PREFERENCES[value]
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."
