@@ -93,9 +93,8 @@ def lists_by_name(
         notes.append(f"people in two lists: {len(shared)} ({who})")
     for split, absent_names in missing.items():
         if absent_names:
-            notes.append(
-                f"clips of {split}.txt that are not in the store: {len(absent_names)} ({few(absent_names, MAX_SHOWN_NAMES)})"
-            )
+            which = few(absent_names, MAX_SHOWN_NAMES)
+            notes.append(f"clips of {split}.txt that are not in the store: {len(absent_names)} ({which})")
     if left := len(ids) - len(split_of):
         notes.append(f"clips of the store in none of the lists: {left}")
     lists = {split: [clip_id for clip_id, _ in clips if split_of.get(clip_id) == split] for split in SPLITS}
