@@ -27,7 +27,8 @@ CONTRAST_GREY_LEVELS = 30.0, 80.0
 NOISE_SHARE = 0.1
 """A share of the person below this is the background's noise, one above the rest the person's."""
 LOCK_REACH_SHARE = 0.15
-"""How far outside of the mask a lock may hang, as a share of the square's side."""
+"""How far a lock may reach from the mask, as a share of the square's side: what goes on, or on
+at the picture's border, is a thing behind the person."""
 LOCK_GREY_LEVELS = 20.0, 40.0
 """What differs by less from an even background belongs to it, what differs by more to the person."""
 EVEN_SHARE = 0.06
@@ -95,9 +96,11 @@ def _with_locks(image: np.ndarray, person: np.ndarray, side: int) -> np.ndarray:
     out, around = apart > least, outside & (away < side * EVEN_REACH_SHARE)
     if out[around].sum() > MAX_UNEVEN_SHARE * around.sum():
         return person
-    near = (away > 0) & (away < side * LOCK_REACH_SHARE)
-    _, labels = cv2.connectedComponents(((out & near) | (away == 0)).astype(np.uint8))
-    own = np.isin(labels, np.unique(labels[away == 0])) & near
+    _, labels = cv2.connectedComponents((out & (away > 0)).astype(np.uint8))
+    beyond = away > side * LOCK_REACH_SHARE
+    beyond[[0, -1]] = beyond[:, [0, -1]] = True
+    hang, go_on = (np.unique(labels[place]) for place in ((away > 0) & (away < 2), beyond))
+    own = np.isin(labels, np.setdiff1d(hang, [0, *go_on]))
     return np.where(own, np.maximum(person, np.clip((apart - least) / (most - least), 0, 1)), person)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pytest
 
 from moda.imaging.matte import cut_out
 
@@ -61,6 +62,17 @@ def test_a_long_lock_goes_with_the_person_and_what_does_not_hang_on_her_stays() 
     assert found.alpha[lock].min() > 0.8 and np.abs(found.background[lock] - WALL).max() < 6
     assert found.alpha[spot].max() < 0.05 and np.abs(found.background[spot] - HAIR).mean() < 12
     assert found.alpha[:, :30].max() < 0.05
+
+
+@pytest.mark.parametrize("end", [118, SIDE])
+def test_a_thing_behind_the_person_goes_on_and_stays_behind(end: int) -> None:
+    """A bar that goes farther than a lock, or to the picture's border, which is near here."""
+    truth = disc(24)
+    truth[62:66, 64:end] = 1
+    first = 0 if end < SIDE else 22
+    found = cut_out(picture(truth)[:, : SIDE - first], soft(24)[:, : SIDE - first], SIDE)
+    bar = slice(62, 66), slice(97, 102)
+    assert found.alpha[bar].max() < 0.05 and np.abs(found.background[bar] - HAIR).mean() < 12
 
 
 def test_nothing_is_taken_from_a_wall_that_is_not_even() -> None:
