@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moda.cli.main import Parser, run
+from moda.cli.main import Parser, importing, run
 from moda.device import DEVICE_NAMES
 from moda.errors import ConfigError
 from moda.locations import command, shipped
@@ -60,15 +60,16 @@ def _main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     if (arguments.audio is None) == (arguments.idle is None):
         parser.error("wanted --audio mic, --audio FILE or --idle SECONDS")
-    from moda.animation import AnimationConfig
-    from moda.config import apply_overrides, load_yaml, parse
-    from moda.device import choose_device
-    from moda.media.audio import read_audio
-    from moda.media.live import Window, microphone
-    from moda.media.picture import read_picture
-    from moda.media.video_writer import VideoWriter
-    from moda.pipeline import Animator
-    from moda.tracking.portrait import make_portrait
+    with importing():
+        from moda.animation import AnimationConfig
+        from moda.config import apply_overrides, load_yaml, parse
+        from moda.device import choose_device
+        from moda.media.audio import read_audio
+        from moda.media.live import Window, microphone
+        from moda.media.picture import read_picture
+        from moda.media.video_writer import VideoWriter
+        from moda.pipeline import Animator
+        from moda.tracking.portrait import make_portrait
 
     tree = apply_overrides(load_yaml(arguments.config or CONFIG), ["windows=low_delay", *arguments.set])
     config = parse(AnimationConfig, tree, source=str(arguments.config or CONFIG))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moda.cli.main import Parser, positive, run
+from moda.cli.main import Parser, importing, positive, run
 from moda.device import DEVICE_NAMES
 from moda.locations import command, find_reference
 
@@ -76,8 +76,9 @@ def train(
     write_reference: file into which those of this run are written once it is done.
     """
     check(config, source, fresh=fresh)
-    from moda.stages.registry import build_stage
-    from moda.training.trainer import Trainer
+    with importing():
+        from moda.stages.registry import build_stage
+        from moda.training.trainer import Trainer
 
     trainer = Trainer(config, build_stage(config, source=source), fresh=fresh, reference=reference)
     if not trainer.runtime.main:

@@ -6,54 +6,16 @@ paragraph of its docstring is the definition that reports print. Tables, interva
 which table shows it is in `moda/evaluation/report/cells.py` (GROUPS), the last one by default.
 """
 
-from moda.metrics.over_clips import SET_METRICS, ClipSet, SetMetric
-from moda.metrics.pictures import PicturePair
-from moda.metrics.registry import METRICS, ClipPair, Metric, MetricSettings, NotAvailable, Value, metric
-from moda.metrics.tracks import FaceTrack, PairedTracks, VideoTrack
+from moda.metrics.over_clips import SET_METRICS, ClipSet, SetMetric  # noqa: F401
+from moda.metrics.pictures import PicturePair  # noqa: F401
+from moda.metrics.registry import METRICS, ClipPair, Metric, MetricSettings, NotAvailable, Value, metric  # noqa: F401
+from moda.metrics.tracks import FaceTrack, PairedTracks, VideoTrack  # noqa: F401
 
 # The order of these imports is that of the columns.
-from moda.metrics import landmark  # isort: skip
-from moda.metrics import niqe, temporal, image, seam, motion, lips_closed  # isort: skip
-from moda.metrics import keypoints, soft_dtw, identity, perceptual, lip_reader, lip_leak, beats  # isort: skip
-from moda.metrics import theval, quality  # isort: skip
-from moda.metrics.sync import scores as sync  # isort: skip
-from moda.metrics import diversity, generation  # isort: skip
-from moda.metrics import theval_total, frechet  # isort: skip
-
-__all__ = [
-    "METRICS",
-    "SET_METRICS",
-    "ClipPair",
-    "ClipSet",
-    "FaceTrack",
-    "Metric",
-    "MetricSettings",
-    "NotAvailable",
-    "PairedTracks",
-    "PicturePair",
-    "SetMetric",
-    "Value",
-    "VideoTrack",
-    "beats",
-    "diversity",
-    "frechet",
-    "generation",
-    "identity",
-    "image",
-    "keypoints",
-    "landmark",
-    "lip_leak",
-    "lip_reader",
-    "lips_closed",
-    "metric",
-    "motion",
-    "niqe",
-    "perceptual",
-    "quality",
-    "seam",
-    "soft_dtw",
-    "sync",
-    "temporal",
-    "theval",
-    "theval_total",
-]
+from moda.metrics import landmark  # noqa: F401  # isort: skip
+from moda.metrics import niqe, temporal, image, seam, motion, lips_closed  # noqa: F401  # isort: skip
+from moda.metrics import keypoints, soft_dtw, identity, perceptual, lip_reader, lip_leak, beats  # noqa: F401  # isort: skip
+from moda.metrics import theval, quality  # noqa: F401  # isort: skip
+from moda.metrics.sync import scores as sync  # noqa: F401  # isort: skip
+from moda.metrics import diversity, generation  # noqa: F401  # isort: skip
+from moda.metrics import theval_total, frechet  # noqa: F401  # isort: skip
