@@ -73,7 +73,7 @@ class AnimationConfig(Config):
     """Temporal filter of the motion."""
     gains: GainConfig = GainConfig()
     """Size of the motion, by part."""
-    lip_contrast: float = Field(1.5, ge=0, le=4)
+    lip_contrast: float = Field(1.4, ge=0, le=4)
     """Enlarges the lips' movement about their mean over the training set, where a gain would hold the mouth open. The
     shipped stage 1 opens lips 0.7 to 0.85 as far as people do."""
     flow_steps: int | None = Field(6, ge=1, le=1000)
