@@ -20,8 +20,8 @@ SECOND_RING = (62, 183, 42, 41, 38, 12, 268, 271, 272, 407, 292, 325, 319, 403, 
 """Mesh points next to `INNER_LIPS` on the lips, in their order."""
 HIDDEN_SHARE = 0.7
 """How far towards the second ring the edge of closed lips moves on an open reference."""
-CLOSED_BY_SHARE = 0.12
-"""By how much a frame closes a mouth for that to happen in full, as a share of the length of the nose."""
+CLOSED_BY = 0.08
+"""By how much a frame closes a mouth for that to happen in full, in lengths of the nose."""
 NOSE_ENDS = (168, 2)
 """Between the eyes, and under the tip: turns of the head change their distance as they change the mouth's opening."""
 COLUMNS = len(INNER_LIPS) // 2 - 1
@@ -34,7 +34,7 @@ class MouthTexture:
     def __init__(self, landmarks: np.ndarray) -> None:
         points = landmarks[:, :2]
         self._inwards = HIDDEN_SHARE * (points[list(SECOND_RING)] - points[list(INNER_LIPS)])
-        self._gaps = _gaps(points)
+        self._opening = _opening(points)
 
     def places(self, landmarks: np.ndarray, texture: np.ndarray) -> np.ndarray:
         """Where in the reference the texture of each point is, for a frame's landmarks (478, 3).
@@ -42,21 +42,18 @@ class MouthTexture:
         texture: such places of the mesh and of what stands after it, whose inner lips are changed. Returns these and
         after them those of the inside of the mouth, (20, 2).
         """
-        closed = np.clip((self._gaps - _gaps(landmarks[:, :2])) / CLOSED_BY_SHARE, 0, 1)
-        share = np.concatenate([closed[:1], closed, closed[-1:], closed[::-1]])
+        closed = float(np.clip((self._opening - _opening(landmarks[:, :2])) / CLOSED_BY, 0, 1))
         places = np.concatenate([texture, texture[list(INNER_LIPS)]])
-        places[list(INNER_LIPS)] += share[:, None] * self._inwards
+        places[list(INNER_LIPS)] += closed * self._inwards
         return places
 
 
-def _gaps(points: np.ndarray) -> np.ndarray:
-    """How far the points of the lips' inner edge that face one another are apart, of the face's (N, 2): (`COLUMNS`,),
-    in lengths of the nose.
-    """
+def _opening(points: np.ndarray) -> float:
+    """How far the inner edges of the lips are apart on average, of the face's points (N, 2): in lengths of the nose."""
     edge = points[list(INNER_LIPS)]
     upper, lower = edge[1 : COLUMNS + 1], edge[: COLUMNS + 1 : -1]
     nose = float(np.linalg.norm(np.subtract(*points[list(NOSE_ENDS)])))
-    return np.asarray(np.linalg.norm(lower - upper, axis=1) / max(nose, 1e-6))
+    return float(np.linalg.norm(lower - upper, axis=1).mean()) / max(nose, 1e-6)
 
 
 @lru_cache(maxsize=1)
