@@ -4,7 +4,8 @@
     python -m benchmarks.shipping RUN/last.pt OUTPUT --start START.pt --share 0.5
 
 With --start, weights that lie so far on the way from those that a run started from to its own: less of what a short
-training on few people forgets. Vectors (biases, norms, most statistics) stay fp32: they weigh little. So does what fp16 cannot hold.
+training on few people forgets. Vectors (biases, norms, most statistics) stay fp32: they weigh little. So does what
+fp16 cannot hold.
 """
 
 from __future__ import annotations
