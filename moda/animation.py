@@ -46,12 +46,14 @@ class CheckpointPaths(Config):
 
 
 class GainConfig(Config):
-    """How much of its motion each part keeps; 1 as predicted, 0 still."""
+    """How much of its motion each part keeps; 1 as predicted (but for the brows), 0 still."""
 
     lips: float = Field(1.0, ge=0, le=4)
     """Lips, about the closed mouth."""
     eyes: float = Field(1.0, ge=0, le=4)
     """Eyes, brows and irises."""
+    brows: float = Field(1.5, ge=0, le=4)
+    """Brows, beside what `eyes` does: the shipped stage 1 moves them 0.6 as far as people who talk to a camera do."""
     head: float = Field(1.0, ge=0, le=4)
     """Head rotation, translation and scale."""
     torso: float = Field(1.0, ge=0, le=4)

@@ -36,6 +36,8 @@ EYES = LEFT_IRIS + LEFT_EYE + LEFT_EYEBROW + RIGHT_IRIS + RIGHT_EYE + RIGHT_EYEB
 N_LIPS, N_EYES = len(LIPS), len(EYES)
 IRIS_ROWS = [EYES.index(landmark) for landmark in (*LEFT_IRIS, *RIGHT_IRIS)]
 """Where the points of the irises are in the eyes group."""
+BROW_ROWS = [EYES.index(landmark) for landmark in (*LEFT_EYEBROW, *RIGHT_EYEBROW)]
+"""Where those of the brows are."""
 OTHERS = sorted(set(range(N_LANDMARKS)) - set(LIPS) - set(EYES))
 """Points that are in no group, which stage 2 predicts. A list, as it indexes arrays."""
 

@@ -19,7 +19,7 @@ from moda.config import parse
 from moda.device import choose_device
 from moda.errors import CheckpointError, ConfigError, DataError
 from moda.geometry import apply_head, fit_head_pose, to_image
-from moda.landmarks import EYES, LIPS, OTHERS
+from moda.landmarks import BROW_ROWS, EYES, LIPS, OTHERS
 from moda.lips import with_contrast
 from moda.pipeline import AnimationConfig, Animator, fit_motion
 from moda.representation import FPS, SAMPLE_RATE, Motion, Portrait, frames_of, samples_at
@@ -121,6 +121,12 @@ def test_gains_and_contrast_are_those_of_the_configuration(paths: dict[str, Path
     scaled = Animator.from_config(changed, CPU).motion(wave, portrait)
     for name, gain in gains.items():
         np.testing.assert_allclose(getattr(scaled, name), gain * getattr(plain, name), rtol=1e-5, atol=1e-6)
+    changed = animation(paths, smoothing=UNFILTERED, fixations=False, lip_contrast=1, gains={"brows": 0.5})
+    calmer = Animator.from_config(changed, CPU).motion(wave, portrait)
+    share = 0.5 / AnimationConfig().gains.brows
+    np.testing.assert_allclose(calmer.eyes[:, BROW_ROWS], share * plain.eyes[:, BROW_ROWS], rtol=1e-5, atol=1e-6)
+    others = np.delete(np.arange(len(EYES)), BROW_ROWS)
+    assert len(others) == 40 and np.array_equal(calmer.eyes[:, others], plain.eyes[:, others])
     changed = animation(paths, smoothing=UNFILTERED, fixations=False, lip_contrast=1.5)
     mean = Animator.from_config(changed, CPU).audio2repr.lips_mean.numpy()
     wider = Animator.from_config(changed, CPU).motion(wave, portrait)

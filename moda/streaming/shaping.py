@@ -11,6 +11,7 @@ from torch import Tensor
 from moda.animation import AnimationConfig
 from moda.errors import CheckpointError
 from moda.gaze import Fixations
+from moda.landmarks import BROW_ROWS
 from moda.lips import with_contrast
 from moda.listening import Liveliness
 from moda.networks import MotionParts
@@ -38,7 +39,9 @@ def shaped(
     lips = with_contrast(parts["lips"], config.lip_contrast, lips_mean)
     if gate is not None:
         lips = lips * gate[:, None, None]
-    motion = motion_of({**parts, "lips": lips})
+    eyes = np.array(parts["eyes"])
+    eyes[:, BROW_ROWS] *= np.asarray(gains.brows, eyes.dtype)
+    motion = motion_of({**parts, "lips": lips, "eyes": eyes})
     return smooth_motion(motion.scaled(gains.lips, gains.eyes, gains.head, gains.torso), config.smoothing)
 
 
