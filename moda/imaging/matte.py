@@ -31,6 +31,8 @@ LOCK_REACH_SHARE = 0.15
 at the picture's border, is a thing behind the person."""
 LOCK_GREY_LEVELS = 20.0, 40.0
 """What differs by less from an even background belongs to it, what differs by more to the person."""
+MIN_STEP_GREY_LEVELS = 24.0
+"""Difference of neighbours at its edge, on average: a glow behind the person has none."""
 EVEN_SHARE = 0.06
 """Reach of the mean that tells an even background, as a share of that side."""
 EVEN_REACH_SHARE, MAX_UNEVEN_SHARE = 0.3, 0.025
@@ -101,6 +103,10 @@ def _with_locks(image: np.ndarray, person: np.ndarray, side: int) -> np.ndarray:
     beyond[[0, -1]] = beyond[:, [0, -1]] = True
     hang, go_on = (np.unique(labels[place]) for place in ((away > 0) & (away < 2), beyond))
     own = np.isin(labels, np.setdiff1d(hang, [0, *go_on]))
+    edge = labels * (own & (away > 2) & (cv2.erode(own.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0))
+    steps = cv2.morphologyEx(image, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).max(axis=2)
+    sharp = np.bincount(edge.ravel(), steps.ravel()) / np.maximum(np.bincount(edge.ravel()), 1) > MIN_STEP_GREY_LEVELS
+    own &= np.isin(labels, np.flatnonzero(sharp))
     return np.where(own, np.maximum(person, np.clip((apart - least) / (most - least), 0, 1)), person)
 
 

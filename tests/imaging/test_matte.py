@@ -75,6 +75,14 @@ def test_a_thing_behind_the_person_goes_on_and_stays_behind(end: int) -> None:
     assert found.alpha[bar].max() < 0.05 and np.abs(found.background[bar] - HAIR).mean() < 12
 
 
+def test_a_glow_behind_the_person_stays_behind() -> None:
+    y, x = np.mgrid[0:SIDE, 0:SIDE]
+    lit = np.exp(-((x - 97) ** 2 + (y - 64) ** 2) / (2 * 5.5**2))[..., None]
+    image = picture(disc(24), np.full(3, 100.0) * (1 - lit) + 210 * lit)
+    large, mask = (cv2.resize(each, None, fx=2, fy=2) for each in (image, soft(24)))
+    assert cut_out(large, mask, 2 * SIDE).alpha[120:136, 204:].max() < 0.1
+
+
 def test_nothing_is_taken_from_a_wall_that_is_not_even() -> None:
     truth, lock, _ = hanging()
     posters = picture(truth, WALL)
