@@ -2,10 +2,11 @@
 
 Without --store a store of short clips is made and removed again; it fits into memory, so loading is at its best. Each
 configuration is a process of its own: some steps to warm up, then --steps of them or what --seconds allow. Waiting is
-the time in which no batch was there; busy is the share of the time in which the GPU computed (n/a on a CPU); the
-rate is that of the step's multiplications (torch's count of matrices and convolutions) over that of one large matrix
-product on this device at the same precision. Hours are the configured steps at the measured pace, without validation.
-Weights are random, as speed does not depend on them; where the paper's are fetched and partly frozen, they are trained.
+the time in which no batch was there; the loader alone gives batches to nobody; busy is the share of the time in which
+the GPU computed (n/a on a CPU); the rate is that of the step's multiplications (torch's count of matrices and
+convolutions) over that of one large matrix product on this device at the same precision. Hours are the configured steps
+at the measured pace, without validation. Weights are random, as speed does not depend on them; where the paper's are
+fetched and partly frozen, they are trained.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ PAPER_HOURS = {"paper/audio2repr": 30, "paper/faco": 2, "paper/renderer": 6}
 RANDOM_START = {
     "paper/audio2repr": ["network.wav2vec.pretrained=null", "network.wav2vec.freeze_cnn=false"],
 }
-CLIPS, CLIP_FRAMES = 48, 310
 WARM_UP_STEPS, PROFILED_STEPS = 3, 3
 MATRIX_SIDE = {"cpu": 2048, "cuda": 8192}
 FIGURES = {
-    "steps_per_s": "steps/s", "samples_per_s": "samples/s", "waiting": "waiting", "busy": "GPU busy",
+    "steps_per_s": "steps/s", "samples_per_s": "samples/s", "loader_samples_per_s": "loader alone, samples/s",
+    "waiting": "waiting", "busy": "GPU busy",
     "peak_mib": "peak MiB", "matmul_share": "of matmul rate", "steps": "steps",
     "hours": "hours", "paper": "paper's hours",
 }  # fmt: skip
@@ -60,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if chosen.store is None:
             from benchmarks.training_data import make_filmed_store
 
-            chosen.store = make_filmed_store(Path(folder) / "store", CLIPS, CLIP_FRAMES).root
+            chosen.store = make_filmed_store(Path(folder) / "store").root
         rows = {name: measure_apart(name, chosen) for name in chosen.configs}
     cells = [[title, *(_cell(key, row[key]) for row in rows.values())] for key, title in FIGURES.items()]
     title = f"training, {next(iter(rows.values()))['device']}, {chosen.precision}{', compiled' * chosen.compile}"
@@ -106,11 +107,13 @@ def measure(name: str, chosen: argparse.Namespace) -> dict[str, Any]:
         seconds = time.perf_counter() - began
         busy = _busy_share(trainer, batches) if device.type == "cuda" else None
         cuda_mib = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else None
+        loaded = _loader_pace(trainer, chosen) * settings.batch
     pace = steps / seconds
     return {
         "device": describe_device(device),
         "steps_per_s": pace,
         "samples_per_s": pace * settings.batch * settings.accumulate,
+        "loader_samples_per_s": loaded,
         "waiting": batches.seconds / seconds,
         "busy": busy,
         "peak_mib": peak_megabytes() if cuda_mib is None else cuda_mib,
@@ -178,6 +181,18 @@ def _matmul_rate(device: Any, precision: str) -> float:
         _wait(device)
         seconds.append(time.perf_counter() - began)
     return 2 * side**3 / min(seconds)
+
+
+def _loader_pace(trainer: Any, chosen: argparse.Namespace) -> float:
+    """Batches a second that are loaded where nothing is computed, without those that were waiting."""
+    batches = iter(trainer.stream())
+    for _ in range(2 * trainer.config.trainer.workers + 1):
+        next(batches)
+    began, count = time.perf_counter(), 0
+    while count < 2 * chosen.steps and (count == 0 or time.perf_counter() - began < chosen.seconds / 3):
+        next(batches)
+        count += 1
+    return count / (time.perf_counter() - began)
 
 
 def _busy_share(trainer: Any, batches: Iterator[Any]) -> float:

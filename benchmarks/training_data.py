@@ -1,5 +1,7 @@
 """A clip store for the benchmarks of training: the demo picture, swaying and talking, as often as is wanted.
 
+`python -m benchmarks.training_data FOLDER` writes one of 48 clips of 12 seconds.
+
 One clip is drawn and its files are hard-linked for the others, each its own person. Decoding costs what it costs on
 real footage: 512 px, coded as preparation codes it, with the noise of a camera.
 """
@@ -7,11 +9,13 @@ real footage: 512 px, coded as preparation codes it, with the noise of a camera.
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.measuring import ROOT
+from benchmarks.measuring import ROOT, parser
 from benchmarks.moving_head import moving
 from moda.data.arrays import write_array
 from moda.data.moments import clip_moments, write_moments
@@ -26,11 +30,12 @@ from moda.media.video_writer import VideoWriter
 from moda.representation import FPS, FRAME, SAMPLE_RATE, samples_at
 from moda.tracking.portrait import make_portrait
 
+CLIPS, CLIP_FRAMES = 48, 310
 NOISE_GREY_LEVELS = 2.0
 """Standard deviation of the noise in the pictures."""
 
 
-def make_filmed_store(root: Path, clips: int, frames: int) -> ClipStore:
+def make_filmed_store(root: Path, clips: int = CLIPS, frames: int = CLIP_FRAMES) -> ClipStore:
     """Write a store of `clips` clips of so many frames to train on, and one to validate on, with sound."""
     store = ClipStore.create(root, FRAME)
     first = root / "clips" / "clip_000"
@@ -65,3 +70,14 @@ def _film(path: Path, warp: ReferenceWarp, landmarks: np.ndarray, torso: np.ndar
         for target in warp.targets(landmarks, torso):
             frame = warp.warp(target)[0] + noise.normal(0, NOISE_GREY_LEVELS, (FRAME, FRAME, 1))
             writer.write(np.clip(frame, 0, 255).astype(np.uint8))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = parser(__doc__)
+    options.add_argument("folder", type=Path, help="of the store")
+    make_filmed_store(options.parse_args(argv).folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -70,10 +70,13 @@ def _apply(node: Any, given: list[Tensor | None], wanted: set[int]) -> Sequence[
         if id(leaf) in wanted:
             leaf.grad = given[0] if leaf.grad is None else leaf.grad + given[0]
         return []
-    made = (
-        node.apply(*given) if hasattr(node, "apply") else node(*given)
-    )  # of a torch.autograd.Function, of torch's own
-    return made if isinstance(made, tuple) else (made,)
+    if not hasattr(node, "apply"):
+        made = node(*given)
+        return made if isinstance(made, tuple) else (made,)
+    made = node.apply(*given)  # of a torch.autograd.Function: a value for each argument, tensors or not
+    made = made if isinstance(made, tuple) else (made,)
+    kept = (value for value, needed in zip(made, node.needs_input_grad, strict=True) if needed)
+    return [None if edge[0] is None else next(kept) for edge in node.next_functions]
 
 
 def _add(gradients: dict[Any, list[Tensor | None]], edge: tuple[Any, int], value: Tensor) -> None:

@@ -27,16 +27,44 @@ from moda.stages.speech.network import _mel_bank
 CUDA = "cuda"
 reads: list[torch.Size] = []
 """Shapes of the tensors on the GPU whose values were read since the block began."""
+exchanges: list[str] = []
+"""Between the processes of a run, since the block began."""
+
+
+_SYNC_BATCH_NORM: dict[str, Callable[..., Any]] = {
+    "batch_norm_stats": lambda x, *_: (_channels(x), _channels(x)),
+    "batch_norm_gather_stats_with_counts": lambda x, *_: (_channels(x), _channels(x)),
+    "batch_norm_elemt": lambda x, *_: torch.empty_like(x),
+    "batch_norm_backward_reduce": lambda _, x, *__: tuple(_channels(x) for _ in range(4)),
+    "batch_norm_backward_elemt": lambda x, *_: torch.empty_like(x),
+}
+"""What torch has for real GPUs alone."""
+
+
+def _channels(x: Tensor) -> Tensor:
+    return torch.empty(x.shape[1], device=x.device)
+
+
+def exchanged(name: str, args: Any) -> None:
+    """Note an exchange between processes; raises `RuntimeError` for tensors that NCCL does not send."""
+    exchanges.append(name)
+    if any(leaf.device.type == "cpu" for leaf in tree_leaves(args) if isinstance(leaf, Tensor)):
+        raise RuntimeError(f"{name}: NCCL has no exchange of tensors on the CPU")
 
 
 class _Mode(FakeTensorMode):
     """With what a GPU also refuses: lists of tensors of which some lie elsewhere, copies to the host that nobody could
-    wait for.
+    wait for, exchanges between GPUs of what is on none.
     """
 
     def dispatch(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name, kwargs = func.name().removeprefix("aten::"), dict(kwargs or {})
-        if name.startswith(("_foreach_", "_fused_", "_amp_")):
+        if name in _SYNC_BATCH_NORM:
+            with self:
+                return _SYNC_BATCH_NORM[name](*args)
+        if name.startswith("c10d::") and name != "c10d::barrier":
+            exchanged(name.removeprefix("c10d::"), args)
+        if name.startswith(("_foreach_", "_fused_", "_amp_", "batch_norm_")):
             found = {leaf.device for leaf in tree_leaves(args) if isinstance(leaf, Tensor)}
             if len(found) > 1:
                 raise RuntimeError(f"{name} of tensors on {' and '.join(sorted(map(str, found)))}")
@@ -128,6 +156,7 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
             patch.setattr(FakeTensor, name, _checked(getattr(Tensor, name)), raising=False)
         reads.clear()
         _coming.clear()
+        exchanges.clear()
         _mel_bank.cache_clear()  # a tensor that is kept: neither a real one here nor a fake one after
         try:
             yield mode

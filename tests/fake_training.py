@@ -7,31 +7,35 @@ the device that they were saved from.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed
+from accelerate import DistributedType, PartialState
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
+from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.data import DataLoader
 
 import moda.checkpoint
+import moda.training.runtime
 import moda.training.trainer
 from moda.training.runtime import Runtime
 from moda.training.stage import Stage
 from tests.fake_backward import backward, hooks, register_hook
-from tests.fake_cuda import CUDA, fake_cuda, is_pinned, loaded_outside, move_module, moved, pin
+from tests.fake_cuda import CUDA, exchanged, fake_cuda, is_pinned, loaded_outside, move_module, moved, pin
 
 uploads: list[bool] = []
 """Of each tensor of a batch, whether it was in pinned memory when it was sent to the GPU without waiting."""
 
 
 @contextmanager
-def fake_training(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
-    """A block in which trainers of stages given to `adopted` compute on a fake GPU."""
+def fake_training(monkeypatch: pytest.MonkeyPatch, gpus: int = 1) -> Iterator[FakeTensorMode]:
+    """A block in which trainers of stages given to `adopted` compute on a fake GPU: the first of so many."""
     with monkeypatch.context() as patch, fake_cuda(monkeypatch) as mode:
         patch.setattr(moda.training.trainer, "Runtime", _Runtime)
         patch.setattr(FakeTensor, "backward", backward, raising=False)
@@ -43,7 +47,25 @@ def fake_training(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
         patch.setattr(DataLoader, "__iter__", _batches(DataLoader.__iter__, mode))
         hooks.clear()
         uploads.clear()
-        yield mode
+        with _together(patch, gpus) if gpus > 1 else nullcontext():
+            yield mode
+
+
+@contextmanager
+def _together(patch: pytest.MonkeyPatch, gpus: int) -> Iterator[None]:
+    """A run of so many processes of which there is only this one: what is exchanged comes back as it was sent."""
+    state, before = PartialState(cpu=True), dict(PartialState._shared_state)
+    torch.distributed.init_process_group("fake", rank=0, world_size=gpus, store=FakeStore())
+    state.distributed_type, state.num_processes = DistributedType.MULTI_GPU, gpus
+    patch.setenv("WORLD_SIZE", str(gpus))
+    patch.setattr(moda.training.runtime, "gather_object", lambda found: found * gpus)
+    patch.setattr(torch.distributed, "broadcast", lambda tensor, **_: exchanged("broadcast", [tensor]))
+    try:
+        yield
+    finally:
+        torch.distributed.destroy_process_group()
+        PartialState._shared_state.clear()
+        PartialState._shared_state.update(before)
 
 
 def adopted(stage: Stage, mode: FakeTensorMode) -> Stage:
@@ -58,6 +80,10 @@ class _Runtime(Runtime):
     def __init__(self, *args: Any) -> None:
         super().__init__("cpu", *args[1:])
         self.device = torch.device(CUDA)
+
+    def any(self, flag: bool) -> bool:
+        super().any(flag)  # whose answer would be that of ones
+        return flag
 
     def to_device(self, batch: Any) -> Any:
         uploads.extend(is_pinned(leaf) for leaf in tree_leaves(batch))

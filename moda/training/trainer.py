@@ -103,7 +103,7 @@ class Trainer:
 
     def check(self) -> None:
         """Refuse what would end the run at its start: data that cannot be used, and another run's last.pt."""
-        self._stream()
+        self.stream()
         if self.resumes:
             require_same_run(self.last, self.stage, self.config, self._fingerprints)
 
@@ -116,7 +116,8 @@ class Trainer:
     def _fingerprints(self) -> dict[str, str]:
         return fingerprints(*self.sets)
 
-    def _stream(self) -> TrainingStream:
+    def stream(self) -> TrainingStream:
+        """Batches from where the run is."""
         at = self.progress
         return TrainingStream(self.stage, self.sets[0], self.config, self.runtime, epoch=at.epoch, position=at.position)
 
@@ -138,7 +139,7 @@ class Trainer:
             if self.average:
                 self.average = WeightAverage(self.stage.network, self.config.trainer.ema)
         self.stage.train()
-        return self._stream()
+        return self.stream()
 
     def run(self, on_start: Callable[[], None] = lambda: None) -> TrainResult:
         """Train to config.trainer.steps, or until a signal asks to stop; last.pt is written either way.

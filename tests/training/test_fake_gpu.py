@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 import moda.checkpoint
 import moda.training.trainer
 from moda.data.store import ClipStore
+from moda.errors import TrainingError
 from moda.stages.registry import build_stage
 from moda.training.stage import Stage
 from moda.training.state import pack
@@ -22,7 +23,7 @@ from moda.training.trainable import Trainable
 from moda.training.trainer import Trainer
 from tests.every_stage import STAGES, VARIANTS, Data, make_data, train_config
 from tests.fake_backward import backward
-from tests.fake_cuda import CUDA, reads
+from tests.fake_cuda import CUDA, exchanges, reads
 from tests.fake_training import adopted, fake_training, uploads
 
 LOOP = ("trainer.ema=0.9", "optimizer.clip=1.0", "trainer.accumulate=2", "trainer.steps=4", "trainer.workers=1")
@@ -157,6 +158,25 @@ def test_what_is_on_the_cpu_is_noticed(fault: str, data: Data, tmp_path: Path, m
         put(trainer, patch)
         with pytest.raises(RuntimeError, match=message):
             trainer.run()
+
+
+@pytest.mark.parametrize(("name", "changes"), [VARIANTS[len(STAGES)], VARIANTS[-1]])
+def test_the_first_of_two_gpus(
+    name: str, changes: tuple[str, ...], data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gradients, means and buffers are exchanged where they are, and batches are normalised over both."""
+    config, stage = built(name, data, tmp_path, *changes, "trainer.sync_batch_norm=true", "trainer.batch=1")
+    with fake_training(monkeypatch, gpus=2) as mode:
+        trainer = Trainer(config, adopted(stage, mode))
+        assert trainer.runtime.count == 2
+        kinds = {type(module) for module in trainer.stage.modules()}
+        assert torch.nn.SyncBatchNorm in kinds and not kinds & {torch.nn.BatchNorm1d, torch.nn.BatchNorm2d}
+        assert trainer.run().step == 4
+        assert {"allreduce_", "broadcast", "_allgather_base_"} <= set(exchanges)
+        assert {value.device.type for value in state(trainer)} == {CUDA}
+        with pytest.raises(TrainingError) as told:
+            trainer.runtime.average(torch.ones(()))
+        assert "NCCL has no exchange of tensors on the CPU" in str(told.value.__cause__)
 
 
 def test_an_average_on_the_cpu_is_noticed(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
