@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from moda.training.config import TrainConfig
 from moda.training.loading import TrainingStream, _loader, validation_batches
 from moda.training.runtime import Runtime
 from moda.training.stage import Stage
+from moda.training.validation import Validator
 
 
 class Empty(Config):
@@ -127,6 +128,30 @@ def test_validation_is_everything_in_order_and_the_same_every_time(config: Train
     first = check()
     assert [part[:3] for part in first] == [(0, 4, [0, 1, 2, 3]), (1, 1, [4])]
     assert check() == first
+
+
+class Measuring(Reading):
+    def validate(self, batch: Any) -> dict[str, float]:
+        return {"index": batch[0].float().mean(), "drawn": batch[1].mean()}
+
+
+def test_processes_share_a_validation_and_have_the_same_figures(config: TrainConfig) -> None:
+    """Of batches that are not alike: 13 samples are 3 batches of 4 and one of 1, two for each process."""
+    found: dict[int, Any] = {}
+
+    def metrics(index: int, gather: Callable[[Any], list[Any]]) -> dict[str, float]:
+        runtime = Runtime("cpu")
+        runtime.count, runtime.index = 2, index
+        runtime.gather = gather  # type: ignore[method-assign]
+        return Validator(Measuring(), config, runtime).metrics(Indices(13), None)
+
+    for index in (0, 1):
+        metrics(index, lambda own, index=index: [found.setdefault(index, own)])
+    assert [[part[:2] for part in found[index]] for index in (0, 1)] == [[(0, 4), (2, 4)], [(1, 4), (3, 1)]]
+    whole = Validator(Measuring(), config, Runtime("cpu")).metrics(Indices(13), None)
+    assert whole["index"] == 6
+    for index in (0, 1):
+        assert metrics(index, lambda own: [found[0], found[1]]) == whole
 
 
 class Threads(Indices):
