@@ -65,10 +65,16 @@ class SyncPairs(Dataset[dict[str, Tensor]]):
             "%s: %d of %d clips have audio and %d frames, %d of them are used",
             split, len(usable), len(clips), config.frames, len(self.clips),
         )  # fmt: skip
-        if not self.clips:
+        if not usable:
             raise DataError(
                 f"no usable clip in the '{split}' split of {config.store}: wanted one with audio, of {config.frames} "
-                f"frames or more{f', named in {config.offsets}' if config.offsets else ''}; add clips"
+                "frames or more; add clips"
+            )
+        if not self.clips:
+            raise DataError(
+                f"{config.offsets} names none of the {len(usable)} usable clips in the '{split}' split of "
+                f"{config.store}, whose first is '{usable[0].id}'; write one of this store with python -m "
+                "data_prepare.offsets, or train without data.offsets"
             )
         self._cache: OrderedDict[int, _Footage] = OrderedDict()
         self._cached = 0
