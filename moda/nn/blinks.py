@@ -55,9 +55,9 @@ SHUT_DEPTH_QUANTILE = 0.9
 DEEPER = 1.5
 """How much deeper a blink is drawn than the tracker saw it, shut at most: it sees the lids of closed eyes apart, and
 those that close between two frames."""
-LONGER = 1.2
-"""How much longer: in the rendered video the tracker sees a blink 0.83 times as long as it is drawn (median of 83
-blinks of 12 pictures), and the shortest are not found again."""
+SHORTEST_SECONDS = 0.14
+"""A shorter blink is drawn so long: in the rendered video the tracker sees one 0.8 times as long as it is drawn, and
+the shortest are not found again."""
 MAX_BLINK_REACH_FRAMES = 24
 """Frames before and after its deepest one that a blink reaches at most."""
 MIN_MAX_BLINKS_A_FRAME = (1.0 / 60 / FPS, 0.9 / (2 * REFRACTORY_FRAMES + 1))
@@ -168,7 +168,7 @@ class BlinkProcess(nn.Module):
         lives = candidate & (marks >= nn.functional.max_pool1d(marks, around, stride=1, padding=REFRACTORY_FRAMES))
         row = (torch.special.ndtr(which) * MAX_STORED_BLINKS).long().clamp(max=MAX_STORED_BLINKS - 1)
         seconds, depth = self.kept[row].unbind(-1)
-        return self._closure(lives * (DEEPER * depth).clamp(max=1.0), LONGER * seconds * FPS)
+        return self._closure(lives * (DEEPER * depth).clamp(max=1.0), seconds.clamp(min=SHORTEST_SECONDS) * FPS)
 
     def close(self, eyes: Tensor, subject: Tensor, closure: Tensor) -> Tensor:
         """Offsets of open eyes (B, T, 60, 3) and subject (B, 478, 3), pixels -> offsets with the closure (B, T).

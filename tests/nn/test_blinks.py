@@ -8,7 +8,7 @@ import torch
 
 from moda.blinks import COURSE_TIMES, find_blinks
 from moda.landmarks import EYES, LEFT_EYEBROW, LEFT_EYELID_PAIRS, N_EYES, canonical_face, eye_opening
-from moda.nn.blinks import DEEPER, LONGER, MAX_LOG_RATE_CHANGE, REFRACTORY_FRAMES, BlinkProcess, BlinkSample
+from moda.nn.blinks import DEEPER, MAX_LOG_RATE_CHANGE, REFRACTORY_FRAMES, SHORTEST_SECONDS, BlinkProcess, BlinkSample
 from moda.windows import SlidingWindow, run_windowed
 
 WIDTH = 8
@@ -122,12 +122,14 @@ def test_a_blink_reaches_its_depth_and_lasts_as_long_as_it_should(seconds: float
     share = 0.3 / 0.8
     lasting = (1.4 - share) - share * 0.4
     assert len(blinks) > 300
-    assert np.mean([blink.seconds for blink in blinks]) == pytest.approx(LONGER * seconds * lasting, rel=0.15)
+    assert np.mean([blink.seconds for blink in blinks]) == pytest.approx(
+        max(SHORTEST_SECONDS, seconds) * lasting, rel=0.15
+    )
 
 
 def test_lids_close_fast_after_the_onset_and_open_slowly() -> None:
     """One blink of five frames from frame 30: deepest two frames later, and open again five after that."""
-    process = fitted(seconds=0.2 / LONGER)
+    process = fitted(seconds=0.2)
     drawn = torch.full((1, 60, 2), 3.0)
     drawn[0, 30, 0] = -8.0
     closure = process.draw(features(60), drawn)[0]
