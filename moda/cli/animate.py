@@ -29,4 +29,7 @@ def bar(frames: Iterator[np.ndarray], count: int) -> Generator[np.ndarray]:
     """Pass frames on and show on stderr how far they are."""
     columns = (TextColumn("rendering"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left:"))
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
-        yield from progress.track(frames, total=count)
+        task = progress.add_task("", total=count)  # `track` of rich 13 has a thread that outlives an interruption
+        for frame in frames:
+            yield frame
+            progress.advance(task)

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from moda.cli.animate import bar
 from moda.cli.infer import main
 from moda.imaging.framing import read_square
 from moda.media.audio import read_audio, write_wav
@@ -335,3 +337,12 @@ def test_a_kill_in_the_middle_leaves_nothing(config: Path, work: Path) -> None:
     assert process.returncode == 143
     assert "Traceback" not in err
     assert files(work) == before
+
+
+def test_no_thread_of_the_bar_outlives_an_interruption() -> None:
+    """A process waits at its end for the threads that are no daemons: it would never stop."""
+    before = set(threading.enumerate())
+    frames = bar(iter([np.zeros((2, 2, 3), np.uint8)] * 9), 9)
+    next(frames)
+    assert all(thread.daemon for thread in set(threading.enumerate()) - before)
+    assert len(list(frames)) == 8
