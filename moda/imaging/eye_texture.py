@@ -11,6 +11,7 @@ outer to the inner corner.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -126,11 +127,16 @@ def _lid_rows() -> np.ndarray:
 @lru_cache(maxsize=1)
 def textured_triangles() -> np.ndarray:
     """The face's triangles (898, 3) as rows of `EyeTexture.places`."""
-    triangles = canonical_face().triangles.copy()
-    start = N_MESH
+    triangles, start = canonical_face().triangles, N_MESH
     for contour in CONTOURS:
-        inside = np.isin(triangles, contour).all(axis=1)
-        row = {point: start + i for i, point in enumerate(contour)}
-        triangles[inside] = [[row[point] for point in corners] for corners in triangles[inside]]
+        triangles = with_own_texture(triangles, contour, start)
         start += len(contour)
     return triangles
+
+
+def with_own_texture(triangles: np.ndarray, contour: Sequence[int], start: int) -> np.ndarray:
+    """Triangles (N, 3), of which those inside a contour have texture of their own: a row a point, from `start` on."""
+    found, inside = triangles.copy(), np.isin(triangles, contour).all(axis=1)
+    row = {point: start + i for i, point in enumerate(contour)}
+    found[inside] = [[row[point] for point in corners] for corners in triangles[inside]]
+    return found

@@ -12,9 +12,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from moda.imaging.eye_texture import INNER_POINTS
+from moda.imaging.eye_texture import INNER_POINTS, with_own_texture
 from moda.imaging.eye_texture import textured_triangles as triangles_with_eyes
-from moda.landmarks import INNER_LIPS, N_MESH
+from moda.landmarks import INNER_LIP_PAIRS, INNER_LIPS, N_MESH
 
 SECOND_RING = (62, 183, 42, 41, 38, 12, 268, 271, 272, 407, 292, 325, 319, 403, 316, 15, 86, 179, 89, 96)
 """Mesh points next to `INNER_LIPS` on the lips, in their order."""
@@ -24,8 +24,6 @@ CLOSED_BY = 0.08
 """By how much a frame closes a mouth for that to happen in full, in lengths of the nose."""
 NOSE_ENDS = (168, 2)
 """Between the eyes, and under the tip: turns of the head change their distance as they change the mouth's opening."""
-COLUMNS = len(INNER_LIPS) // 2 - 1
-"""Pairs of points that face one another, between the corners."""
 
 
 class MouthTexture:
@@ -50,8 +48,7 @@ class MouthTexture:
 
 def _opening(points: np.ndarray) -> float:
     """How far the inner edges of the lips are apart on average, of the face's points (N, 2): in lengths of the nose."""
-    edge = points[list(INNER_LIPS)]
-    upper, lower = edge[1 : COLUMNS + 1], edge[: COLUMNS + 1 : -1]
+    upper, lower = (points[[pair[side] for pair in INNER_LIP_PAIRS]] for side in (0, 1))
     nose = float(np.linalg.norm(np.subtract(*points[list(NOSE_ENDS)])))
     return float(np.linalg.norm(lower - upper, axis=1).mean()) / max(nose, 1e-6)
 
@@ -59,8 +56,4 @@ def _opening(points: np.ndarray) -> float:
 @lru_cache(maxsize=1)
 def textured_triangles() -> np.ndarray:
     """The face's triangles (898, 3) as rows of `MouthTexture.places` of `EyeTexture.places`."""
-    triangles = triangles_with_eyes().copy()
-    inside = np.isin(triangles, INNER_LIPS).all(axis=1)
-    row = {point: N_MESH + INNER_POINTS + i for i, point in enumerate(INNER_LIPS)}
-    triangles[inside] = [[row[point] for point in corners] for corners in triangles[inside]]
-    return triangles
+    return with_own_texture(triangles_with_eyes(), INNER_LIPS, N_MESH + INNER_POINTS)
